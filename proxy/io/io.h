@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * io: what all legs of one worker share: the loop, one read scratch, one ciphertext batch, and the list of legs that
+ * must be looked at again although no poll event will come (a TLS library may hold decrypted bytes of its own).
+ *
+ *   recv/SSL_read ──▶ scratch (128 KiB, hot in cache) ──▶ the reader walks it ──▶ leg_write of the other leg
+ *                                                                              SSL_write ──▶ batch ──▶ one send
+ *
+ * One io belongs to one loop and is used by its thread only.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct leg;
+
+enum {
+    IO_SCRATCH_BYTES = 128 * 1024,
+    IO_RECORD_BYTES = 16 * 1024, /* the largest plaintext of one TLS record, RFC 8446 §5.1 */
+    IO_BATCH_BYTES = 8 * (IO_RECORD_BYTES + 256),
+};
+
+struct io {
+    uv_loop_t *loop;
+    uint8_t *scratch;       /* IO_SCRATCH_BYTES; its content dies with the next leg_read on this worker */
+    uint8_t *batch;         /* IO_BATCH_BYTES of wire bytes of batch_leg, not yet sent */
+    size_t batch_length;
+    struct leg *batch_leg;  /* the only leg that may hold bytes in batch, or NULL */
+    uv_idle_t again;        /* active while again_head is not NULL */
+    uv_idle_cb again_run;
+    struct leg *again_head;
+    uint64_t spill_bytes;   /* heap held by unsent output of all legs now */
+};
+
+/** Prepares io for loop. Aborts on lack of memory (start-up only). */
+void io_init(struct io *io, uv_loop_t *loop);
+
+/** Stops the idle handle; after the loop has run its close callbacks, io_free may be called. */
+void io_stop(struct io *io);
+
+/** Releases the buffers. */
+void io_free(struct io *io);
