@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * broker_login: Setu's login to a broker on a connection that is up (plain, or after the TLS
+ * handshake). Sans-IO: bytes in, bytes out; used by probes and by the dial phase of sessions alike.
+ *
+ *   ApiVersions v0        when the SaslAuthenticate version is not known
+ *     ▶ SaslHandshake v1    when a mechanism is given
+ *     ▶ SaslAuthenticate …    as often as the mechanism needs
+ *     ▶ ApiVersions v3        when asked for; v0 after error 35
+ *     ▶ Metadata              when asked for, without topics
+ *     ▶ OK
+ *
+ * One request is in flight at a time. PENDING: the next step is dear (PBKDF2); run
+ * broker_login_work on a thread pool, then broker_login_resume on the loop. Until resume nothing
+ * else is called but broker_login_closed (which then only notes the end; resume reports it).
+ *
+ * Law: with TLS 1.3 the broker's judgement of our certificate comes after our handshake is done, so
+ * only OK means logged in. When the connection ends before the first answer, broker_login_closed
+ * turns that into FAILED with BROKER_LOGIN_REJECTED.
+ *
+ * No step allocates by a size the broker declares; frames are collected as bytes come, up to
+ * frame_max. Errors 33 and 58 with their text, wrong correlation ids, surplus bytes in a response,
+ * a SCRAM server that cannot prove itself: FAILED with a reason. After OK or FAILED only the
+ * getters and free.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "auth/secret.h"
+#include "protocol/bytes.h"
+#include "protocol/handshake.h"
+
+struct broker_login;
+struct scram_keys;
+
+enum broker_login_status {
+    BROKER_LOGIN_MORE,    /* send what is in out, feed what comes */
+    BROKER_LOGIN_PENDING, /* broker_login_work, then broker_login_resume */
+    BROKER_LOGIN_OK,
+    BROKER_LOGIN_FAILED,
+};
+
+enum broker_login_reason {
+    BROKER_LOGIN_NO_REASON,
+    BROKER_LOGIN_REJECTED, /* closed before the first answer: the certificate is not accepted, or
+                              not Kafka */
+    BROKER_LOGIN_CLOSED,   /* closed after an answer, before the end */
+    BROKER_LOGIN_NO_MECHANISM, /* 33: the broker does not offer it; text lists what it does */
+    BROKER_LOGIN_NOT_SASL,     /* 34 to SaslHandshake: the listener does not do SASL */
+    BROKER_LOGIN_DENIED,       /* 58: wrong user or password */
+    BROKER_LOGIN_IMPOSTOR,     /* the broker did not prove that it knows the password, or broke the
+                                  exchange */
+    BROKER_LOGIN_ERROR_CODE,   /* another error code; broker_login_error_code */
+    BROKER_LOGIN_MALFORMED,    /* not decodable, wrong correlation id, surplus bytes */
+    BROKER_LOGIN_TOO_LARGE,
+    BROKER_LOGIN_UNSUPPORTED, /* the broker is too old or too new: no common version */
+    BROKER_LOGIN_INTERNAL,    /* no memory, no such mechanism here */
+};
+
+/* Strings and the password are borrowed until broker_login_new returns. */
+struct broker_login_params {
+    const char *mechanism; /* NULL: no SASL (plaintext, or mTLS) */
+    const char *username;
+    const struct secret *password;
+    const struct scram_keys *keys;  /* kept from an earlier login, saves PENDING; NULL: none */
+    /* Highest SaslAuthenticate version the broker takes (from earlier ApiVersions); -1: ask first,
+     * with ApiVersions v0, which costs one more round trip and must not be used for
+     * re-authentication. */
+    int16_t authenticate_version;
+    bool want_versions; /* end with ApiVersions, asked as our client would */
+    bool want_metadata; /* then Metadata without topics */
+    bool look; /* only ask: ApiVersions v0, then SaslHandshake with `mechanism` (which may be
+                  unknown to the broker); never a token. See broker_login_offers */
+    struct view client_id; /* at == NULL: null */
+    struct view software_name,
+        software_version;   /* ApiVersions v3+; empty: "setu" and our version */
+    int32_t correlation_id; /* of the first request; each next is one more */
+    size_t frame_max;       /* 0: 1 MiB */
+};
+
+/** NULL: no memory, or the mechanism is not known here. */
+struct broker_login *broker_login_new(const struct broker_login_params *params)
+    __attribute__((warn_unused_result));
+
+/** Writes the first request. out: a growing writer of the caller; whatever is in it must be sent.
+ */
+enum broker_login_status broker_login_start(struct broker_login *login, struct writer *out)
+    __attribute__((warn_unused_result));
+
+/** Takes bytes from the broker. *consumed_r <= in.length: bytes after the last answer belong to the
+ * caller; while MORE all is consumed, and PENDING may leave some: feed them again after resume. */
+enum broker_login_status broker_login_feed(struct broker_login *login, struct view in,
+                                           size_t *consumed_r, struct writer *out)
+    __attribute__((warn_unused_result));
+
+/** The dear step; any thread, touches nothing but `login`. */
+void broker_login_work(struct broker_login *login);
+enum broker_login_status broker_login_resume(struct broker_login *login, struct writer *out)
+    __attribute__((warn_unused_result));
+
+/** The connection ended (end, reset, TLS alert). Returns FAILED, or PENDING while work is running.
+ */
+enum broker_login_status broker_login_closed(struct broker_login *login);
+
+/* After OK, or as far as it went. */
+bool broker_login_answered(const struct broker_login *login); /* any answer came */
+const struct api_versions *
+broker_login_versions(const struct broker_login *login);            /* raw; NULL: not asked */
+int64_t broker_login_lifetime_ms(const struct broker_login *login); /* SessionLifetimeMs, 0 none */
+int32_t broker_login_next_correlation_id(const struct broker_login *login);
+/* The Metadata response without its 4 size bytes, for endpoint_visit; at == NULL: none. Dies with
+ * login. */
+struct view broker_login_metadata(const struct broker_login *login, int16_t *version_r);
+
+enum { BROKER_LOGIN_OFFERS_MAX = 16 };
+/** After a look: 0 answer was "not SASL" or none; else how many mechanism names are in names_r
+ * (NUL-terminated, printable ASCII, die with login). */
+size_t broker_login_offers(const struct broker_login *login,
+                           const char *names_r[BROKER_LOGIN_OFFERS_MAX]);
+
+/** SCRAM, after OK: copies out the keys for the next login of the same user and password; the caller
+ *  wipes them. */
+bool broker_login_take_keys(const struct broker_login *login, struct scram_keys *keys_r)
+    __attribute__((warn_unused_result));
+
+/* After FAILED. */
+enum broker_login_reason broker_login_reason(const struct broker_login *login);
+int16_t broker_login_error_code(const struct broker_login *login); /* 0 none */
+const char *
+broker_login_text(const struct broker_login *login); /* the broker's words, untrusted; "" none */
+const char *broker_login_reason_name(enum broker_login_reason reason); /* "denied", … for logs */
+
+/** Wipes and frees; not while work runs. *login = NULL; NULL is fine. */
+void broker_login_free(struct broker_login **login);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cluster: what one worker knows about the brokers of one cluster: node ids, addresses,
+ * generations, API versions, who answers. One loop, one thread; every function is called on it.
+ *
+ *   bootstrap ─ resolve ─▶ probe ─▶ ApiVersions, Metadata ─▶ nodes ─on_node─▶ listener opens port
+ *                            ▲                                 │
+ *    refresh, failures, new nodes ◀────────────────────────────┴─▶ cluster_route, _api_versions
+ *
+ * A node, once known, is never forgotten and keeps its port: it may be down, re-imaged or only
+ * hidden from the broker that was asked last. What different brokers say about one node is merged:
+ * each of its addresses is remembered (a few), the one that works is used.
+ *
+ * Generation: the first one whose rules all hold; when the rules that hold need a look (`probe:
+ * true`), or none is certain, a probe looks. When the generation decided on stops working (the node
+ * does not speak that way any more), the node is looked at again: it may flip while Setu runs.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "protocol/handshake.h"
+#include "proxy/cluster/route.h"
+
+struct certificates;
+struct cluster;
+struct conf_cluster;
+struct config;
+struct io;
+struct stats;
+
+struct cluster_params {
+    struct io *io;                     /* the worker's; its loop is used; outlives the cluster */
+    const struct config *config;       /* a reference is taken */
+    const struct conf_cluster *conf;   /* inside config */
+    struct certificates *certificates; /* a reference is taken; NULL when there are none */
+    struct stats *stats;               /* the worker's; outlives the cluster */
+    /* A node id became known. Called before any call of this module names it; the caller opens its
+     * port at once. Never called from inside cluster_new; may be called from inside cluster_learn.
+     */
+    void (*on_node)(void *context, int32_t node_id);
+    /* cluster_ready became true for the first time. NULL is fine. */
+    void (*on_ready)(void *context);
+    void *context;
+};
+
+/** What a session saw of a broker. */
+enum cluster_outcome { CLUSTER_OK, CLUSTER_CONNECT_FAILED, CLUSTER_LOGIN_FAILED };
+
+/** Starts at once: resolves the bootstrap names and probes. NULL without memory or when the trust
+ * or identity of the cluster cannot be used (then logged). */
+struct cluster *cluster_new(const struct cluster_params *params)
+    __attribute__((warn_unused_result));
+
+/** Stops everything. on_closed is called from the loop when no handle is left and the memory is
+ * gone; it may be NULL. Waiters are called with ROUTE_UNKNOWN first. *cluster = NULL; NULL is fine
+ * (no call). */
+void cluster_close(struct cluster **cluster, void (*on_closed)(void *context), void *context);
+
+const struct conf_cluster *cluster_conf(const struct cluster *cluster);
+
+/** At least one broker has answered ApiVersions. Never becomes false again. */
+bool cluster_ready(const struct cluster *cluster);
+
+/**
+ * What to advertise to a client: the brokers' ranges within Setu's own table (api_versions_admit).
+ * With `api_versions: intersection` (default) over every broker whose versions are known, whatever
+ * node_id says; with `broker` those of node_id (-1, or not known yet: the intersection).
+ * False while nothing is known: the caller closes or waits.
+ */
+bool cluster_api_versions(const struct cluster *cluster, int32_t node_id,
+                          struct api_versions *out_r) __attribute__((warn_unused_result));
+
+/** Finds the way to a broker: node_id, or -1: the next of the brokers that answer, in turn. */
+enum route_status cluster_route(struct cluster *cluster, int32_t node_id, struct route *route_r)
+    __attribute__((warn_unused_result));
+
+/** Lives in the owner (a session). fn is called once, from the loop, never from inside
+ * cluster_wait. */
+struct cluster_waiter {
+    struct cluster_waiter *next, **link; /* link == NULL: not waiting */
+    int32_t node_id;
+    void (*fn)(struct cluster_waiter *waiter, enum route_status status);
+    void *owner;
+};
+
+/** After ROUTE_PENDING or ROUTE_NONE_LIVE: fn is called when cluster_route(node_id) would say
+ * something else, or when the probe that was under way has ended. The caller has its own deadline.
+ */
+void cluster_wait(struct cluster *cluster, struct cluster_waiter *waiter);
+void cluster_wait_cancel(struct cluster_waiter *waiter); /* no call any more; idempotent */
+
+/**
+ * An address that a broker's response named (the real one, before it is rewritten). New node ids
+ * lead to on_node before this returns. Cheap when nothing is new. False: not acceptable (id < 0,
+ * empty or overlong or ill-formed host, port not 1..65535, more than node_ports_max nodes): refuse
+ * the response.
+ */
+bool cluster_learn(struct cluster *cluster, int32_t node_id, struct view host, int32_t port,
+                   struct view rack) __attribute__((warn_unused_result));
+
+/** Feeds liveness; a failure leads to a fresh look soon (bounded and jittered). node_id as in the
+ * route that was used; generation likewise (a late report about a generation that was left is
+ * ignored). */
+void cluster_report(struct cluster *cluster, const struct route *route,
+                    enum cluster_outcome outcome);
+
+/** ApiVersions that a session saw from a node while it logged in: keeps the cache fresh. */
+void cluster_saw_versions(struct cluster *cluster, int32_t node_id,
+                          const struct api_versions *versions);
+
+/** One row of what is known, for status output and logs. Strings live until the next call into
+ * cluster. */
+struct cluster_node_info {
+    int32_t node_id; /* -1: a bootstrap broker that did not tell its id */
+    const char *host;
+    uint16_t port;
+    const char *rack;       /* "" unknown */
+    const char *generation; /* "" undecided */
+    const char *last_error; /* "" none */
+    bool live, versions_known;
+    uint64_t flips;
+    uint64_t last_answer_ms; /* loop time; 0 never */
+};
+size_t cluster_node_count(const struct cluster *cluster);
+bool cluster_node_at(const struct cluster *cluster, size_t index, struct cluster_node_info *info_r);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The audit log on disk: events in, chained records appended and made durable, off the loop.
+ *
+ * One thread owns the file: it takes what is queued, encodes it with auth/audit.h (sequence number,
+ * hash chain), appends it and calls fdatasync once for the batch. At open the chain is continued
+ * from the last record of the file; a torn last record (power loss) is cut off, and that is logged.
+ * A file whose chain is broken is not continued: open fails.
+ *
+ * Unhealthy means: what is decided now may not be provable later. It is so while a write or sync
+ * has failed (the writer tries again every second, keeping the records it has), and while the queue
+ * is full. Events that found the queue full are lost; each is counted, and a record that says how
+ * many follows as soon as there is room.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct audit_event;
+struct audit_log;
+
+enum audit_log_policy { AUDIT_LOG_DENY, AUDIT_LOG_CONTINUE };
+
+struct audit_log_params {
+    const char
+        *file; /* created 0640 when missing; never through a symbolic link. Empty: audit is off */
+    enum audit_log_policy on_failure;
+    size_t queue_max; /* events waiting; 0: 8192 */
+};
+
+struct audit_log_stats {
+    uint64_t written, lost, write_failures, queued;
+    uint64_t last_sync_ns; /* wall clock; 0: never */
+};
+
+/* Opens the file, resumes the chain, starts the thread. With an empty file name a log that drops
+ * everything and is always healthy. NULL with a text of one line in error_r[0..error_size) on
+ * failure. */
+struct audit_log *audit_log_open(const struct audit_log_params *params, char *error_r,
+                                 size_t error_size) __attribute__((warn_unused_result));
+
+/* Writes and syncs what is queued (at most about five seconds), stops the thread, closes. *log =
+ * NULL; NULL is fine. */
+void audit_log_close(struct audit_log **log);
+
+/* Queues a copy of the event; any thread; never blocks on the disk. False: the queue was full and
+ * the event is lost. */
+bool audit_log_append(struct audit_log *log, const struct audit_event *event);
+
+/* Any thread. */
+bool audit_log_healthy(const struct audit_log *log);
+
+/* May a new login be let in now? healthy, or the policy is to continue. Any thread. */
+bool audit_log_admits(const struct audit_log *log);
+
+void audit_log_stats(const struct audit_log *log, struct audit_log_stats *stats_r);
