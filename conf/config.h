@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configuration as an immutable, reference-counted snapshot of typed values.
+ *
+ *   setu.yaml ──▶ yaml (tree with places) ──▶ keys (one table) ──▶ struct config ──▶ check (rules between keys)
+ *
+ * What every field means, its default and its range stand in one table (conf/keys.c), from which conf/REFERENCE.md and
+ * conf/setu.example.yaml are generated. Here only what a C reader needs beyond that is said.
+ *
+ * A snapshot that was handed out has passed every check. Nothing in it ever changes, so that threads read it without
+ * locks. Every string is non-NULL; "" = not given. Pointers into a snapshot live until its last config_unref().
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "conf/errors.h"
+
+enum conf_log_level { CONF_LOG_ERROR, CONF_LOG_WARN, CONF_LOG_INFO, CONF_LOG_DEBUG };
+enum conf_log_format { CONF_LOG_LOGFMT, CONF_LOG_JSON };
+enum conf_audit_failure { CONF_AUDIT_DENY, CONF_AUDIT_CONTINUE };
+enum conf_crc { CONF_CRC_OFF, CONF_CRC_OBSERVE, CONF_CRC_ENFORCE };
+enum conf_api_versions { CONF_API_VERSIONS_INTERSECTION, CONF_API_VERSIONS_BROKER };
+enum conf_protocol {
+    CONF_PROTOCOL_PLAINTEXT,
+    CONF_PROTOCOL_SSL,
+    CONF_PROTOCOL_SASL_PLAINTEXT,
+    CONF_PROTOCOL_SASL_SSL,
+};
+enum conf_login {
+    CONF_LOGIN_MAPPED_CERTIFICATE,
+    CONF_LOGIN_PASSTHROUGH,
+    CONF_LOGIN_SASL,
+    CONF_LOGIN_NONE,
+};
+enum conf_tls_version { CONF_TLS_1_2, CONF_TLS_1_3 };
+enum conf_role { CONF_ROLE_CLIENTS };
+enum conf_client_auth { CONF_CLIENT_AUTH_NONE, CONF_CLIENT_AUTH_REQUIRED };
+enum conf_mapping_kind { CONF_MAPPING_EXACT, CONF_MAPPING_GLOB, CONF_MAPPING_REGEX };
+
+struct conf_log {
+    enum conf_log_level level;
+    enum conf_log_format format;
+    const char *file; /* "-" = standard error */
+};
+
+struct conf_audit {
+    const char *file; /* "" = no audit log */
+    enum conf_audit_failure on_failure;
+};
+
+struct conf_limits {
+    size_t connections;
+    size_t connections_per_address; /* 0 = no limit */
+    uint64_t login_timeout_ms;
+    uint64_t connect_timeout_ms;
+    uint64_t drain_timeout_ms;
+    uint64_t idle_timeout_ms; /* 0 = never */
+    size_t login_frame_max_bytes;
+    size_t frame_max_bytes;
+    size_t rewrite_max_bytes;
+    uint64_t login_failure_delay_ms;
+};
+
+struct conf_integrity {
+    enum conf_crc crc;
+};
+
+struct conf_certificate {
+    struct conf_place place;
+    const char *name;
+    const char *chain; /* path of a PEM file */
+    const char *key;   /* path of a PEM file */
+};
+
+struct conf_users {
+    const char *file; /* "" = no users file */
+};
+
+struct conf_mapping {
+    struct conf_place place;
+    const char *principal; /* exactly one of these three is not "" */
+    const char *principal_glob;
+    const char *principal_regex; /* its syntax is checked by auth, which runs it */
+    const char *certificate;     /* names an entry of certificates */
+    const char *owner;
+    const char *ticket;
+    const char *review_by; /* YYYY-MM-DD or "" */
+    enum conf_mapping_kind kind; /* derived: which of the three */
+    const char *pattern;         /* derived: the text of that one */
+};
+
+/* Trust towards brokers. */
+struct conf_tls {
+    struct conf_place place;
+    bool present; /* false = not in the file, the rest holds defaults */
+    const char *ca;
+    const char *crl;
+    enum conf_tls_version min_version;
+    bool verify_hostname;
+};
+
+struct conf_range {
+    int32_t first, last; /* both included */
+};
+
+/* How brokers of a generation are recognised: every given part must hold; see config_generation_matches(). */
+struct conf_match {
+    struct conf_place place;
+    bool present;
+    const struct conf_range *node_ids; /* sorted, disjoint; count 0 = any */
+    size_t node_ids_count;
+    const char *host; /* glob, letter case ignored; "" = any */
+    int port;         /* 0 = any */
+    const char *rack; /* "" = any */
+    bool probe;       /* recognised by looking at the broker */
+};
+
+/* Login to a broker with a stored credential per principal. */
+struct conf_generation_sasl {
+    struct conf_place place;
+    bool present;
+    const char *mechanism; /* Kafka's spelling: "SCRAM-SHA-512" */
+    const char *credentials_file;
+};
+
+struct conf_generation {
+    struct conf_place place;
+    const char *name; /* unique in its cluster */
+    struct conf_match match;
+    enum conf_protocol protocol;
+    enum conf_login login;
+    struct conf_generation_sasl sasl; /* present exactly when login is CONF_LOGIN_SASL */
+    struct conf_tls tls;              /* present exactly when protocol is SSL or SASL_SSL */
+};
+
+struct conf_identity_sasl {
+    struct conf_place place;
+    bool present;
+    const char *mechanism;
+    const char *username;
+    const char *password_file;
+};
+
+/* What Setu itself logs in with when it looks at brokers. */
+struct conf_identity {
+    struct conf_place place;
+    bool present;
+    const char *certificate; /* names an entry of certificates; "" = none */
+    struct conf_identity_sasl sasl;
+};
+
+struct conf_address {
+    struct conf_place place;
+    const char *host; /* name or literal address, IPv6 without brackets */
+    int port;
+};
+
+struct conf_cluster {
+    struct conf_place place;
+    const char *name;
+    const struct conf_address *bootstrap;
+    size_t bootstrap_count; /* at least 1 */
+    enum conf_api_versions api_versions;
+    uint64_t refresh_ms;
+    struct conf_identity identity;
+    const struct conf_generation *generations; /* in the order of the file: the first that matches is taken */
+    size_t generations_count;                  /* at least 1 */
+};
+
+struct conf_listener_tls {
+    struct conf_place place;
+    bool present; /* false = the listener speaks plaintext */
+    const char *chain;
+    const char *key;
+    const char *client_ca; /* "" only when client_auth is none */
+    enum conf_client_auth client_auth;
+    const char *principal_mapping_rules; /* Kafka's ssl.principal.mapping.rules */
+    enum conf_tls_version min_version;
+};
+
+struct conf_listener {
+    struct conf_place place;
+    const char *name;
+    enum conf_role role;
+    const char *cluster; /* names an entry of clusters */
+    const char *bind;    /* literal IPv4 or IPv6 address, no brackets */
+    int port;
+    const char *advertised_host;
+    int node_base_port; /* node n is reached at node_base_port + n */
+    int node_ports_max; /* n < node_ports_max; the last port is at most 65535 */
+    const char *const *mechanisms; /* Kafka's spelling, in the order they are offered */
+    size_t mechanisms_count;       /* 0 = no SASL: the client certificate is the login */
+    bool allow_plain_without_tls;
+    struct conf_listener_tls tls;
+};
+
+struct config {
+    const char *file; /* the name it was loaded under */
+    size_t workers;
+    struct conf_log log;
+    struct conf_audit audit;
+    struct conf_limits limits;
+    struct conf_integrity integrity;
+    struct conf_users users;
+    const struct conf_certificate *certificates;
+    size_t certificates_count;
+    const struct conf_mapping *mapping;
+    size_t mapping_count;
+    const struct conf_cluster *clusters;
+    size_t clusters_count; /* at least 1 */
+    const struct conf_listener *listeners;
+    size_t listeners_count; /* at least 1 */
+};
+
+/*
+ * Reads and checks a file. NULL when there was any error; every problem found is in errors, also warnings of a good
+ * file. The caller holds the one reference of the snapshot.
+ */
+struct config *config_load(const char *path, struct conf_errors *errors)
+    __attribute__((warn_unused_result));
+/* The same from memory; file is only the name for places and is copied. text is not needed afterwards. */
+struct config *config_parse(const char *text, size_t length, const char *file,
+                            struct conf_errors *errors) __attribute__((warn_unused_result));
+
+/* Any thread may take and drop references. config_unref() nulls the pointer and accepts a NULL one. */
+struct config *config_ref(const struct config *config);
+void config_unref(struct config **config);
+
+/*
+ * Where the value of a field stands in the file: config_place(config, &certificate->key). field is the address of a
+ * field of this snapshot. A field that was not in the file (a default) has line 0 and only the file name.
+ */
+struct conf_place config_place(const struct config *config, const void *field);
+
+/* Writes the whole configuration, defaults included, as YAML that loads back to the same configuration. */
+void config_dump(const struct config *config, FILE *out);
+
+/* By name; NULL when there is none. */
+const struct conf_certificate *config_certificate(const struct config *config, const char *name);
+const struct conf_cluster *config_cluster(const struct config *config, const char *name);
+const struct conf_listener *config_listener(const struct config *config, const char *name);
+const struct conf_generation *config_generation(const struct conf_cluster *cluster,
+                                                const char *name);
+
+/*
+ * Whether a broker fits what the file says about node id, host, port and rack. node_id -1, host NULL, port 0 or rack
+ * NULL = not known: then a generation that asks for that part does not match. No part asked = every broker matches.
+ * `probe` is not decided here: for a generation with match.probe, true only means that it is a candidate to look for.
+ */
+bool config_generation_matches(const struct conf_generation *generation, int32_t node_id,
+                               const char *host, int port, const char *rack);
+
+/* Kafka's or the file's spelling of a value: "SASL_SSL", "mapped-certificate", "observe"… */
+const char *config_protocol_name(enum conf_protocol protocol);
+const char *config_login_name(enum conf_login login);
+const char *config_log_level_name(enum conf_log_level level);
+const char *config_crc_name(enum conf_crc crc);
+
+static inline bool config_protocol_has_tls(enum conf_protocol protocol)
+{
+    return protocol == CONF_PROTOCOL_SSL || protocol == CONF_PROTOCOL_SASL_SSL;
+}
+
+static inline bool config_protocol_has_sasl(enum conf_protocol protocol)
+{
+    return protocol == CONF_PROTOCOL_SASL_PLAINTEXT || protocol == CONF_PROTOCOL_SASL_SSL;
+}
