@@ -136,7 +136,7 @@ void writer_varint(struct writer *w, int32_t v);
 void writer_varlong(struct writer *w, int64_t v);
 /* Bytes as they are, no length before them. v must not point into the writer. */
 void writer_put(struct writer *w, struct view v);
-/* n bytes for the caller to fill at once; NULL when it failed. Valid until the next write. */
+/* n > 0 bytes for the caller to fill at once; NULL when it failed. Valid until the next write. */
 uint8_t *writer_reserve(struct writer *w, size_t n) __attribute__((warn_unused_result));
 
 /* A string above 32767 bytes or bytes above INT32_MAX fail the writer. */

@@ -1,0 +1,644 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "protocol/bytes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { WRITER_FIRST_BYTES = 256, STRING_BYTES_MAX = INT16_MAX };
+
+struct view view_of(const void *at, size_t length)
+{
+    return (struct view){.at = at, .length = length};
+}
+
+struct view view_from_string(const char *text)
+{
+    return view_of(text, text != NULL ? strlen(text) : 0);
+}
+
+bool view_equal(struct view a, struct view b)
+{
+    return a.length == b.length && (a.length == 0 || memcmp(a.at, b.at, a.length) == 0);
+}
+
+bool view_is(struct view v, const char *text)
+{
+    return view_equal(v, view_from_string(text));
+}
+
+struct view view_from(struct view v, size_t n)
+{
+    if (n >= v.length) {
+        return view_of(NULL, 0);
+    }
+    return view_of(v.at + n, v.length - n);
+}
+
+uint16_t bytes_load_u16(const uint8_t *at)
+{
+    return (uint16_t)((uint32_t)at[0] << 8 | at[1]);
+}
+
+uint32_t bytes_load_u32(const uint8_t *at)
+{
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+uint64_t bytes_load_u64(const uint8_t *at)
+{
+    return (uint64_t)bytes_load_u32(at) << 32 | bytes_load_u32(at + 4);
+}
+
+void bytes_store_u16(uint8_t *at, uint16_t v)
+{
+    at[0] = (uint8_t)(v >> 8);
+    at[1] = (uint8_t)v;
+}
+
+void bytes_store_u32(uint8_t *at, uint32_t v)
+{
+    bytes_store_u16(at, (uint16_t)(v >> 16));
+    bytes_store_u16(at + 2, (uint16_t)v);
+}
+
+void bytes_store_u64(uint8_t *at, uint64_t v)
+{
+    bytes_store_u32(at, (uint32_t)(v >> 32));
+    bytes_store_u32(at + 4, (uint32_t)v);
+}
+
+/* ---- reader ---- */
+
+struct reader reader_init(struct view input)
+{
+    return (struct reader){.at = input.at, .left = input.length};
+}
+
+struct view reader_rest(const struct reader *r)
+{
+    return view_of(r->at, r->left);
+}
+
+static bool malformed(struct reader *r)
+{
+    r->malformed = true;
+    return false;
+}
+
+/* Back to where a compound getter began, so that a failure consumes nothing; what it learned stays.
+ */
+static bool rewind_to(struct reader *r, const struct reader *start)
+{
+    r->at = start->at;
+    r->left = start->left;
+    return false;
+}
+
+/* The next n > 0 bytes, consumed, or NULL. */
+static const uint8_t *next(struct reader *r, size_t n)
+{
+    if (r->left < n) {
+        return NULL;
+    }
+    const uint8_t *at = r->at;
+    r->at += n;
+    r->left -= n;
+    return at;
+}
+
+bool reader_i8(struct reader *r, int8_t *v_r)
+{
+    const uint8_t *at = next(r, 1);
+    if (at == NULL) {
+        return false;
+    }
+    *v_r = (int8_t)at[0];
+    return true;
+}
+
+bool reader_u16(struct reader *r, uint16_t *v_r)
+{
+    const uint8_t *at = next(r, 2);
+    if (at == NULL) {
+        return false;
+    }
+    *v_r = bytes_load_u16(at);
+    return true;
+}
+
+bool reader_i16(struct reader *r, int16_t *v_r)
+{
+    uint16_t v;
+    if (!reader_u16(r, &v)) {
+        return false;
+    }
+    *v_r = (int16_t)v;
+    return true;
+}
+
+bool reader_u32(struct reader *r, uint32_t *v_r)
+{
+    const uint8_t *at = next(r, 4);
+    if (at == NULL) {
+        return false;
+    }
+    *v_r = bytes_load_u32(at);
+    return true;
+}
+
+bool reader_i32(struct reader *r, int32_t *v_r)
+{
+    uint32_t v;
+    if (!reader_u32(r, &v)) {
+        return false;
+    }
+    *v_r = (int32_t)v;
+    return true;
+}
+
+bool reader_i64(struct reader *r, int64_t *v_r)
+{
+    const uint8_t *at = next(r, 8);
+    if (at == NULL) {
+        return false;
+    }
+    *v_r = (int64_t)bytes_load_u64(at);
+    return true;
+}
+
+bool reader_bool(struct reader *r, bool *v_r)
+{
+    const uint8_t *at = next(r, 1);
+    if (at == NULL) {
+        return false;
+    }
+    *v_r = at[0] != 0;
+    return true;
+}
+
+/* Little-endian groups of 7 bits; bits beyond `bits` are refused rather than lost. */
+static bool varint_of(struct reader *r, unsigned bits, uint64_t *v_r)
+{
+    uint64_t value = 0;
+    for (unsigned shift = 0, i = 0; shift < bits; shift += 7, i++) {
+        if (i == r->left) {
+            return false;
+        }
+        uint64_t group = r->at[i] & 0x7fU;
+        if (shift + 7 > bits && group >> (bits - shift) != 0) {
+            return malformed(r);
+        }
+        value |= group << shift;
+        if ((r->at[i] & 0x80U) == 0) {
+            r->at += i + 1;
+            r->left -= i + 1;
+            *v_r = value;
+            return true;
+        }
+    }
+    return malformed(r);
+}
+
+bool reader_uvarint(struct reader *r, uint32_t *v_r)
+{
+    uint64_t v;
+    if (!varint_of(r, 32, &v)) {
+        return false;
+    }
+    *v_r = (uint32_t)v;
+    return true;
+}
+
+bool reader_varint(struct reader *r, int32_t *v_r)
+{
+    uint32_t v;
+    if (!reader_uvarint(r, &v)) {
+        return false;
+    }
+    *v_r = (int32_t)((v >> 1) ^ (0U - (v & 1U)));
+    return true;
+}
+
+bool reader_varlong(struct reader *r, int64_t *v_r)
+{
+    uint64_t v;
+    if (!varint_of(r, 64, &v)) {
+        return false;
+    }
+    *v_r = (int64_t)((v >> 1) ^ (0U - (v & 1U)));
+    return true;
+}
+
+bool reader_uuid(struct reader *r, uint8_t v_r[16])
+{
+    const uint8_t *at = next(r, 16);
+    if (at == NULL) {
+        return false;
+    }
+    memcpy(v_r, at, 16);
+    return true;
+}
+
+bool reader_take(struct reader *r, size_t n, struct view *v_r)
+{
+    if (n == 0) {
+        *v_r = view_of(r->at, 0);
+        return true;
+    }
+    const uint8_t *at = next(r, n);
+    if (at == NULL) {
+        return false;
+    }
+    *v_r = view_of(at, n);
+    return true;
+}
+
+bool reader_skip(struct reader *r, size_t n)
+{
+    struct view ignored;
+    return reader_take(r, n, &ignored);
+}
+
+/* A length prefix in one of its three spellings; -1 = null, anything else below 0 is malformed. */
+static bool length_of(struct reader *r, bool compact, bool wide, int64_t *length_r)
+{
+    if (compact) {
+        uint32_t v;
+        if (!reader_uvarint(r, &v)) {
+            return false;
+        }
+        *length_r = (int64_t)v - 1;
+    } else if (wide) {
+        int32_t v;
+        if (!reader_i32(r, &v)) {
+            return false;
+        }
+        *length_r = v;
+    } else {
+        int16_t v;
+        if (!reader_i16(r, &v)) {
+            return false;
+        }
+        *length_r = v;
+    }
+    return *length_r < -1 ? malformed(r) : true;
+}
+
+static bool prefixed(struct reader *r, bool compact, bool wide, struct view *v_r, bool *null_r)
+{
+    struct reader start = *r;
+    int64_t length;
+    if (!length_of(r, compact, wide, &length)) {
+        return rewind_to(r, &start);
+    }
+    bool null = length == -1;
+    int64_t longest = wide ? INT32_MAX : STRING_BYTES_MAX;
+    if ((null && null_r == NULL) || length > longest) {
+        r->malformed = true;
+        return rewind_to(r, &start);
+    }
+    struct view v;
+    if (!reader_take(r, null ? 0 : (size_t)length, &v)) {
+        return rewind_to(r, &start);
+    }
+    *v_r = v;
+    if (null_r != NULL) {
+        *null_r = null;
+    }
+    return true;
+}
+
+bool reader_string(struct reader *r, bool compact, struct view *v_r, bool *null_r)
+{
+    return prefixed(r, compact, false, v_r, null_r);
+}
+
+bool reader_bytes(struct reader *r, bool compact, struct view *v_r, bool *null_r)
+{
+    return prefixed(r, compact, true, v_r, null_r);
+}
+
+bool reader_array(struct reader *r, bool compact, bool nullable, int32_t *count_r)
+{
+    struct reader start = *r;
+    int64_t count;
+    if (!length_of(r, compact, true, &count)) {
+        return rewind_to(r, &start);
+    }
+    if ((count == -1 && !nullable) || count > INT32_MAX) {
+        r->malformed = true;
+        return rewind_to(r, &start);
+    }
+    if (count > 0 && (size_t)count > r->left) {
+        return rewind_to(r, &start);
+    }
+    *count_r = (int32_t)count;
+    return true;
+}
+
+bool reader_tag(struct reader *r, uint32_t *number_r, struct view *content_r)
+{
+    struct reader start = *r;
+    uint32_t number;
+    uint32_t size;
+    if (!reader_uvarint(r, &number) || !reader_uvarint(r, &size) ||
+        !reader_take(r, size, content_r)) {
+        return rewind_to(r, &start);
+    }
+    *number_r = number;
+    return true;
+}
+
+static bool tags_skip(struct reader *r)
+{
+    uint32_t count;
+    if (!reader_uvarint(r, &count)) {
+        return false;
+    }
+    if (count > BYTES_TAGS_MAX) {
+        return malformed(r);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t number;
+        uint32_t size;
+        if (!reader_uvarint(r, &number) || !reader_uvarint(r, &size)) {
+            return false;
+        }
+        if (size > BYTES_TAG_BYTES_MAX) {
+            return malformed(r);
+        }
+        if (!reader_skip(r, size)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool reader_tags_skip(struct reader *r)
+{
+    struct reader start = *r;
+    return tags_skip(r) || rewind_to(r, &start);
+}
+
+/* ---- writer ---- */
+
+void writer_init_fixed(struct writer *w, void *memory, size_t capacity)
+{
+    *w = (struct writer){.at = memory, .capacity = capacity, .cap = capacity};
+}
+
+void writer_init_growing(struct writer *w, size_t cap)
+{
+    *w = (struct writer){.cap = cap, .growing = true};
+}
+
+/* Zeroing must not be optimised away: explicit_bzero. */
+static void writer_release(struct writer *w)
+{
+    if (w->wipe && w->at != NULL) {
+        explicit_bzero(w->at, w->capacity);
+    }
+    if (w->growing) {
+        free(w->at);
+    }
+}
+
+void writer_free(struct writer *w)
+{
+    writer_release(w);
+    if (w->growing) {
+        w->at = NULL;
+        w->capacity = 0;
+    }
+    w->length = 0;
+    w->failed = false;
+}
+
+void writer_reset(struct writer *w)
+{
+    if (w->wipe && w->at != NULL) {
+        explicit_bzero(w->at, w->capacity);
+    }
+    w->length = 0;
+    w->failed = false;
+}
+
+bool writer_ok(const struct writer *w)
+{
+    return !w->failed;
+}
+
+struct view writer_view(const struct writer *w)
+{
+    return view_of(w->at, w->length);
+}
+
+/* Not realloc: the old block may hold a credential, and realloc gives it back as it is. */
+static bool grow(struct writer *w, size_t needed)
+{
+    size_t capacity = w->capacity > 0 ? w->capacity : WRITER_FIRST_BYTES;
+    while (capacity < needed && capacity <= w->cap / 2) {
+        capacity *= 2;
+    }
+    if (capacity < needed || capacity > w->cap) {
+        capacity = w->cap;
+    }
+    uint8_t *at = malloc(capacity);
+    if (at == NULL) {
+        return false;
+    }
+    if (w->length > 0) {
+        memcpy(at, w->at, w->length);
+    }
+    writer_release(w);
+    w->at = at;
+    w->capacity = capacity;
+    return true;
+}
+
+/* Room for n more bytes, or failed. */
+static bool room(struct writer *w, size_t n)
+{
+    if (w->failed) {
+        return false;
+    }
+    if (n <= w->capacity - w->length) {
+        return true;
+    }
+    if (!w->growing || n > w->cap - w->length || !grow(w, w->length + n)) {
+        w->failed = true;
+        return false;
+    }
+    return true;
+}
+
+uint8_t *writer_reserve(struct writer *w, size_t n)
+{
+    if (!room(w, n)) {
+        return NULL;
+    }
+    uint8_t *at = w->at + w->length;
+    w->length += n;
+    return at;
+}
+
+void writer_put(struct writer *w, struct view v)
+{
+    if (v.length == 0) {
+        return;
+    }
+    uint8_t *at = writer_reserve(w, v.length);
+    if (at != NULL) {
+        memcpy(at, v.at, v.length);
+    }
+}
+
+void writer_i8(struct writer *w, int8_t v)
+{
+    uint8_t *at = writer_reserve(w, 1);
+    if (at != NULL) {
+        *at = (uint8_t)v;
+    }
+}
+
+void writer_u16(struct writer *w, uint16_t v)
+{
+    uint8_t *at = writer_reserve(w, 2);
+    if (at != NULL) {
+        bytes_store_u16(at, v);
+    }
+}
+
+void writer_i16(struct writer *w, int16_t v)
+{
+    writer_u16(w, (uint16_t)v);
+}
+
+void writer_u32(struct writer *w, uint32_t v)
+{
+    uint8_t *at = writer_reserve(w, 4);
+    if (at != NULL) {
+        bytes_store_u32(at, v);
+    }
+}
+
+void writer_i32(struct writer *w, int32_t v)
+{
+    writer_u32(w, (uint32_t)v);
+}
+
+void writer_i64(struct writer *w, int64_t v)
+{
+    uint8_t *at = writer_reserve(w, 8);
+    if (at != NULL) {
+        bytes_store_u64(at, (uint64_t)v);
+    }
+}
+
+void writer_bool(struct writer *w, bool v)
+{
+    writer_i8(w, v ? 1 : 0);
+}
+
+static void varint_to(struct writer *w, uint64_t v)
+{
+    uint8_t bytes[10];
+    size_t n = 0;
+    while (v > 0x7f) {
+        bytes[n++] = (uint8_t)(v | 0x80);
+        v >>= 7;
+    }
+    bytes[n++] = (uint8_t)v;
+    writer_put(w, view_of(bytes, n));
+}
+
+void writer_uvarint(struct writer *w, uint32_t v)
+{
+    varint_to(w, v);
+}
+
+void writer_varint(struct writer *w, int32_t v)
+{
+    varint_to(w, ((uint32_t)v << 1) ^ (v < 0 ? UINT32_MAX : 0U));
+}
+
+void writer_varlong(struct writer *w, int64_t v)
+{
+    varint_to(w, ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0U));
+}
+
+/* A length prefix; -1 = null. */
+static void length_to(struct writer *w, bool compact, bool wide, int32_t length)
+{
+    if (compact) {
+        writer_uvarint(w, (uint32_t)length + 1);
+    } else if (wide) {
+        writer_i32(w, length);
+    } else {
+        writer_i16(w, (int16_t)length);
+    }
+}
+
+static void prefixed_to(struct writer *w, bool compact, bool wide, struct view v)
+{
+    size_t longest = wide ? INT32_MAX : STRING_BYTES_MAX;
+    if (v.length > longest) {
+        w->failed = true;
+        return;
+    }
+    length_to(w, compact, wide, (int32_t)v.length);
+    writer_put(w, v);
+}
+
+void writer_string(struct writer *w, bool compact, struct view v)
+{
+    prefixed_to(w, compact, false, v);
+}
+
+void writer_null_string(struct writer *w, bool compact)
+{
+    length_to(w, compact, false, -1);
+}
+
+void writer_bytes(struct writer *w, bool compact, struct view v)
+{
+    prefixed_to(w, compact, true, v);
+}
+
+void writer_null_bytes(struct writer *w, bool compact)
+{
+    length_to(w, compact, true, -1);
+}
+
+void writer_array(struct writer *w, bool compact, int32_t count)
+{
+    length_to(w, compact, true, count);
+}
+
+void writer_no_tags(struct writer *w)
+{
+    writer_uvarint(w, 0);
+}
+
+void writer_patch_i32(struct writer *w, size_t offset, int32_t v)
+{
+    if (w->failed) {
+        return;
+    }
+    if (offset > w->length || w->length - offset < 4) {
+        w->failed = true;
+        return;
+    }
+    bytes_store_u32(w->at + offset, (uint32_t)v);
+}
+
+void writer_insert(struct writer *w, size_t offset, struct view v)
+{
+    size_t end = w->length;
+    if (offset > end || v.length == 0 || writer_reserve(w, v.length) == NULL) {
+        w->failed = w->failed || offset > end;
+        return;
+    }
+    memmove(w->at + offset + v.length, w->at + offset, end - offset);
+    memcpy(w->at + offset, v.at, v.length);
+}
