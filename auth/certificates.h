@@ -5,8 +5,9 @@
  * Checked when loaded, through one descriptor per file (O_NOFOLLOW, fstat, then read):
  *   key    regular file, owner root or us, mode within 0640, not encrypted
  *   chain  regular file, owner root or us, not writable by group or others; leaf first
- *   pair   the key belongs to the leaf; the leaf is valid at `now`; extended key usage, when present,
- *          has clientAuth; key usage, when present, has digitalSignature; at least 112 bits strong
+ *   pair   the key belongs to the leaf; the leaf is valid at `now`; extended key usage, when
+ *          present, has clientAuth; key usage, when present, has digitalSignature; the key is at
+ *          least 112 bits strong
  * Any fault refuses the whole set, so that a reload never serves half of one.
  */
 #pragma once
@@ -28,13 +29,13 @@ enum {
 
 /* Immutable; every pointer lives as long as the set. */
 struct certificate {
-    const char *name;     /* as in the configuration */
-    const char *path;     /* of the chain file */
+    const char *name; /* as in the configuration */
+    const char *path; /* of the chain file */
     const char *key_path;
     X509 *leaf;
-    STACK_OF(X509) *issuers; /* what is sent after the leaf; may be empty, never NULL */
+    STACK_OF(X509) * issuers; /* what is sent after the leaf; may be empty, never NULL */
     EVP_PKEY *key;
-    const char *subject;  /* as Java prints it: what the broker takes as the principal (DEFAULT) */
+    const char *subject; /* as Java prints it: what the broker takes as the principal (DEFAULT) */
     const char *issuer;
     char fingerprint[CERTIFICATES_FINGERPRINT_SIZE];      /* of the leaf's DER */
     char spki_fingerprint[CERTIFICATES_FINGERPRINT_SIZE]; /* of its SubjectPublicKeyInfo */
@@ -46,12 +47,12 @@ struct certificate {
 struct certificates;
 
 /*
- * Load everything under config->certificates. `now_s`: seconds since 1970 UTC. NULL when anything is
- * wrong; each fault is in `errors` at the entry's place and names the path. Blocking file reads:
- * start-up and reload only.
+ * Load everything under config->certificates. `now_s`: seconds since 1970 UTC. NULL when anything
+ * is wrong; each fault is in `errors` at the place of the field and names the path. Blocking file
+ * reads: start-up and reload only.
  */
 __attribute__((warn_unused_result)) struct certificates *
-certificates_load(struct config *config, int64_t now_s, struct conf_errors *errors);
+certificates_load(const struct config *config, int64_t now_s, struct conf_errors *errors);
 struct certificates *certificates_ref(struct certificates *certs);
 void certificates_unref(struct certificates **certs); /* NULL is allowed; sets NULL */
 

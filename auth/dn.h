@@ -2,8 +2,8 @@
 /*
  * Distinguished names, printed byte for byte as the broker sees them.
  *
- * A Kafka broker names an mTLS peer by Java's X500Principal.getName(), which is RFC 2253 with habits
- * of its own; ssl.principal.mapping.rules and every ACL work on that text. OpenSSL's
+ * A Kafka broker names an mTLS peer by Java's X500Principal.getName(), which is RFC 2253 with
+ * habits of its own; ssl.principal.mapping.rules and every ACL work on that text. OpenSSL's
  * XN_FLAG_RFC2253 prints other keywords and other escapes, so it cannot predict a principal.
  *
  *   - most specific RDN first, joined by "," ; members of one RDN joined by "+" in encoded order
@@ -30,8 +30,8 @@ enum dn_status {
 };
 
 /*
- * Print `name` into `out` (NUL-terminated on DN_OK, empty string otherwise). `length_r` may be NULL.
- * An empty name prints as "". The text never holds a NUL: Java's "\00" is three characters.
+ * Print `name` into `out` (NUL-terminated on DN_OK, empty string otherwise). `length_r` may be
+ * NULL. An empty name prints as "". The text never holds a NUL: Java's "\00" is three characters.
  */
 __attribute__((warn_unused_result)) enum dn_status dn_print(const X509_NAME *name, char *out,
                                                             size_t capacity, size_t *length_r);

@@ -2,17 +2,17 @@
 /*
  * Mapping: which certificate speaks for a principal.
  *
- *   principal ──▶ every rule is asked ──▶ 0 certificates  UNMAPPED   deny, there is no default
+ *   principal ──▶ every rule is asked ──▶ 0 certificates  UNMAPPED   deny: there is no default
  *                 (exact, glob, regex)    1 certificate   MAPPED
  *                                         2 or more       AMBIGUOUS  deny
  *                                         a rule failed   ERROR      deny
  *
- * The order of rules in the file has no meaning. Several rules may match as long as all of them name
- * one certificate. What can be decided when the configuration is loaded is refused there: the same
- * exact principal twice, an exact principal that a glob or regex sends to another certificate,
- * a certificate that is not configured, a pattern that does not compile.
+ * The order of rules in the file has no meaning. Several rules may match as long as all of them
+ * name one certificate. What can be decided when the configuration is loaded is refused there: the
+ * same exact principal twice, an exact principal that a glob or regex sends to another certificate,
+ * a principal that is not canonical, a certificate that is not configured, a bad pattern.
  *
- *   glob   '*' any run of characters, '?' one character (code point), '\' makes the next one literal
+ *   glob   as conf/glob.h: '*' any run of bytes, '?' one byte, no escapes
  *   regex  PCRE2, UTF, always anchored at both ends, bounded in matches, depth and memory
  */
 #pragma once
@@ -67,7 +67,7 @@ struct mapping;
  * Build from config->mapping; keeps a reference to `config`. On any error NULL, with one entry per
  * fault in `errors`. A configuration without rules gives a mapping that maps nothing.
  */
-__attribute__((warn_unused_result)) struct mapping *mapping_build(struct config *config,
+__attribute__((warn_unused_result)) struct mapping *mapping_build(const struct config *config,
                                                                   struct conf_errors *errors);
 struct mapping *mapping_ref(struct mapping *mapping);
 void mapping_unref(struct mapping **mapping); /* NULL is allowed; sets NULL */

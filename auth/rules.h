@@ -3,12 +3,14 @@
  * Kafka's ssl.principal.mapping.rules: from a distinguished name to a short name (KIP-371).
  *
  *   DEFAULT                          the whole DN
- *   RULE:pattern/replacement/[LU]    first rule whose pattern matches the WHOLE DN; then every match
- *                                    of the pattern is replaced ($1, ${name}), then lower or upper case
+ *   RULE:pattern/replacement/[LU]    the pattern must match the WHOLE DN; then every match of it is
+ *                                    replaced ($1, ${name}), then lower or upper case
+ *
+ * The first rule that matches gives the name.
  *
  * Parsed as Kafka 2.4 and later do ("\/" escapes). Patterns are java.util.regex on the broker and
  * PCRE2 here, so constructs the two read differently are refused when the rules are parsed.
- * Matching is bounded: a pattern that would run away ends in RULES_LIMIT, which means "no principal".
+ * Matching is bounded: a pattern that would run away ends in RULES_LIMIT: no principal.
  */
 #pragma once
 
@@ -46,7 +48,6 @@ void rules_free(struct rules **rules);
  * index of the rule that matched, counted from 0 over the non-empty rules. Otherwise `out` is "".
  * A result that is empty is RULES_OK with "": principal_canonical refuses it later.
  */
-__attribute__((warn_unused_result)) enum rules_status rules_apply(const struct rules *rules,
-                                                                  struct view dn, char *out,
-                                                                  size_t capacity, size_t *rule_r);
+__attribute__((warn_unused_result)) enum rules_status
+rules_apply(const struct rules *rules, struct view dn, char *out, size_t capacity, size_t *rule_r);
 size_t rules_count(const struct rules *rules);

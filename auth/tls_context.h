@@ -5,9 +5,9 @@
  *   broker leg   one ctx per (worker, identity or none, tls block): the peer is always verified
  *   client leg   one ctx per (worker, listener): client_auth none or required, never "requested"
  *
- * Common: TLS 1.2 or later (min_version), AEAD suites only in 1.2, no renegotiation, no compression,
- * no session cache and no tickets on either side, partial writes, moving write buffer, released
- * buffers. A ctx is used by one worker only. Nothing here does socket I/O.
+ * Common: TLS 1.2 or later (min_version), AEAD suites only in 1.2, no renegotiation, no
+ * compression, no session cache and no tickets on either side, partial writes, moving write buffer,
+ * released buffers. A ctx is used by one worker only. Nothing here does socket I/O.
  */
 #pragma once
 
@@ -16,6 +16,7 @@
 #include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct certificates;
 struct conf_errors;
@@ -24,8 +25,8 @@ struct conf_tls;
 struct rules;
 
 enum {
-    TLS_VERIFY_DEPTH_MAX = 6,     /* intermediates accepted from a peer */
-    TLS_PEER_CHAIN_BYTES = 65536  /* certificate bytes accepted from a peer in one handshake */
+    TLS_VERIFY_DEPTH_MAX = 6,    /* intermediates accepted from a peer */
+    TLS_PEER_CHAIN_BYTES = 65536 /* certificate bytes accepted from a peer in one handshake */
 };
 
 /*
@@ -35,39 +36,42 @@ enum {
  * NULL with entries in `errors`. The caller owns the ctx (SSL_CTX_free) and may free `certs` and
  * `tls` before it.
  */
-__attribute__((warn_unused_result)) SSL_CTX *
-tls_client_ctx_new(const struct certificates *certs, const char *identity,
-                   const struct conf_tls *tls, struct conf_errors *errors);
+__attribute__((warn_unused_result)) SSL_CTX *tls_client_ctx_new(const struct certificates *certs,
+                                                                const char *identity,
+                                                                const struct conf_tls *tls,
+                                                                struct conf_errors *errors);
 
 /*
- * Prepare one broker connection: SNI (names only) and, when `verify_hostname`, the SAN the peer must
- * show: an IP address is matched against IP SANs, a name against DNS SANs (CN only counts when there
- * is no DNS SAN, no partial wildcards). false: `host` is neither, or OpenSSL refused it; do not dial.
+ * Prepare one broker connection: SNI (names only) and, when `verify_hostname`, the SAN the peer
+ * must show: an IP address is matched against IP SANs, a name against DNS SANs (CN only counts when
+ * there is no DNS SAN, no partial wildcards). false: `host` is neither, or OpenSSL refused it; do
+ * not dial.
  */
 __attribute__((warn_unused_result)) bool tls_expect_host(SSL *ssl, const char *host,
                                                          bool verify_hostname);
 
 /*
- * Client leg. Uses listener->tls (chain, key, client_ca, client_auth, min_version), the session id
- * context is derived from listener->name. The key is checked as in certificates.h, with serverAuth.
+ * Client leg. Uses listener->tls (chain, key, client_ca, client_auth, min_version); the session id
+ * context is derived from listener->name. Key and chain are checked as in certificates.h, with
+ * serverAuth instead of clientAuth. `now_s`: seconds since 1970 UTC.
  */
-__attribute__((warn_unused_result)) SSL_CTX *tls_server_ctx_new(const struct conf_listener *listener,
-                                                                struct conf_errors *errors);
+__attribute__((warn_unused_result)) SSL_CTX *
+tls_server_ctx_new(const struct conf_listener *listener, int64_t now_s, struct conf_errors *errors);
 
 enum tls_peer_status {
     TLS_PEER_OK,
-    TLS_PEER_NONE,       /* no certificate was shown, or it was not verified */
-    TLS_PEER_BAD_NAME,   /* the subject cannot be printed, or the principal is not canonical */
-    TLS_PEER_NO_RULE,    /* no principal mapping rule applies */
-    TLS_PEER_LIMIT       /* a rule ran into its limits */
+    TLS_PEER_NONE,     /* no certificate was shown, or it was not verified */
+    TLS_PEER_BAD_NAME, /* the subject cannot be printed, or the principal is not canonical */
+    TLS_PEER_NO_RULE,  /* no principal mapping rule applies */
+    TLS_PEER_LIMIT     /* a rule ran into its limits */
 };
 
 /* What was seen of a verified peer; filled as far as it was reached. */
 struct tls_peer {
-    char subject[1024];    /* as Java prints it; "" when longer or absent */
-    char fingerprint[65];  /* SHA-256 of the leaf, hex */
+    char subject[1024];   /* as Java prints it; "" when longer or absent */
+    char fingerprint[65]; /* SHA-256 of the leaf, hex */
     char principal[PRINCIPAL_SIZE];
-    size_t rule;           /* index of the mapping rule */
+    size_t rule; /* index of the mapping rule */
 };
 
 /*
@@ -79,7 +83,7 @@ __attribute__((warn_unused_result)) enum tls_peer_status
 tls_peer_principal(const SSL *ssl, const struct rules *rules, struct tls_peer *peer_r);
 
 /*
- * One line for logs about why a handshake failed: the verify error with its depth and subject, or the
- * first OpenSSL error of this thread's queue, which is cleared. Always NUL-terminated, may be cut.
+ * One line for logs about why a handshake failed: the verify error, or the first OpenSSL error of
+ * this thread's queue, which is cleared. Always NUL-terminated, may be cut.
  */
 void tls_failure_text(const SSL *ssl, char *out, size_t capacity);
