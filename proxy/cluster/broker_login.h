@@ -29,109 +29,104 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "auth/secret.h"
 #include "protocol/bytes.h"
 #include "protocol/handshake.h"
 
 struct broker_login;
 struct scram_keys;
+struct secret;
 
 enum broker_login_status {
     BROKER_LOGIN_MORE,    /* send what is in out, feed what comes */
     BROKER_LOGIN_PENDING, /* broker_login_work, then broker_login_resume */
     BROKER_LOGIN_OK,
-    BROKER_LOGIN_FAILED,
+    BROKER_LOGIN_FAILED
 };
 
 enum broker_login_reason {
     BROKER_LOGIN_NO_REASON,
-    BROKER_LOGIN_REJECTED, /* closed before the first answer: the certificate is not accepted, or
-                              not Kafka */
-    BROKER_LOGIN_CLOSED,   /* closed after an answer, before the end */
+    BROKER_LOGIN_REJECTED,     /* closed before the first answer: our certificate, or not Kafka */
+    BROKER_LOGIN_CLOSED,       /* closed after an answer, before the end */
     BROKER_LOGIN_NO_MECHANISM, /* 33: the broker does not offer it; text lists what it does */
     BROKER_LOGIN_NOT_SASL,     /* 34 to SaslHandshake: the listener does not do SASL */
     BROKER_LOGIN_DENIED,       /* 58: wrong user or password */
-    BROKER_LOGIN_IMPOSTOR,     /* the broker did not prove that it knows the password, or broke the
-                                  exchange */
-    BROKER_LOGIN_ERROR_CODE,   /* another error code; broker_login_error_code */
+    BROKER_LOGIN_IMPOSTOR,     /* the broker did not prove that it knows the password either */
+    BROKER_LOGIN_ERROR_CODE,   /* another error code: broker_login_error_code */
     BROKER_LOGIN_MALFORMED,    /* not decodable, wrong correlation id, surplus bytes */
-    BROKER_LOGIN_TOO_LARGE,
-    BROKER_LOGIN_UNSUPPORTED, /* the broker is too old or too new: no common version */
-    BROKER_LOGIN_INTERNAL,    /* no memory, no such mechanism here */
+    BROKER_LOGIN_TOO_LARGE,    /* a frame above frame_max; text says so when it looks like TLS */
+    BROKER_LOGIN_UNSUPPORTED,  /* no common version */
+    BROKER_LOGIN_INTERNAL      /* no memory, or a step out of order */
 };
 
-/* Strings and the password are borrowed until broker_login_new returns. */
+/* Everything is copied by broker_login_new. At least one of mechanism, want_versions, want_metadata,
+ * look must be given; want_metadata implies want_versions. */
 struct broker_login_params {
     const char *mechanism; /* NULL: no SASL (plaintext, or mTLS) */
     const char *username;
     const struct secret *password;
-    const struct scram_keys *keys;  /* kept from an earlier login, saves PENDING; NULL: none */
-    /* Highest SaslAuthenticate version the broker takes (from earlier ApiVersions); -1: ask first,
-     * with ApiVersions v0, which costs one more round trip and must not be used for
-     * re-authentication. */
+    const struct scram_keys *keys; /* kept from an earlier login, saves PENDING; NULL: none */
+    /* Highest SaslAuthenticate version the broker is known to take; -1: ask first, which costs one
+     * round trip and is not possible in re-authentication. */
     int16_t authenticate_version;
-    bool want_versions; /* end with ApiVersions, asked as our client would */
-    bool want_metadata; /* then Metadata without topics */
-    bool look; /* only ask: ApiVersions v0, then SaslHandshake with `mechanism` (which may be
-                  unknown to the broker); never a token. See broker_login_offers */
-    struct view client_id; /* at == NULL: null */
-    struct view software_name,
-        software_version;   /* ApiVersions v3+; empty: "setu" and our version */
-    int32_t correlation_id; /* of the first request; each next is one more */
-    size_t frame_max;       /* 0: 1 MiB */
+    bool want_versions; /* end with ApiVersions, asked as the client itself would ask */
+    bool want_metadata; /* then Metadata of all brokers and no topics */
+    bool look;          /* instead of all that: ApiVersions v0, SaslHandshake, never a token */
+    struct view client_id;                       /* at == NULL: null */
+    struct view software_name, software_version; /* empty or ill-formed: "setu" and our version */
+    int32_t correlation_id;                      /* of the first request; each next is one more */
+    size_t frame_max;                            /* 0: 1 MiB */
 };
 
-/** NULL: no memory, or the mechanism is not known here. */
+/* NULL: no memory, or username or password cannot be used with the mechanism, or it is unknown. */
 struct broker_login *broker_login_new(const struct broker_login_params *params)
     __attribute__((warn_unused_result));
 
-/** Writes the first request. out: a growing writer of the caller; whatever is in it must be sent.
- */
+/* Writes the first request. out is a growing writer of the caller's with wipe set (it may carry a
+ * password) and a cap of at least 64 KiB; after every call what is in it must be sent. */
 enum broker_login_status broker_login_start(struct broker_login *login, struct writer *out)
     __attribute__((warn_unused_result));
 
-/** Takes bytes from the broker. *consumed_r <= in.length: bytes after the last answer belong to the
- * caller; while MORE all is consumed, and PENDING may leave some: feed them again after resume. */
+/* Takes bytes from the broker. After MORE all are consumed. After OK the rest (*consumed_r <=
+ * in.length) belongs to the caller. After PENDING the rest is to be fed again after resume. */
 enum broker_login_status broker_login_feed(struct broker_login *login, struct view in,
                                            size_t *consumed_r, struct writer *out)
     __attribute__((warn_unused_result));
 
-/** The dear step; any thread, touches nothing but `login`. */
+/* The dear step; any one thread, touches nothing but `login`. Nothing else may be called meanwhile
+ * but broker_login_closed, which takes note. */
 void broker_login_work(struct broker_login *login);
 enum broker_login_status broker_login_resume(struct broker_login *login, struct writer *out)
     __attribute__((warn_unused_result));
 
-/** The connection ended (end, reset, TLS alert). Returns FAILED, or PENDING while work is running.
- */
+/* The connection ended (end, reset, TLS alert, timeout). FAILED; PENDING while work runs (resume then
+ * reports it); OK when all was done before. */
 enum broker_login_status broker_login_closed(struct broker_login *login);
 
-/* After OK, or as far as it went. */
-bool broker_login_answered(const struct broker_login *login); /* any answer came */
-const struct api_versions *
-broker_login_versions(const struct broker_login *login);            /* raw; NULL: not asked */
-int64_t broker_login_lifetime_ms(const struct broker_login *login); /* SessionLifetimeMs, 0 none */
+/* After OK, or as far as it went. What these return dies with login. */
+bool broker_login_answered(const struct broker_login *login); /* some answer came */
+/* As the broker said, not admitted; NULL: not known. */
+const struct api_versions *broker_login_versions(const struct broker_login *login);
+int64_t broker_login_lifetime_ms(const struct broker_login *login); /* KIP-368; 0 none */
 int32_t broker_login_next_correlation_id(const struct broker_login *login);
-/* The Metadata response without its 4 size bytes, for endpoint_visit; at == NULL: none. Dies with
- * login. */
+/* The Metadata response without its size, for endpoint_visit; at == NULL: none. */
 struct view broker_login_metadata(const struct broker_login *login, int16_t *version_r);
 
-enum { BROKER_LOGIN_OFFERS_MAX = 16 };
-/** After a look: 0 answer was "not SASL" or none; else how many mechanism names are in names_r
- * (NUL-terminated, printable ASCII, die with login). */
+/* After a look: does the listener do SASL, and with which mechanisms (names that are not short
+ * printable ASCII are left out)? */
+bool broker_login_offers_sasl(const struct broker_login *login);
 size_t broker_login_offers(const struct broker_login *login,
-                           const char *names_r[BROKER_LOGIN_OFFERS_MAX]);
+                           const char *names_r[SASL_MECHANISMS_MAX]);
 
-/** SCRAM, after OK: copies out the keys for the next login of the same user and password; the caller
- *  wipes them. */
+/* SCRAM, after OK: copies out the keys for the next login with the same name and password. The caller
+ * wipes them. False: none. */
 bool broker_login_take_keys(const struct broker_login *login, struct scram_keys *keys_r)
     __attribute__((warn_unused_result));
 
-/* After FAILED. */
+/* After FAILED. The text is the broker's or ours, untrusted, "" when there is none. */
 enum broker_login_reason broker_login_reason(const struct broker_login *login);
 int16_t broker_login_error_code(const struct broker_login *login); /* 0 none */
-const char *
-broker_login_text(const struct broker_login *login); /* the broker's words, untrusted; "" none */
+const char *broker_login_text(const struct broker_login *login);
 const char *broker_login_reason_name(enum broker_login_reason reason); /* "denied", … for logs */
 
-/** Wipes and frees; not while work runs. *login = NULL; NULL is fine. */
+/* Wipes and frees; not while work runs. *login = NULL; NULL is fine. */
 void broker_login_free(struct broker_login **login);

@@ -5,7 +5,7 @@
  * One thread owns the file: it takes what is queued, encodes it with auth/audit.h (sequence number,
  * hash chain), appends it and calls fdatasync once for the batch. At open the chain is continued
  * from the last record of the file; a torn last record (power loss) is cut off, and that is logged.
- * A file whose chain is broken is not continued: open fails.
+ * A file whose end is not a sound chain is not continued: open fails. One process writes one file.
  *
  * Unhealthy means: what is decided now may not be provable later. It is so while a write or sync
  * has failed (the writer tries again every second, keeping the records it has), and while the queue
@@ -23,9 +23,9 @@ struct audit_log;
 
 enum audit_log_policy { AUDIT_LOG_DENY, AUDIT_LOG_CONTINUE };
 
+/* file: created 0640 when missing, never opened through a symbolic link. Empty: audit is off. */
 struct audit_log_params {
-    const char
-        *file; /* created 0640 when missing; never through a symbolic link. Empty: audit is off */
+    const char *file;
     enum audit_log_policy on_failure;
     size_t queue_max; /* events waiting; 0: 8192 */
 };

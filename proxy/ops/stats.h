@@ -30,8 +30,11 @@ struct stats {
  * number when not 0). */
 typedef const char *(*stats_name_fn)(size_t index);
 
+struct audit_log;
+
 struct stats_names {
-    stats_name_fn close_reason; /* NULL: by number */
+    stats_name_fn close_reason;    /* NULL: by number */
+    const struct audit_log *audit; /* its own numbers join the page; NULL: left out */
 };
 
 static inline void stats_add(uint64_t *counter, uint64_t n)
@@ -66,15 +69,3 @@ bool stats_prometheus(const struct stats *stats, const struct stats_names *names
 
 /* Writes every counter that is not zero to the log, a few lines with event "stats". */
 void stats_log(const struct stats *stats, const struct stats_names *names);
-
-/* Fills *out_r with a fresh sum; called on the thread of the stats file. */
-typedef void (*stats_collect_fn)(void *context, struct stats *out_r);
-
-/* A thread that rewrites `path` every interval_ms: a temporary file beside it, then rename, so that
- * a reader never sees half a page. Failures to write are logged once until it works again. NULL
- * when there is no memory or no thread. */
-struct stats_file;
-struct stats_file *stats_file_start(const char *path, unsigned interval_ms,
-                                    const struct stats_names *names, stats_collect_fn collect,
-                                    void *context);
-void stats_file_stop(struct stats_file **file); /* writes a last time; *file = NULL; NULL is fine */

@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/ops/audit_log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "auth/audit.h"
+#include "proxy/ops/log.h"
+
+enum {
+    QUEUE_MAX = 8192,
+    BATCH_EVENTS = 256,
+    RETRY_S = 1,
+    CLOSE_WAIT_S = 5,
+};
+
+struct entry {
+    struct entry *next;
+    struct audit_event *event; /* owned */
+};
+
+struct audit_log {
+    /* Shared, under lock. */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct entry *head, **tail;
+    size_t queued, queue_max;
+    uint64_t lost_to_report;
+    bool stopping, abandoned;
+    /* Read without the lock. */
+    atomic_bool failing;
+    atomic_bool full;
+    atomic_uint_fast64_t written, lost, write_failures, queued_now, last_sync_ns;
+    /* Of the writer thread alone, once it runs. */
+    struct audit_chain chain;
+    struct writer bytes; /* encoded, not yet durable */
+    size_t bytes_records;
+    off_t offset; /* of the first byte of `bytes` in the file */
+    int fd;
+    pthread_t thread;
+    bool on; /* constant: there is a file */
+    enum audit_log_policy on_failure;
+    char *file;
+};
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* ---- the file at start ---- */
+
+static int open_file(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0640);
+    if (fd < 0) {
+        return -errno;
+    }
+    struct stat st;
+    int error = fstat(fd, &st) != 0 ? errno : !S_ISREG(st.st_mode) ? EINVAL : 0;
+    /* Two writers would each continue the same chain and break it. */
+    if (error == 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        error = errno == EWOULDBLOCK ? EBUSY : errno;
+    }
+    if (error != 0) {
+        close(fd);
+        return -error;
+    }
+    return fd;
+}
+
+/* The name of a new file is durable only when its folder is. */
+static void sync_folder(const char *path)
+{
+    char *copy = strdup(path);
+    if (copy == NULL) {
+        return;
+    }
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)fsync(fd);
+        close(fd);
+    }
+    free(copy);
+}
+
+static bool read_tail(int fd, off_t from, uint8_t *into, size_t length)
+{
+    size_t have = 0;
+    while (have < length) {
+        ssize_t n = pread(fd, into + have, length - have, from + (off_t)have);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return false;
+        }
+        have += (size_t)n;
+    }
+    return true;
+}
+
+/* Keeps the bytes of a torn record beside the log: they may matter to whoever investigates. */
+static void keep_torn(const char *path, struct view torn)
+{
+    char name[4096];
+    if ((size_t)snprintf(name, sizeof name, "%s.torn", path) >= sizeof name) {
+        return;
+    }
+    int fd = open(name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+    if (fd < 0) {
+        return;
+    }
+    if (write(fd, torn.at, torn.length) < 0) {
+        struct log_field field = log_str("path", name);
+        log_write(LOG_LEVEL_WARN, "audit_torn_not_kept", &field, 1);
+    }
+    close(fd);
+}
+
+/* Continues the chain. Returns NULL, or what is wrong. *torn_r: bytes that were cut off. */
+static const char *resume(struct audit_log *log, uint64_t *torn_r)
+{
+    struct stat st;
+    if (fstat(log->fd, &st) != 0) {
+        return strerror(errno);
+    }
+    size_t length = st.st_size < AUDIT_TAIL_BYTES ? (size_t)st.st_size : AUDIT_TAIL_BYTES;
+    uint8_t *tail = malloc(length > 0 ? length : 1);
+    if (tail == NULL) {
+        return "no memory";
+    }
+    const char *wrong = NULL;
+    off_t from = st.st_size - (off_t)length;
+    size_t good = 0;
+    enum audit_status status = AUDIT_BROKEN;
+    if (!read_tail(log->fd, from, tail, length)) {
+        wrong = "it cannot be read";
+    } else {
+        status = audit_chain_resume(&log->chain, view_of(tail, length), &good);
+    }
+    if (wrong == NULL && status != AUDIT_OK && status != AUDIT_TORN) {
+        wrong = "its chain is broken at the end (look at it with `setu audit verify`, then move "
+                "it away)";
+    }
+    if (wrong == NULL && status == AUDIT_TORN) {
+        *torn_r = length - good;
+        keep_torn(log->file, view_of(tail + good, length - good));
+        if (ftruncate(log->fd, from + (off_t)good) != 0) {
+            wrong = "its torn last record cannot be cut off";
+        }
+    }
+    log->offset = from + (off_t)good;
+    free(tail);
+    return wrong;
+}
+
+/* ---- the writer thread ---- */
+
+static bool write_all(struct audit_log *log)
+{
+    struct view bytes = writer_view(&log->bytes);
+    size_t done = 0;
+    /* Always from the same offset: a retry overwrites what an earlier try left half done. */
+    while (done < bytes.length) {
+        ssize_t n =
+            pwrite(log->fd, bytes.at + done, bytes.length - done, log->offset + (off_t)done);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return false;
+        }
+        done += (size_t)n;
+    }
+    return fdatasync(log->fd) == 0;
+}
+
+static void note_failure(struct audit_log *log)
+{
+    int error = errno;
+    atomic_fetch_add(&log->write_failures, 1);
+    if (!atomic_exchange(&log->failing, true)) {
+        struct log_field fields[] = {log_str("path", log->file), log_str("error", strerror(error))};
+        log_write(LOG_LEVEL_ERROR, "audit_write_failed", fields, 2);
+    }
+}
+
+/* Makes `bytes` durable. */
+static bool flush(struct audit_log *log)
+{
+    if (log->bytes.length == 0) {
+        return true;
+    }
+    if (!write_all(log)) {
+        note_failure(log);
+        return false;
+    }
+    log->offset += (off_t)log->bytes.length;
+    atomic_fetch_add(&log->written, log->bytes_records);
+    atomic_store(&log->last_sync_ns, (uint64_t)now_ns());
+    log->bytes_records = 0;
+    writer_reset(&log->bytes);
+    if (atomic_exchange(&log->failing, false)) {
+        struct log_field field = log_str("path", log->file);
+        log_write(LOG_LEVEL_WARN, "audit_write_recovered", &field, 1);
+    }
+    return true;
+}
+
+static void encode(struct audit_log *log, const struct audit_event *event)
+{
+    size_t before = log->bytes.length;
+    if (audit_encode(&log->chain, event, now_ns(), &log->bytes)) {
+        log->bytes_records++;
+        return;
+    }
+    /* Only lack of memory leads here: the chain has not moved, what was there before still counts.
+     */
+    log->bytes.length = before;
+    log->bytes.failed = false;
+    atomic_fetch_add(&log->lost, 1);
+    errno = ENOMEM;
+    note_failure(log);
+    pthread_mutex_lock(&log->lock);
+    log->lost_to_report++;
+    pthread_mutex_unlock(&log->lock);
+}
+
+/* Takes up to BATCH_EVENTS from the queue; call with the lock held. */
+static struct entry *take(struct audit_log *log, uint64_t *lost_r)
+{
+    struct entry *first = log->head, **link = &log->head;
+    size_t n = 0;
+    for (; *link != NULL && n < BATCH_EVENTS; n++) {
+        link = &(*link)->next;
+    }
+    log->head = *link;
+    if (log->head == NULL) {
+        log->tail = &log->head;
+    }
+    *link = NULL;
+    log->queued -= n;
+    atomic_store(&log->queued_now, log->queued);
+    atomic_store(&log->full, log->queued >= log->queue_max);
+    *lost_r = log->lost_to_report;
+    log->lost_to_report = 0;
+    return n > 0 ? first : NULL;
+}
+
+static void encode_batch(struct audit_log *log, struct entry *entry, uint64_t lost)
+{
+    while (entry != NULL) {
+        struct entry *next = entry->next;
+        encode(log, entry->event);
+        audit_event_free(&entry->event);
+        free(entry);
+        entry = next;
+    }
+    if (lost > 0) {
+        struct audit_event event = audit_event_init(AUDIT_RECORDS_LOST);
+        event.count = lost;
+        event.outcome = AUDIT_FAILED;
+        encode(log, &event);
+    }
+}
+
+static void wait_to_retry(struct audit_log *log)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += RETRY_S;
+    pthread_mutex_lock(&log->lock);
+    while (!log->abandoned &&
+           pthread_cond_timedwait(&log->changed, &log->lock, &until) != ETIMEDOUT) {
+    }
+    pthread_mutex_unlock(&log->lock);
+}
+
+static bool is_abandoned(struct audit_log *log)
+{
+    pthread_mutex_lock(&log->lock);
+    bool abandoned = log->abandoned;
+    pthread_mutex_unlock(&log->lock);
+    return abandoned;
+}
+
+static void *log_run(void *context)
+{
+    struct audit_log *log = context;
+    bool more = true;
+    while (more) {
+        pthread_mutex_lock(&log->lock);
+        while (log->head == NULL && log->lost_to_report == 0 && !log->stopping) {
+            pthread_cond_wait(&log->changed, &log->lock);
+        }
+        uint64_t lost = 0;
+        struct entry *batch = take(log, &lost);
+        more = batch != NULL || lost > 0;
+        pthread_mutex_unlock(&log->lock);
+        encode_batch(log, batch, lost);
+        while (more && !flush(log)) {
+            wait_to_retry(log);
+            more = !is_abandoned(log);
+        }
+    }
+    return NULL;
+}
+
+/* ---- the surface ---- */
+
+static void log_free(struct audit_log *log)
+{
+    while (log->head != NULL) {
+        struct entry *next = log->head->next;
+        audit_event_free(&log->head->event);
+        free(log->head);
+        log->head = next;
+    }
+    if (log->fd >= 0) {
+        close(log->fd);
+    }
+    writer_free(&log->bytes);
+    pthread_mutex_destroy(&log->lock);
+    pthread_cond_destroy(&log->changed);
+    free(log->file);
+    free(log);
+}
+
+static struct audit_log *log_new(const struct audit_log_params *params)
+{
+    struct audit_log *log = calloc(1, sizeof *log);
+    if (log == NULL) {
+        return NULL;
+    }
+    pthread_mutex_init(&log->lock, NULL);
+    pthread_cond_init(&log->changed, NULL);
+    log->tail = &log->head;
+    log->queue_max = params->queue_max > 0 ? params->queue_max : QUEUE_MAX;
+    log->on_failure = params->on_failure;
+    log->on = params->file != NULL && params->file[0] != '\0';
+    log->fd = -1;
+    log->file = strdup(log->on ? params->file : "");
+    writer_init_growing(&log->bytes, (size_t)(BATCH_EVENTS + 2) * AUDIT_RECORD_BYTES_MAX);
+    char host[128] = "";
+    if (gethostname(host, sizeof host - 1) != 0) {
+        host[0] = '\0';
+    }
+    audit_chain_init(&log->chain, host);
+    if (log->file == NULL) {
+        log_free(log);
+        return NULL;
+    }
+    return log;
+}
+
+static int start_thread(struct audit_log *log)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&log->thread, NULL, log_run, log);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
+/* Opens, resumes, starts. Returns NULL, or what is wrong. */
+static const char *start(struct audit_log *log)
+{
+    log->fd = open_file(log->file);
+    if (log->fd == -EBUSY) {
+        return "another process is writing it";
+    }
+    if (log->fd < 0) {
+        return strerror(-log->fd);
+    }
+    uint64_t torn = 0;
+    const char *wrong = resume(log, &torn);
+    if (wrong != NULL) {
+        return wrong;
+    }
+    sync_folder(log->file);
+    if (torn > 0) {
+        struct log_field fields[] = {log_str("path", log->file), log_uint("bytes", torn)};
+        log_write(LOG_LEVEL_WARN, "audit_torn_record_cut", fields, 2);
+        struct audit_event event = audit_event_init(AUDIT_CHAIN_TORN);
+        event.count = torn;
+        encode(log, &event);
+    }
+    /* The first write is made here, so that a file that cannot be written is known at start. */
+    if (!flush(log)) {
+        return "it cannot be written";
+    }
+    int error = start_thread(log);
+    return error != 0 ? strerror(error) : NULL;
+}
+
+struct audit_log *audit_log_open(const struct audit_log_params *params, char *error_r,
+                                 size_t error_size)
+{
+    struct audit_log *log = log_new(params);
+    if (log == NULL) {
+        snprintf(error_r, error_size, "no memory for the audit log");
+        return NULL;
+    }
+    const char *wrong = log->on ? start(log) : NULL;
+    if (wrong != NULL) {
+        snprintf(error_r, error_size, "audit log %s: %s", log->file, wrong);
+        log_free(log);
+        return NULL;
+    }
+    return log;
+}
+
+/* Raises one of the flags under the lock and waits for the thread to end. */
+static bool end_thread(struct audit_log *log, bool *flag, int wait_s)
+{
+    struct timespec deadline;
+    pthread_mutex_lock(&log->lock);
+    *flag = true;
+    pthread_cond_signal(&log->changed);
+    pthread_mutex_unlock(&log->lock);
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += wait_s;
+    return pthread_timedjoin_np(log->thread, NULL, &deadline) == 0;
+}
+
+void audit_log_close(struct audit_log **log_p)
+{
+    struct audit_log *log = *log_p;
+    *log_p = NULL;
+    if (log == NULL) {
+        return;
+    }
+    if (log->on && !end_thread(log, &log->stopping, CLOSE_WAIT_S)) {
+        uint64_t queued = atomic_load(&log->queued_now);
+        struct log_field fields[] = {log_str("path", log->file), log_uint("events", queued)};
+        log_write(LOG_LEVEL_ERROR, "audit_lost_at_close", fields, 2);
+        if (!end_thread(log, &log->abandoned, RETRY_S)) {
+            /* It hangs in the kernel and will not come back; its memory stays with it. */
+            pthread_detach(log->thread);
+            return;
+        }
+    }
+    log_free(log);
+}
+
+static struct entry *entry_new(const struct audit_event *event)
+{
+    struct entry *entry = calloc(1, sizeof *entry);
+    if (entry == NULL) {
+        return NULL;
+    }
+    entry->event = audit_event_clone(event);
+    if (entry->event == NULL) {
+        free(entry);
+        return NULL;
+    }
+    if (entry->event->time_ns == 0) {
+        entry->event->time_ns = now_ns();
+    }
+    return entry;
+}
+
+bool audit_log_append(struct audit_log *log, const struct audit_event *event)
+{
+    if (!log->on) {
+        return true;
+    }
+    struct entry *entry = entry_new(event);
+    pthread_mutex_lock(&log->lock);
+    bool taken = entry != NULL && log->queued < log->queue_max;
+    if (taken) {
+        *log->tail = entry;
+        log->tail = &entry->next;
+        log->queued++;
+    } else {
+        log->lost_to_report++;
+        atomic_fetch_add(&log->lost, 1);
+    }
+    atomic_store(&log->queued_now, log->queued);
+    atomic_store(&log->full, log->queued >= log->queue_max);
+    pthread_cond_signal(&log->changed);
+    pthread_mutex_unlock(&log->lock);
+    if (!taken && entry != NULL) {
+        audit_event_free(&entry->event);
+        free(entry);
+    }
+    return taken;
+}
+
+bool audit_log_healthy(const struct audit_log *log)
+{
+    return !atomic_load(&log->failing) && !atomic_load(&log->full);
+}
+
+bool audit_log_admits(const struct audit_log *log)
+{
+    return log->on_failure == AUDIT_LOG_CONTINUE || audit_log_healthy(log);
+}
+
+void audit_log_stats(const struct audit_log *log, struct audit_log_stats *stats_r)
+{
+    stats_r->written = atomic_load(&log->written);
+    stats_r->lost = atomic_load(&log->lost);
+    stats_r->write_failures = atomic_load(&log->write_failures);
+    stats_r->queued = atomic_load(&log->queued_now);
+    stats_r->last_sync_ns = atomic_load(&log->last_sync_ns);
+}
