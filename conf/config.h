@@ -2,13 +2,16 @@
 /*
  * The configuration as an immutable, reference-counted snapshot of typed values.
  *
- *   setu.yaml ──▶ yaml (tree with places) ──▶ keys (one table) ──▶ struct config ──▶ check (rules between keys)
+ *   setu.yaml ──▶ yaml (tree with places) ──▶ keys (one table) ──▶ struct config ──▶ check (rules
+ * between keys)
  *
- * What every field means, its default and its range stand in one table (conf/keys.c), from which conf/REFERENCE.md and
- * conf/setu.example.yaml are generated. Here only what a C reader needs beyond that is said.
+ * What every field means, its default and its range stand in one table (conf/keys.c), from which
+ * conf/REFERENCE.md and conf/setu.example.yaml are generated. Here only what a C reader needs
+ * beyond that is said.
  *
- * A snapshot that was handed out has passed every check. Nothing in it ever changes, so that threads read it without
- * locks. Every string is non-NULL; "" = not given. Pointers into a snapshot live until its last config_unref().
+ * A snapshot that was handed out has passed every check. Nothing in it ever changes, so that
+ * threads read it without locks. Every string is non-NULL; "" = not given. Pointers into a snapshot
+ * live until its last config_unref().
  */
 #pragma once
 
@@ -88,7 +91,7 @@ struct conf_mapping {
     const char *certificate;     /* names an entry of certificates */
     const char *owner;
     const char *ticket;
-    const char *review_by; /* YYYY-MM-DD or "" */
+    const char *review_by;       /* YYYY-MM-DD or "" */
     enum conf_mapping_kind kind; /* derived: which of the three */
     const char *pattern;         /* derived: the text of that one */
 };
@@ -107,7 +110,8 @@ struct conf_range {
     int32_t first, last; /* both included */
 };
 
-/* How brokers of a generation are recognised: every given part must hold; see config_generation_matches(). */
+/* How brokers of a generation are recognised: every given part must hold; see
+ * config_generation_matches(). */
 struct conf_match {
     struct conf_place place;
     bool present;
@@ -167,8 +171,9 @@ struct conf_cluster {
     enum conf_api_versions api_versions;
     uint64_t refresh_ms;
     struct conf_identity identity;
-    const struct conf_generation *generations; /* in the order of the file: the first that matches is taken */
-    size_t generations_count;                  /* at least 1 */
+    const struct conf_generation
+        *generations;         /* in the order of the file: the first that matches is taken */
+    size_t generations_count; /* at least 1 */
 };
 
 struct conf_listener_tls {
@@ -190,8 +195,8 @@ struct conf_listener {
     const char *bind;    /* literal IPv4 or IPv6 address, no brackets */
     int port;
     const char *advertised_host;
-    int node_base_port; /* node n is reached at node_base_port + n */
-    int node_ports_max; /* n < node_ports_max; the last port is at most 65535 */
+    int node_base_port;            /* node n is reached at node_base_port + n */
+    int node_ports_max;            /* n < node_ports_max; the last port is at most 65535 */
     const char *const *mechanisms; /* Kafka's spelling, in the order they are offered */
     size_t mechanisms_count;       /* 0 = no SASL: the client certificate is the login */
     bool allow_plain_without_tls;
@@ -217,26 +222,30 @@ struct config {
 };
 
 /*
- * Reads and checks a file. NULL when there was any error; every problem found is in errors, also warnings of a good
- * file. The caller holds the one reference of the snapshot.
+ * Reads and checks a file. NULL when there was any error; every problem found is in errors, also
+ * warnings of a good file. The caller holds the one reference of the snapshot.
  */
 struct config *config_load(const char *path, struct conf_errors *errors)
     __attribute__((warn_unused_result));
-/* The same from memory; file is only the name for places and is copied. text is not needed afterwards. */
+/* The same from memory; file is only the name for places and is copied. text is not needed
+ * afterwards. */
 struct config *config_parse(const char *text, size_t length, const char *file,
                             struct conf_errors *errors) __attribute__((warn_unused_result));
 
-/* Any thread may take and drop references. config_unref() nulls the pointer and accepts a NULL one. */
+/* Any thread may take and drop references. config_unref() nulls the pointer and accepts a NULL one.
+ */
 struct config *config_ref(const struct config *config);
 void config_unref(struct config **config);
 
 /*
- * Where the value of a field stands in the file: config_place(config, &certificate->key). field is the address of a
- * field of this snapshot. A field that was not in the file (a default) has line 0 and only the file name.
+ * Where the value of a field stands in the file: config_place(config, &certificate->key). field is
+ * the address of a field of this snapshot. A field that was not in the file (a default) has line 0
+ * and only the file name.
  */
 struct conf_place config_place(const struct config *config, const void *field);
 
-/* Writes the whole configuration, defaults included, as YAML that loads back to the same configuration. */
+/* Writes the whole configuration, defaults included, as YAML that loads back to the same
+ * configuration. */
 void config_dump(const struct config *config, FILE *out);
 
 /* By name; NULL when there is none. */
@@ -247,9 +256,10 @@ const struct conf_generation *config_generation(const struct conf_cluster *clust
                                                 const char *name);
 
 /*
- * Whether a broker fits what the file says about node id, host, port and rack. node_id -1, host NULL, port 0 or rack
- * NULL = not known: then a generation that asks for that part does not match. No part asked = every broker matches.
- * `probe` is not decided here: for a generation with match.probe, true only means that it is a candidate to look for.
+ * Whether a broker fits what the file says about node id, host, port and rack. node_id -1, host
+ * NULL, port 0 or rack NULL = not known: then a generation that asks for that part does not match.
+ * No part asked = every broker matches. `probe` is not decided here: for a generation with
+ * match.probe, true only means that it is a candidate to look for.
  */
 bool config_generation_matches(const struct conf_generation *generation, int32_t node_id,
                                const char *host, int port, const char *rack);

@@ -13,7 +13,8 @@ static bool same(char a, char b, bool folded)
     return folded ? fold(a) == fold(b) : a == b;
 }
 
-/* Only the last star ever needs to be tried again: an earlier one could gain nothing it has not already taken. */
+/* Only the last star ever needs to be tried again: an earlier one could gain nothing it has not
+ * already taken. */
 static bool glob(const char *pattern, const char *text, bool folded)
 {
     const char *star = NULL;

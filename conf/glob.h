@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Globs over whole texts: `*` = any run of characters, also none; `?` = exactly one byte; everything else stands for
- * itself. No brackets and no escapes, so that what a rule covers can be read off it. Takes O(pattern × text) at worst.
+ * Globs over whole texts: `*` = any run of characters, also none; `?` = exactly one byte;
+ * everything else stands for itself. No brackets and no escapes, so that what a rule covers can be
+ * read off it. Takes O(pattern × text) at worst.
  */
 #pragma once
 

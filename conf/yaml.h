@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A strict YAML reader that remembers where everything stands. It knows no keys: the configuration, the users file and
- * the credentials file are read with it.
+ * A strict YAML reader that remembers where everything stands. It knows no keys: the configuration,
+ * the users file and the credentials file are read with it.
  *
- *   file ──▶ bytes checked (UTF-8, no tab, BOM, NUL, control) ──▶ libyaml events ──▶ tree of nodes with places
+ *   file ──▶ source (bytes checked) ──▶ libyaml (events) ──▶ tree of nodes with places
  *
- * Refused, each with its place: duplicate keys, anchors and aliases, tags, directives, a second document, keys that are
- * not plain text, more than YAML_DEPTH_MAX levels, YAML_NODES_MAX values or YAML_FILE_BYTES_MAX bytes.
+ * Refused, each with its place: duplicate keys, anchors and aliases, tags, directives, a second
+ * document, keys that are not plain text, more than YAML_DEPTH_MAX levels, YAML_NODES_MAX values or
+ * SOURCE_BYTES_MAX bytes.
  *
- * Messages of this reader name keys, never values: a value may be secret. A tree is wiped when it is freed.
+ * Messages of this reader name keys, never values: a value may be secret. A tree is wiped when it
+ * is freed.
  */
 #pragma once
 
@@ -18,7 +20,7 @@
 
 #include "conf/errors.h"
 
-enum { YAML_DEPTH_MAX = 16, YAML_NODES_MAX = 256 * 1024, YAML_FILE_BYTES_MAX = 4 * 1024 * 1024 };
+enum { YAML_DEPTH_MAX = 16, YAML_NODES_MAX = 256 * 1024 };
 
 enum yaml_kind { YAML_SCALAR, YAML_LIST, YAML_MAP };
 
@@ -26,7 +28,7 @@ enum yaml_kind { YAML_SCALAR, YAML_LIST, YAML_MAP };
 struct yaml_node {
     enum yaml_kind kind;
     bool plain;   /* a scalar without quotes */
-    bool refused; /* its content was refused and reported (an alias, a tag…): say nothing more about it */
+    bool refused; /* it was reported (an alias, a duplicate…): skip it and say nothing more */
     struct conf_place place;
     const char *key; /* in a map: its key; else NULL */
     struct conf_place key_place;
@@ -45,27 +47,30 @@ struct yaml_tree *yaml_load(const char *path, struct conf_errors *errors)
 /* The same from memory; file is only a name and is copied. */
 struct yaml_tree *yaml_parse(const char *text, size_t length, const char *file,
                              struct conf_errors *errors) __attribute__((warn_unused_result));
-/* As yaml_parse(), but a tree is returned whenever there is one, so that a caller can report its own problems too. It
- * must not be used as good when conf_errors_failed(). */
+/* As yaml_parse(), but a tree is returned whenever there is one, so that a caller can report its
+ * own problems too. It must not be used as good when conf_errors_failed(). */
 struct yaml_tree *yaml_parse_partial(const char *text, size_t length, const char *file,
                                      struct conf_errors *errors)
     __attribute__((warn_unused_result));
 void yaml_free(struct yaml_tree **tree);
-
-/* Reads a file of at most YAML_FILE_BYTES_MAX bytes into memory the caller frees. false = reported. */
-bool yaml_read_file(const char *path, struct conf_errors *errors, char **text_r, size_t *length_r)
-    __attribute__((warn_unused_result));
 
 const struct yaml_node *yaml_root(const struct yaml_tree *tree);
 
 /* The child of a map under a key; NULL when there is none or when node is no map. */
 const struct yaml_node *yaml_get(const struct yaml_node *node, const char *key);
 
-/* Whether node has the kind; false = reported as a wrong type under the name `what`. */
-bool yaml_expect(const struct yaml_node *node, enum yaml_kind kind, const char *what,
-                 struct conf_errors *errors) __attribute__((warn_unused_result));
+/* Whether node is a list, or a map; false = reported as a wrong type (once: not for a refused
+ * node). */
+bool yaml_is_list(const struct yaml_node *node, struct conf_errors *errors)
+    __attribute__((warn_unused_result));
+bool yaml_is_map(const struct yaml_node *node, struct conf_errors *errors)
+    __attribute__((warn_unused_result));
 
-/* A text of at least one character and without control characters. false = reported. */
+/*
+ * Scalars by the type that is wanted. false = reported. A text may be "" only when it is written
+ * so, and has no control characters; true and false are the only truth values; integers are
+ * decimal, without quotes or leading zeros.
+ */
 bool yaml_text(const struct yaml_node *node, struct conf_errors *errors, const char **text_r)
     __attribute__((warn_unused_result));
 bool yaml_bool(const struct yaml_node *node, struct conf_errors *errors, bool *value_r)
@@ -73,7 +78,8 @@ bool yaml_bool(const struct yaml_node *node, struct conf_errors *errors, bool *v
 bool yaml_integer(const struct yaml_node *node, int64_t min, int64_t max,
                   struct conf_errors *errors, int64_t *value_r) __attribute__((warn_unused_result));
 
-/* Reports every key of a map that is not in known (ended by NULL), with the nearest known one. true = none. */
+/* Reports every key of a map that is not in known (ended by NULL), with the nearest known one. true
+ * = none. */
 bool yaml_known_keys(const struct yaml_node *map, const char *const *known,
                      struct conf_errors *errors);
 
