@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A running cluster with users, ACLs and topics, and what a test does to it."""
+
+import base64
+import pathlib
+import secrets
+import shutil
+import tempfile
+import time
+
+from tests.rig import certificates, clients, evidence, java_tools, node, paths, scram, wire
+from tests.rig.process import wait_until
+
+MIXED = (node.Plan(1, paths.LEGACY, "legacy"), node.Plan(2, paths.LEGACY, "legacy"),
+         node.Plan(3, paths.AJNA, "ajna"))
+KRAFT = (node.Plan(4, paths.KRAFT, "ajna"),)
+
+SERVICES = ("orders", "payments")
+USERS = (*SERVICES, "setu", "stranger")
+ITERATIONS = 4096
+
+
+def service_acls(service: str) -> list[dict]:
+    """A service may use the topics, groups and transactional ids whose names begin with its own, and no others."""
+    rows = {"TOPIC": ["READ", "WRITE", "DESCRIBE", "CREATE"], "GROUP": ["READ", "DESCRIBE"],
+            "TRANSACTIONAL_ID": ["WRITE", "DESCRIBE"]}
+    return [{"principal": f"User:{service}", "type": kind, "name": service, "pattern": "PREFIXED",
+             "operations": operations} for kind, operations in rows.items()]
+
+
+# Brokers come to each other over plaintext: as User:ANONYMOUS, who may do what brokers do, and use `direct…` topics.
+ANONYMOUS_ACLS = [
+    {"principal": "User:ANONYMOUS", "type": "CLUSTER", "name": "kafka-cluster", "pattern": "LITERAL",
+     "operations": ["CLUSTER_ACTION"]},
+    {"principal": "User:ANONYMOUS", "type": "TOPIC", "name": "direct", "pattern": "PREFIXED",
+     "operations": ["READ", "WRITE", "DESCRIBE"]},
+    {"principal": "User:ANONYMOUS", "type": "GROUP", "name": "direct", "pattern": "PREFIXED",
+     "operations": ["READ", "DESCRIBE"]},
+]
+
+
+class Cluster:
+    """Use as a context manager, or call start() and close(). Its directory goes at the end, unless something failed."""
+
+    def __init__(self, plans=MIXED, directory=None, keep: bool = False, say=None, **broker_properties):
+        self.plans = tuple(plans)
+        self.kraft = all(plan.version == paths.KRAFT for plan in self.plans)
+        self.keep = keep
+        self.say = say or (lambda text: None)
+        self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="setu-rig-"))
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.broker_properties = {k.replace("_", "."): v for k, v in broker_properties.items()}
+        self.passwords = {user: secrets.token_hex(12) for user in USERS}
+        self.salts = {user: secrets.token_bytes(24) for user in USERS}
+        self.admin_password = secrets.token_hex(12)
+        self.authority = certificates.Authority(self.directory / "certificates")
+        self.certificates = {name: self.authority.issue(name) for name in (*SERVICES, "setu")}
+        self.zookeeper = None if self.kraft else node.ZooKeeper(self.directory / "zookeeper")
+        self.nodes = {plan.node_id: node.Broker(plan, self, self.zookeeper) for plan in self.plans}
+        self.admin: java_tools.Admin | None = None
+
+    # --- life ---
+
+    def start(self) -> "Cluster":
+        began = time.monotonic()
+        if self.zookeeper:
+            self.zookeeper.start()
+        self.admin = java_tools.Admin(self.directory / "admin.log")
+        if self.zookeeper:
+            self.zookeeper.wait_ready()
+            self.say(f"zookeeper up ({time.monotonic() - began:.1f} s)")
+            self.admin("zookeeper_acls", zookeeper=f"127.0.0.1:{self.zookeeper.port}", acls=ANONYMOUS_ACLS)
+        else:
+            for broker in self.nodes.values():
+                broker.format([])
+        for broker in self.nodes.values():
+            broker.start()
+        for broker in self.nodes.values():
+            broker.wait_ready(set(self.nodes))
+            self.say(f"broker {broker.node_id} up, Kafka {broker.version}, {broker.generation}"
+                     f" ({time.monotonic() - began:.1f} s)")
+        self.admin("connect", properties=self.login_admin().java())
+        self.admin("acls", acls=[row for service in SERVICES for row in service_acls(service)])
+        self.admin("users", users=[self._credential(user, mechanism) for user in USERS for mechanism in scram.HASHES])
+        self.create_topic("orders", partitions=6)
+        self.create_topic("payments", partitions=3)
+        self.say(f"cluster ready ({time.monotonic() - began:.1f} s)")
+        return self
+
+    def close(self, failed: bool = False) -> None:
+        """Kills everything at once: there is nothing to save."""
+        if self.admin:
+            self.admin.close()
+        for server in (*self.nodes.values(), self.zookeeper):
+            if server:
+                server.process.kill()
+        if failed or self.keep:
+            self.say(f"logs kept in {self.directory}")
+        else:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self) -> "Cluster":
+        try:
+            return self.start()
+        except BaseException:
+            self.close(failed=True)
+            raise
+
+    def __exit__(self, kind, _value, _trace) -> None:
+        self.close(failed=kind is not None and kind is not KeyboardInterrupt)
+
+    # --- nodes ---
+
+    def stop(self, node_id: int) -> None:
+        """Orderly: the broker hands its leaderships over first."""
+        self.nodes[node_id].process.stop(60)
+
+    def kill(self, node_id: int) -> None:
+        self.nodes[node_id].process.kill()
+
+    def pause(self, node_id: int) -> None:
+        self.nodes[node_id].process.pause()
+
+    def resume(self, node_id: int) -> None:
+        self.nodes[node_id].process.resume()
+
+    def start_node(self, node_id: int) -> None:
+        """Starts a stopped broker; comes back when it knows the others that are running."""
+        broker = self.nodes[node_id]
+        broker.start()
+        broker.wait_ready({n for n, other in self.nodes.items() if other.process.alive})
+
+    def restart(self, node_id: int, orderly: bool = True) -> None:
+        if orderly:
+            self.stop(node_id)
+        else:
+            self.kill(node_id)
+        self.start_node(node_id)
+
+    # --- who is who ---
+
+    def bootstrap(self, listener: str, generation: str | None = None) -> str:
+        return ",".join(broker.address(listener) for broker in self.nodes.values()
+                        if generation in (None, broker.generation))
+
+    def login_admin(self) -> clients.Login:
+        return clients.Login(self.bootstrap("ADMIN"), "admin", self.admin_password, "PLAIN")
+
+    def login_direct(self) -> clients.Login:
+        return clients.Login(self.bootstrap("DIRECT"))
+
+    def login_sasl(self, user: str, mechanism: str = "SCRAM-SHA-512") -> clients.Login:
+        """Straight to the legacy brokers."""
+        return clients.Login(self.bootstrap("CLIENT", "legacy"), user, self.passwords[user], mechanism)
+
+    def login_certificate(self, user: str) -> clients.Login:
+        """Straight to the Ajna brokers."""
+        return clients.Login(self.bootstrap("CLIENT", "ajna"), certificate=self.certificates[user],
+                             ca=self.authority.certificate)
+
+    def _credential(self, user: str, mechanism: str) -> dict:
+        return {"name": user, "mechanism": mechanism, "iterations": ITERATIONS, "password": self.passwords[user],
+                "salt": base64.b64encode(self.salts[user]).decode()}
+
+    def scram_record(self, user: str, mechanism: str) -> str:
+        """The user's credential as ZooKeeper holds it, computed here."""
+        return scram.record(mechanism, self.passwords[user], self.salts[user], ITERATIONS)
+
+    def stored_records(self, user: str) -> dict[str, str]:
+        """The user's credentials as kafka-configs reads them out of ZooKeeper."""
+        printed = java_tools.run(paths.LEGACY, "kafka.admin.ConfigCommand", "--zookeeper",
+                                 f"127.0.0.1:{self.zookeeper.port}", "--entity-type", "users",
+                                 "--entity-name", user, "--describe").stdout
+        found = {}
+        for mechanism in scram.HASHES:
+            _, mark, rest = printed.partition(f"{mechanism}=")
+            if mark:
+                found[mechanism] = rest.partition(",SCRAM-")[0].split()[0]
+        return found
+
+    # --- topics ---
+
+    def create_topic(self, name: str, partitions: int = 3, replicas: int = 3, leaders: list[int] | None = None,
+                     **configuration) -> None:
+        """Partition i is led by leaders[i], by default by each node in turn."""
+        nodes = sorted(self.nodes)
+        leaders = leaders or [nodes[i % len(nodes)] for i in range(partitions)]
+        assignment = []
+        for leader in leaders:
+            others = [n for n in nodes if n != leader]
+            assignment.append([leader, *others][:min(replicas, len(nodes))])
+        self.admin("create_topics", topics=[{
+            "name": name, "replicas": assignment,
+            "configuration": {k.replace("_", "."): str(v) for k, v in configuration.items()}}])
+        wait_until(lambda: self._known_everywhere(name, leaders), 30, f"topic {name} known to every broker")
+
+    def _known_everywhere(self, name: str, leaders: list[int]) -> bool:
+        for broker in self.nodes.values():
+            if broker.process.alive:
+                with wire.Connection(broker.ports["ADMIN"], ("admin", self.admin_password)) as connection:
+                    if connection.metadata(name)[2].get(name) != leaders:
+                        return False
+        return True
+
+    def delete_topic(self, name: str) -> None:
+        self.admin("delete_topics", topics=[name])
+
+    def partitions(self, name: str) -> list[dict]:
+        """[{"partition", "leader", "replicas", "isr"}, …] in order."""
+        return self.admin("describe_topics", topics=[name])[name]
+
+    def leaders(self, name: str) -> list[int]:
+        return [row["leader"] for row in self.partitions(name)]
+
+    def in_sync(self, name: str) -> bool:
+        return all(sorted(row["isr"]) == sorted(row["replicas"]) for row in self.partitions(name))
+
+    def wait_in_sync(self, name: str, timeout_s: float = 60) -> None:
+        wait_until(lambda: self.in_sync(name), timeout_s, f"all replicas of {name} in sync", 0.2)
+
+    def move_leader(self, name: str, partition: int, node_id: int) -> None:
+        """Makes a replica the preferred leader and elects it."""
+        replicas = self.partitions(name)[partition]["replicas"]
+        if node_id not in replicas:
+            raise ValueError(f"node {node_id} has no replica of {name}-{partition}: {replicas}")
+        order = [node_id, *(n for n in replicas if n != node_id)]
+        self.admin("reassign", moves=[{"topic": name, "partition": partition, "replicas": order}])
+        wait_until(lambda: self.admin("reassigning") == 0, 30, "reassignment done")
+        self.admin("elect", partitions=[{"topic": name, "partition": partition}])
+        wait_until(lambda: self.leaders(name)[partition] == node_id, 30, f"{name}-{partition} led by {node_id}")
+
+    def reassign(self, name: str, assignment: list[list[int]]) -> None:
+        """Moves replicas: assignment[i] is the new replica list of partition i."""
+        self.admin("reassign", moves=[{"topic": name, "partition": i, "replicas": nodes}
+                                      for i, nodes in enumerate(assignment)])
+        wait_until(lambda: self.admin("reassigning") == 0, 120, "reassignment done", 0.2)
+
+    def end_offsets(self, name: str) -> list[int]:
+        return self.admin("ends", topic=name)
+
+    # --- evidence ---
+
+    def seen(self, principal: str | None = None, resource: str | None = None) -> list[evidence.Decision]:
+        """What the brokers' authorizers decided, all nodes together."""
+        return [row for broker in self.nodes.values() for row in evidence.decisions(broker, principal, resource)]
+
+    def log_requests(self, on: bool) -> None:
+        """Turns the brokers' request log on (it is heavy) or off."""
+        for node_id in self.nodes:
+            self.admin("configure", type="BROKER_LOGGER", name=str(node_id),
+                       set={"kafka.request.logger": "DEBUG" if on else "WARN"})
+
+    # --- tools ---
+
+    def tool(self, version: str, main: str, *arguments, **options):
+        """Runs one of Kafka's command line tools, for example tool("2.8.2", "kafka.admin.TopicCommand", "--list")."""
+        return java_tools.run(version, main, *arguments, **options)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What brokers logged about who came to them."""
+
+import dataclasses
+import json
+import re
+
+AUTHORIZER = re.compile(
+    r"Principal = (?P<principal>\S+) is (?P<verdict>Allowed|Denied) Operation = (?P<operation>\w+) from host = (?P<host>\S+)"
+    r" on resource = (?P<type>\w+):(?P<pattern>\w+):(?P<name>.*?) for request = (?P<request>\w+)")
+# 4.x has its own wording in StandardAuthorizer.
+AUTHORIZER_KRAFT = re.compile(
+    r"Principal = (?P<principal>\S+) is (?P<verdict>Allowed|Denied) operation = (?P<operation>\w+) from host = (?P<host>\S+)"
+    r" on resource = (?P<type>\w+):(?P<pattern>\w+):(?P<name>.*?) for request = (?P<request>\w+)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """One line of the broker's authorizer log."""
+    node_id: int
+    principal: str
+    allowed: bool
+    operation: str
+    resource_type: str
+    resource: str
+    request: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """One line of the broker's request log."""
+    node_id: int
+    api: str
+    version: int
+    principal: str
+    listener: str
+    protocol: str
+    client_id: str
+    client_software: str
+
+
+def decisions(broker, principal: str | None = None, resource: str | None = None, start: int = 0) -> list[Decision]:
+    """What the broker's authorizer decided, from byte `start` of its log on."""
+    found = []
+    try:
+        with open(broker.logs / "authorizer.log", "rb") as log:
+            log.seek(start)
+            for line in log:
+                text = line.decode(errors="replace")
+                match = AUTHORIZER.search(text) or AUTHORIZER_KRAFT.search(text)
+                if not match or principal and match["principal"] != principal or resource and match["name"] != resource:
+                    continue
+                found.append(Decision(broker.node_id, match["principal"], match["verdict"] == "Allowed",
+                                      match["operation"], match["type"], match["name"], match["request"]))
+    except FileNotFoundError:
+        pass
+    return found
+
+
+def log_end(broker, name: str = "authorizer.log") -> int:
+    try:
+        return (broker.logs / name).stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def requests(broker, start: int = 0) -> list[Request]:
+    """What the broker's request logger wrote; it does so only between Cluster.log_requests(True) and (False)."""
+    found = []
+    try:
+        with open(broker.logs / "request.log", "rb") as log:
+            log.seek(start)
+            for line in log:
+                _, mark, rest = line.decode(errors="replace").partition("Completed request:")
+                if not mark:
+                    continue
+                try:
+                    row, _ = json.JSONDecoder().raw_decode(rest)
+                except ValueError:
+                    continue
+                head, client = row["requestHeader"], row.get("clientInformation", {})
+                found.append(Request(broker.node_id, head["requestApiKeyName"], head["requestApiVersion"],
+                                     row["principal"], row["listener"], row["securityProtocol"], head["clientId"],
+                                     f"{client.get('softwareName')} {client.get('softwareVersion')}"))
+    except FileNotFoundError:
+        pass
+    return found

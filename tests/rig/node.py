@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server processes of a cluster: ZooKeeper, brokers of the legacy and the Ajna generation, a KRaft broker."""
+
+import dataclasses
+import pathlib
+import socket
+import uuid
+import base64
+
+from tests.rig import java_tools, paths, ports, wire
+from tests.rig.process import Process
+
+LISTENERS = ("CLIENT", "INTERNAL", "DIRECT", "ADMIN")
+BROKER_JVM = ["-Xshare:auto", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"]
+PRINCIPAL_RULES = r"RULE:^CN=([^,]+),OU=services,O=Setu rig$/$1/,DEFAULT"
+
+
+def write_properties(path: pathlib.Path, properties: dict) -> pathlib.Path:
+    path.touch(0o600)
+    path.write_text("".join(f"{k}={str(v).replace(chr(92), chr(92) * 2)}\n" for k, v in properties.items()))
+    return path
+
+
+def plain_jaas(users: dict[str, str], login: tuple[str, str] | None = None) -> str:
+    """JAAS text of a PLAIN listener with these users; with `login` = (name, password) that of a client."""
+    words = ["org.apache.kafka.common.security.plain.PlainLoginModule required"]
+    if login:
+        words.append(f'username="{login[0]}" password="{login[1]}"')
+    words += [f'user_{name}="{password}"' for name, password in users.items()]
+    return " ".join(words) + ";"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """One broker to be: `generation` is "legacy" (SASL) or "ajna" (mutual TLS)."""
+    node_id: int
+    version: str
+    generation: str
+
+
+class ZooKeeper:
+    """Of the newest release that has one: Kafka 3.9 wants at least 3.8.3, and 2.8 brokers get along with it."""
+
+    def __init__(self, directory: pathlib.Path):
+        self.port = ports.free_port()
+        self.logs = directory
+        self.log = directory / "out.log"
+        (directory / "data").mkdir(parents=True)
+        configuration = write_properties(directory / "zookeeper.properties", {
+            "dataDir": directory / "data", "clientPort": self.port, "clientPortAddress": "127.0.0.1",
+            "admin.enableServer": "false", "maxClientCnxns": 0, "tickTime": 1000, "4lw.commands.whitelist": "ruok"})
+        options = [*java_tools.BRIEF, f"-Drig.logs={directory}"]
+        self.process = Process("zookeeper", java_tools.command(
+            paths.AJNA, "org.apache.zookeeper.server.quorum.QuorumPeerMain", configuration, options=options), self.log)
+
+    def start(self) -> None:
+        self.process.start()
+
+    def wait_ready(self) -> None:
+        self.process.wait_ready(self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+                connection.sendall(b"ruok")
+                return connection.recv(4) == b"imok"
+        except OSError:
+            return False
+
+
+class Broker:
+    """One Kafka broker with four listeners.
+
+    CLIENT is the one that applications use: SASL_PLAINTEXT on the legacy generation, SSL with required client
+    certificates on Ajna. INTERNAL is for the brokers among themselves. DIRECT is plaintext, for comparing Setu with
+    nothing; whoever comes there is User:ANONYMOUS. ADMIN is SASL PLAIN for the rig itself.
+    """
+
+    def __init__(self, plan: Plan, cluster, zookeeper: ZooKeeper | None):
+        self.plan = plan
+        self.node_id = plan.node_id
+        self.version = plan.version
+        self.generation = plan.generation
+        self.directory = cluster.directory / f"node{plan.node_id}"
+        self.logs = self.directory / "logs"
+        self.logs.mkdir(parents=True)
+        self.ports = {name: ports.free_port() for name in LISTENERS}
+        self.controller_port = None if zookeeper else ports.free_port()
+        self.certificate = cluster.authority.issue(f"node{plan.node_id}", "broker", server=True)
+        properties = self._common(cluster) | self._client_listener(cluster)
+        properties |= self._zookeeper(zookeeper) if zookeeper else self._kraft()
+        self.configuration = write_properties(self.directory / "server.properties",
+                                              properties | cluster.broker_properties)
+        self.process = Process(f"broker {plan.node_id} ({plan.version})", self._command(), self.logs / "out.log")
+
+    def _common(self, cluster) -> dict:
+        count = min(3, len(cluster.plans))
+        security = {"CLIENT": "SASL_PLAINTEXT" if self.generation == "legacy" else "SSL",
+                    "INTERNAL": "PLAINTEXT", "DIRECT": "PLAINTEXT", "ADMIN": "SASL_PLAINTEXT"}
+        if self.controller_port:
+            security["CONTROLLER"] = "PLAINTEXT"
+        listeners = ",".join(f"{name}://127.0.0.1:{port}" for name, port in self.ports.items())
+        admin = {"admin": cluster.admin_password}
+        return {
+            "log.dirs": self.directory / "data",
+            "listeners": listeners,
+            "advertised.listeners": listeners,
+            "listener.security.protocol.map": ",".join(f"{k}:{v}" for k, v in security.items()),
+            "inter.broker.listener.name": "INTERNAL",
+            "listener.name.admin.sasl.enabled.mechanisms": "PLAIN",
+            "listener.name.admin.plain.sasl.jaas.config": plain_jaas(admin),
+            "super.users": "User:admin",
+            "allow.everyone.if.no.acl.found": "false",
+            "auto.create.topics.enable": "false",
+            "auto.leader.rebalance.enable": "false",
+            "default.replication.factor": count,
+            "min.insync.replicas": max(1, count - 1),
+            "offsets.topic.replication.factor": count,
+            "offsets.topic.num.partitions": 6,
+            "transaction.state.log.replication.factor": count,
+            "transaction.state.log.min.isr": max(1, count - 1),
+            "transaction.state.log.num.partitions": 6,
+            "group.initial.rebalance.delay.ms": 0,
+            "log.cleaner.dedupe.buffer.size": 16 << 20,
+            "num.recovery.threads.per.data.dir": 1,
+        }
+
+    def _client_listener(self, cluster) -> dict:
+        if self.generation == "legacy":
+            module = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+            return {
+                "listener.name.client.sasl.enabled.mechanisms": "SCRAM-SHA-512,SCRAM-SHA-256,PLAIN",
+                "listener.name.client.scram-sha-512.sasl.jaas.config": module,
+                "listener.name.client.scram-sha-256.sasl.jaas.config": module,
+                "listener.name.client.plain.sasl.jaas.config": plain_jaas(cluster.passwords),
+            }
+        return {
+            "listener.name.client.ssl.keystore.type": "PEM",
+            "listener.name.client.ssl.keystore.location": self.certificate.store,
+            "listener.name.client.ssl.truststore.type": "PEM",
+            "listener.name.client.ssl.truststore.location": cluster.authority.certificate,
+            "listener.name.client.ssl.client.auth": "required",
+            "listener.name.client.ssl.principal.mapping.rules": PRINCIPAL_RULES,
+            "ssl.principal.mapping.rules": PRINCIPAL_RULES,
+        }
+
+    def _zookeeper(self, zookeeper: ZooKeeper) -> dict:
+        return {
+            "broker.id": self.node_id,
+            "zookeeper.connect": f"127.0.0.1:{zookeeper.port}",
+            "zookeeper.session.timeout.ms": 6000,
+            "inter.broker.protocol.version": "2.8",
+            "authorizer.class.name": "kafka.security.authorizer.AclAuthorizer",
+        }
+
+    def _kraft(self) -> dict:
+        listeners = ",".join(f"{name}://127.0.0.1:{port}" for name, port in self.ports.items())
+        return {
+            "process.roles": "broker,controller",
+            "node.id": self.node_id,
+            "controller.quorum.bootstrap.servers": f"127.0.0.1:{self.controller_port}",
+            "controller.listener.names": "CONTROLLER",
+            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{self.controller_port}",
+            "advertised.listeners": f"{listeners},CONTROLLER://127.0.0.1:{self.controller_port}",
+            # One node is broker and controller; it reaches itself over plaintext, before any ACL can exist.
+            "super.users": "User:admin;User:ANONYMOUS",
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "share.coordinator.state.topic.replication.factor": 1,
+            "share.coordinator.state.topic.min.isr": 1,
+        }
+
+    def _command(self) -> list[str]:
+        style = ("log4j2.configurationFile=", "broker-log4j2.properties") if self.version == paths.KRAFT \
+            else ("log4j.configuration=file:", "broker-log4j.properties")
+        return [paths.java(), *BROKER_JVM, f"-Drig.logs={self.logs}", f"-D{style[0]}{paths.RIG / 'logging' / style[1]}",
+                "-cp", paths.classpath(self.version), "kafka.Kafka", str(self.configuration)]
+
+    def format(self, users: list[str]) -> None:
+        """KRaft only: prepares the data directory; `users` are SCRAM credentials for --add-scram."""
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        arguments = ["format", "-t", cluster_id, "-c", self.configuration, "--standalone"]
+        for user in users:
+            arguments += ["--add-scram", user]
+        java_tools.run(self.version, "kafka.tools.StorageTool", *arguments)
+
+    def start(self) -> None:
+        self.process.start()
+
+    def wait_ready(self, nodes: set[int], timeout_s: float = 90) -> None:
+        """Until this broker knows `nodes` and a controller."""
+        self.process.wait_ready(lambda: wire.knows(self.ports["INTERNAL"], nodes), timeout_s)
+
+    def address(self, listener: str = "CLIENT") -> str:
+        return f"127.0.0.1:{self.ports[listener]}"

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Setu in front of a cluster: its configuration, its process, the way clients reach it."""
+
+import json
+import pathlib
+
+from tests.rig import clients, cluster as cluster_module, paths, ports, wire
+from tests.rig.process import Process, ProcessFailed, tail
+
+NODE_PORTS = 20
+
+
+def yaml(value, indent: int = 0) -> str:
+    """Block-style YAML of dicts, lists and scalars. Strings are double-quoted, which JSON and YAML write alike."""
+    pad = "  " * indent
+    if isinstance(value, dict):
+        lines = []
+        for key, item in value.items():
+            nested = isinstance(item, (dict, list)) and item
+            lines.append(f"{pad}{key}:\n{yaml(item, indent + 1)}" if nested else f"{pad}{key}: {yaml(item)}")
+        return "\n".join(lines) if lines else "{}"
+    if isinstance(value, list):
+        if not value:
+            return "[]"
+        rows = []
+        for item in value:
+            text = yaml(item, indent + 1)
+            rows.append(f"{pad}- {text.lstrip()}")
+        return "\n".join(rows)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, pathlib.Path):
+        return json.dumps(str(value))
+    return json.dumps(value, ensure_ascii=False)
+
+
+def private_file(path: pathlib.Path, text: str) -> pathlib.Path:
+    path.touch(0o600)
+    path.chmod(0o600)
+    path.write_text(text)
+    return path
+
+
+class Setu:
+    """One Setu for one cluster. `config` is its configuration as a tree: change it before start() or reload().
+
+    legacy_login: "sasl" (credentials stored at Setu) or "passthrough" (the client's own exchange goes through).
+    tls: the client listener speaks TLS; `client_auth` "required" makes the client's certificate its login.
+    """
+
+    def __init__(self, cluster, legacy_login: str = "sasl", tls: bool = False, client_auth: str = "none",
+                 binary: pathlib.Path | None = None, name: str = "setu", prefix: tuple = (), log_level: str = "info"):
+        self.cluster = cluster
+        self.binary = binary or paths.setu_binary()
+        self.tls = tls
+        self.directory = cluster.directory / name
+        self.directory.mkdir(parents=True)
+        first = ports.free_block(NODE_PORTS)
+        self.port, self.node_base_port = first, first + 1
+        self.log = self.directory / "setu.log"
+        self.audit = self.directory / "audit.log"
+        self.stats = self.directory / "stats.prom"
+        self.config_file = self.directory / "setu.yaml"
+        self.config = self._configuration(legacy_login, tls, client_auth, log_level)
+        self.write()
+        self.process = Process(name, [*prefix, self.binary, "run", "-c", self.config_file, "--stats-file", self.stats],
+                               self.log)
+
+    # --- configuration ---
+
+    def _configuration(self, legacy_login: str, tls: bool, client_auth: str, log_level: str) -> dict:
+        made = self.cluster.certificates
+        listener = {
+            "name": "clients", "role": "clients", "cluster": "main", "bind": "127.0.0.1", "port": self.port,
+            "advertised_host": "127.0.0.1", "node_base_port": self.node_base_port, "node_ports_max": NODE_PORTS - 2,
+            "mechanisms": ["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"], "allow_plain_without_tls": True,
+        }
+        if tls:
+            own = self.cluster.authority.issue(f"{self.directory.name}-listener", "setu listener", server=True)
+            listener["tls"] = {"chain": own.chain, "key": own.key, "client_auth": client_auth,
+                               "client_ca": self.cluster.authority.certificate,
+                               "principal_mapping_rules": "RULE:^CN=([^,]+),.*$/$1/"}
+        return {
+            "workers": 1,
+            "log": {"level": log_level, "format": "logfmt", "file": "-"},
+            "audit": {"file": self.audit, "on_failure": "deny"},
+            "integrity": {"crc": "observe"},
+            "certificates": [{"name": name, "chain": made[name].chain, "key": made[name].key} for name in made],
+            "users": {"file": self._users()},
+            "mapping": [{"principal": name, "certificate": name, "owner": f"team-{name}"}
+                        for name in cluster_module.SERVICES],
+            "clusters": [{
+                "name": "main",
+                "bootstrap": [broker.address() for broker in self.cluster.nodes.values()],
+                "refresh_ms": 2000,
+                "identity": self._identity(),
+                "generations": self._generations(legacy_login),
+            }],
+            "listeners": [listener],
+        }
+
+    def _node_ids(self, generation: str) -> str:
+        return ",".join(str(n) for n, broker in self.cluster.nodes.items() if broker.generation == generation)
+
+    def _identity(self) -> dict:
+        identity = {"certificate": "setu"}
+        if self._node_ids("legacy"):
+            password = private_file(self.directory / "setu.password", self.cluster.passwords["setu"])
+            identity["sasl"] = {"mechanism": "SCRAM-SHA-512", "username": "setu", "password_file": password}
+        return identity
+
+    def _generations(self, legacy_login: str) -> list[dict]:
+        rows = []
+        if self._node_ids("legacy"):
+            legacy = {"name": "legacy", "match": {"node_ids": self._node_ids("legacy")},
+                      "protocol": "SASL_PLAINTEXT", "login": legacy_login}
+            if legacy_login == "sasl":
+                legacy["sasl"] = {"mechanism": "SCRAM-SHA-512", "credentials_file": self._legacy_credentials()}
+            rows.append(legacy)
+        if self._node_ids("ajna"):
+            rows.append({"name": "ajna", "match": {"node_ids": self._node_ids("ajna")}, "protocol": "SSL",
+                         "login": "mapped-certificate", "tls": {"ca": self.cluster.authority.certificate}})
+        return rows
+
+    def _users(self) -> pathlib.Path:
+        """Setu's own copy of the SCRAM records, in Kafka's form. No password is in it."""
+        rows = [{"name": user,
+                 "scram-sha-512": self.cluster.scram_record(user, "SCRAM-SHA-512"),
+                 "scram-sha-256": self.cluster.scram_record(user, "SCRAM-SHA-256")}
+                for user in cluster_module.USERS if user != "setu"]
+        return private_file(self.directory / "users.yaml", yaml({"users": rows}) + "\n")
+
+    def _legacy_credentials(self) -> pathlib.Path:
+        rows = []
+        for user in cluster_module.SERVICES:
+            password = private_file(self.directory / f"{user}.password", self.cluster.passwords[user])
+            rows.append({"principal": user, "username": user, "password_file": password})
+        return private_file(self.directory / "legacy-credentials.yaml", yaml({"credentials": rows}) + "\n")
+
+    def write(self) -> None:
+        private_file(self.config_file, yaml(self.config) + "\n")
+
+    # --- life ---
+
+    def start(self) -> "Setu":
+        self.process.start()
+        self.process.wait_ready(self._ready, 30)
+        return self
+
+    def _ready(self) -> bool:
+        """ApiVersions is answered once Setu has seen a broker; behind TLS an open port must do."""
+        if self.tls:
+            return "listening" in tail(self.log, 200) or wire_open(self.port)
+        return wire.answers(self.port)
+
+    def stop(self, timeout_s: float = 40) -> int | None:
+        return self.process.stop(timeout_s)
+
+    def __enter__(self) -> "Setu":
+        try:
+            return self.start()
+        except BaseException:
+            self.process.kill()
+            raise
+
+    def __exit__(self, kind, _value, _trace) -> None:
+        if kind is None and self.process.popen and self.process.popen.poll() is not None:
+            raise ProcessFailed(f"setu ended by itself with {self.process.popen.returncode}:\n{tail(self.log)}")
+        self.process.stop(10)
+
+    # --- clients ---
+
+    def login(self, user: str | None = "orders", mechanism: str = "SCRAM-SHA-512", password: str | None = None,
+              certificate=None) -> clients.Login:
+        """How a client reaches the cluster through Setu."""
+        if user is not None and password is None:
+            password = self.cluster.passwords[user]
+        return clients.Login(f"127.0.0.1:{self.port}", user, password, mechanism, certificate,
+                             self.cluster.authority.certificate if self.tls else None)
+
+    def subject(self, principal: str) -> str:
+        return self.cluster.certificates[principal].subject
+
+
+def wire_open(port: int) -> bool:
+    import socket
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+        return True
+    except OSError:
+        return False
