@@ -28,10 +28,10 @@ bool view_is(struct view v, const char *text)
 
 struct view view_from(struct view v, size_t n)
 {
-    if (n >= v.length) {
-        return view_of(NULL, 0);
+    if (n > v.length) {
+        n = v.length;
     }
-    return view_of(v.at + n, v.length - n);
+    return n > 0 ? view_of(v.at + n, v.length - n) : v;
 }
 
 uint16_t bytes_load_u16(const uint8_t *at)
