@@ -28,6 +28,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "auth/reason.h"
 #include "auth/scram.h"
 #include "protocol/bytes.h"
 
@@ -66,8 +67,13 @@ struct credentials_match {
 };
 
 /* The record against which a SCRAM client, or a PLAIN password, of this name is to be judged. False
- * only when the crypto library fails; then *match_r is zero. */
+ * only when the crypto library fails, or the name is longer than 255 bytes; then *match_r is zero.
+ */
 bool credentials_find_scram(const struct credentials *users, enum scram_hash hash, struct view name,
                             struct credentials_match *match_r) __attribute__((warn_unused_result));
 bool credentials_find_plain(const struct credentials *users, struct view name,
                             struct credentials_match *match_r) __attribute__((warn_unused_result));
+
+/* What a lookup and a proof come to: NONE (let in) only for a real record whose proof holds. */
+enum auth_reason credentials_judge(const struct credentials_match *match, bool proof_holds)
+    __attribute__((warn_unused_result));

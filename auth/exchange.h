@@ -39,9 +39,10 @@ enum {
     EXCHANGE_NAME_BYTES_MAX = 255,     /* user and authorization id */
     EXCHANGE_PASSWORD_BYTES_MAX = 255, /* PLAIN, RFC 4616 */
     EXCHANGE_PLAIN_TOKEN_BYTES_MAX = 65536,
-    EXCHANGE_SCRAM_TOKEN_BYTES_MAX = 4096, /* what a client may send */
-    EXCHANGE_SCRAM_NONCE_BYTES_MAX = 4096, /* what a broker may send as r= */
-    EXCHANGE_REPLY_BYTES_MAX = 16384       /* no reply is longer: capacity for the reply writer */
+    EXCHANGE_SCRAM_TOKEN_BYTES_MAX = 4096,        /* what a client may send */
+    EXCHANGE_SCRAM_BROKER_TOKEN_BYTES_MAX = 8192, /* what a broker may send */
+    EXCHANGE_SCRAM_NONCE_BYTES_MAX = 4096,        /* …and as r= in it */
+    EXCHANGE_REPLY_BYTES_MAX = 16384 /* no reply is longer: capacity for the reply writer */
 };
 
 enum exchange_status {
@@ -56,9 +57,10 @@ enum exchange_status {
  * only. */
 typedef bool (*exchange_random_fn)(void *context, uint8_t *at, size_t length);
 
-/* The server end. mechanism must be mech_known. Takes its own reference on users, so that a reload
- * cannot pull them away. random_context must outlive the exchange. NULL: unknown mechanism or no
- * memory. Unknown users meet a challenge that cannot be told from a real one (credentials.h). */
+/* The server end. mechanism must be mech_known (mech.h). Takes its own reference on users, so that
+ * a reload cannot pull them away. random_context must outlive the exchange. NULL: unknown
+ * mechanism, no users, or no memory. Unknown users meet a challenge that cannot be told from a real
+ * one (credentials.h). */
 struct exchange *exchange_server_new(const char *mechanism, const struct credentials *users,
                                      exchange_random_fn random, void *random_context)
     __attribute__((warn_unused_result));

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/passwords.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/principal.h"
+#include "conf/errors.h"
+#include "conf/yaml.h"
+
+struct entry {
+    char principal[PRINCIPAL_SIZE];
+    char username[PRINCIPAL_SIZE];
+    struct password password; /* views the two above */
+    struct conf_place place;  /* while reading only */
+};
+
+struct passwords {
+    atomic_size_t references;
+    size_t count;
+    struct entry *entries; /* sorted by principal */
+};
+
+static const char *const file_keys[] = {"credentials", NULL};
+static const char *const entry_keys[] = {"principal", "username", "password_file", NULL};
+
+static bool read_text(const struct yaml_node *map, const char *key, struct conf_errors *errors,
+                      const struct yaml_node **node_r)
+{
+    const char *text;
+    *node_r = yaml_get(map, key);
+    if (*node_r == NULL) {
+        conf_errors_add(errors, map->place, "%s is missing (add `%s:`)", key, key);
+        return false;
+    }
+    return yaml_text(*node_r, errors, &text);
+}
+
+static void read_name(const struct yaml_node *map, const char *key, char name_r[PRINCIPAL_SIZE],
+                      struct conf_errors *errors)
+{
+    const struct yaml_node *node;
+    if (!read_text(map, key, errors, &node)) {
+        return;
+    }
+    enum principal_status status = principal_canonical(view_of(node->text, node->length), name_r);
+    if (status != PRINCIPAL_OK) {
+        conf_errors_add(errors, node->place, "%s is %s", key, principal_status_text(status));
+    }
+}
+
+static void read_secret(const struct yaml_node *map, struct secret *secret_r,
+                        struct conf_errors *errors)
+{
+    const struct yaml_node *node;
+    if (!read_text(map, "password_file", errors, &node)) {
+        return;
+    }
+    enum secret_file_status status = secret_read_password(secret_r, node->text);
+    if (status != SECRET_FILE_OK) {
+        conf_errors_add(errors, node->place, "password_file %s %s%s%s", node->text,
+                        secret_file_text(status), status == SECRET_FILE_UNREADABLE ? ": " : "",
+                        status == SECRET_FILE_UNREADABLE ? strerror(errno) : "");
+        return;
+    }
+    if (memchr(secret_r->at, 0, secret_r->length) != NULL) {
+        conf_errors_add(errors, node->place, "password_file %s holds a NUL", node->text);
+    }
+}
+
+static void read_entry(const struct yaml_node *node, struct entry *entry,
+                       struct conf_errors *errors)
+{
+    entry->place = node->place;
+    if (!yaml_is_map(node, errors)) {
+        return;
+    }
+    (void)yaml_known_keys(node, entry_keys, errors);
+    read_name(node, "principal", entry->principal, errors);
+    read_name(node, "username", entry->username, errors);
+    read_secret(node, &entry->password.secret, errors);
+}
+
+static int entry_compare(const void *a, const void *b)
+{
+    return strcmp(((const struct entry *)a)->principal, ((const struct entry *)b)->principal);
+}
+
+static void sort(struct passwords *passwords, struct conf_errors *errors)
+{
+    qsort(passwords->entries, passwords->count, sizeof *passwords->entries, entry_compare);
+    for (size_t i = 0; i < passwords->count; i++) {
+        struct entry *entry = &passwords->entries[i];
+        entry->password.principal = entry->principal;
+        entry->password.username = entry->username;
+        if (i > 0 && entry->principal[0] != 0 && entry_compare(entry - 1, entry) == 0) {
+            conf_errors_add(errors, entry->place,
+                            "a credential for this principal is there already (drop one)");
+        }
+    }
+}
+
+static struct passwords *passwords_new(size_t count)
+{
+    struct passwords *passwords = calloc(1, sizeof *passwords);
+    if (passwords == NULL) {
+        return NULL;
+    }
+    atomic_init(&passwords->references, 1);
+    passwords->entries = calloc(count > 0 ? count : 1, sizeof *passwords->entries);
+    if (passwords->entries == NULL) {
+        passwords_unref(&passwords);
+        return NULL;
+    }
+    passwords->count = count;
+    return passwords;
+}
+
+static struct passwords *build(const struct yaml_node *root, struct conf_errors *errors)
+{
+    if (!yaml_is_map(root, errors)) {
+        return NULL;
+    }
+    (void)yaml_known_keys(root, file_keys, errors);
+    const struct yaml_node *list = yaml_get(root, "credentials");
+    if (list == NULL) {
+        conf_errors_add(errors, root->place, "no credentials (add `credentials:`)");
+        return NULL;
+    }
+    if (!yaml_is_list(list, errors)) {
+        return NULL;
+    }
+    if (list->count > PASSWORDS_MAX) {
+        conf_errors_add(errors, list->place, "more than %d credentials", PASSWORDS_MAX);
+        return NULL;
+    }
+    struct passwords *passwords = passwords_new(list->count);
+    if (passwords == NULL) {
+        conf_errors_add(errors, root->place, "out of memory");
+        return NULL;
+    }
+    size_t i = 0;
+    for (const struct yaml_node *it = list->first; it != NULL; it = it->next) {
+        read_entry(it, &passwords->entries[i++], errors);
+    }
+    sort(passwords, errors);
+    return passwords;
+}
+
+struct passwords *passwords_load(const char *path, struct conf_errors *errors)
+{
+    struct secret text;
+    enum secret_file_status status = secret_read_file(&text, path, PASSWORDS_FILE_BYTES_MAX);
+    if (status != SECRET_FILE_OK) {
+        conf_errors_add(errors, (struct conf_place){.file = path}, "credentials file %s%s%s",
+                        secret_file_text(status), status == SECRET_FILE_UNREADABLE ? ": " : "",
+                        status == SECRET_FILE_UNREADABLE ? strerror(errno) : "");
+        return NULL;
+    }
+    struct yaml_tree *tree = yaml_parse((const char *)text.at, text.length, path, errors);
+    secret_wipe(&text);
+    if (tree == NULL) {
+        return NULL;
+    }
+    size_t errors_before = errors->errors;
+    struct passwords *passwords = build(yaml_root(tree), errors);
+    if (passwords != NULL && errors->errors > errors_before) {
+        passwords_unref(&passwords);
+    }
+    yaml_free(&tree);
+    return passwords;
+}
+
+struct passwords *passwords_ref(const struct passwords *passwords)
+{
+    struct passwords *it = (struct passwords *)passwords;
+    atomic_fetch_add_explicit(&it->references, 1, memory_order_relaxed);
+    return it;
+}
+
+void passwords_unref(struct passwords **passwords)
+{
+    struct passwords *it = *passwords;
+    *passwords = NULL;
+    if (it == NULL || atomic_fetch_sub_explicit(&it->references, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    for (size_t i = 0; i < it->count; i++) {
+        secret_wipe(&it->entries[i].password.secret);
+    }
+    free(it->entries);
+    free(it);
+}
+
+size_t passwords_count(const struct passwords *passwords)
+{
+    return passwords->count;
+}
+
+static int principal_compare(const void *key, const void *entry)
+{
+    return strcmp(key, ((const struct entry *)entry)->principal);
+}
+
+const struct password *passwords_find(const struct passwords *passwords, const char *principal)
+{
+    const struct entry *entry = bsearch(principal, passwords->entries, passwords->count,
+                                        sizeof *passwords->entries, principal_compare);
+    return entry != NULL ? &entry->password : NULL;
+}
