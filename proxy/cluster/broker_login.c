@@ -386,7 +386,7 @@ static enum broker_login_status on_answer(struct broker_login *login, struct vie
     return fail(login, BROKER_LOGIN_INTERNAL);
 }
 
-static enum broker_login_status on_frame(struct broker_login *login, struct writer *out)
+static void on_frame(struct broker_login *login, struct writer *out)
 {
     struct view payload = frame_collector_payload(&login->frames);
     int32_t correlation_id = 0;
@@ -394,18 +394,19 @@ static enum broker_login_status on_frame(struct broker_login *login, struct writ
     enum frame_status status = response_header_decode(
         payload, login->asked_key, login->asked_version, &correlation_id, &header);
     if (status != FRAME_OK) {
-        return fail_text(login, BROKER_LOGIN_MALFORMED, "response header");
+        fail_text(login, BROKER_LOGIN_MALFORMED, "response header");
+        return;
     }
     if (correlation_id != login->asked_correlation_id) {
-        return fail_text(login, BROKER_LOGIN_MALFORMED, "correlation id %d instead of %d",
-                         (int)correlation_id, (int)login->asked_correlation_id);
+        fail_text(login, BROKER_LOGIN_MALFORMED, "correlation id %d instead of %d",
+                  (int)correlation_id, (int)login->asked_correlation_id);
+        return;
     }
     login->answered = true;
-    enum broker_login_status moved = on_answer(login, view_from(payload, header), out);
+    on_answer(login, view_from(payload, header), out);
     if (login->metadata_length == 0) {
         frame_collector_next(&login->frames);
     }
-    return moved;
 }
 
 /* A size that no frame has: say so when the four bytes are the start of a TLS alert record. */
@@ -516,7 +517,7 @@ enum broker_login_status broker_login_feed(struct broker_login *login, struct vi
     if (login->working || login->step == STEP_NEW) {
         return login->working ? BROKER_LOGIN_PENDING : fail(login, BROKER_LOGIN_INTERNAL);
     }
-    while (login->status == BROKER_LOGIN_MORE && *consumed_r < in.length) {
+    while (login->step != STEP_END && *consumed_r < in.length) {
         size_t used = 0;
         enum frame_status status =
             frame_collector_feed(&login->frames, view_from(in, *consumed_r), &used);
@@ -524,9 +525,17 @@ enum broker_login_status broker_login_feed(struct broker_login *login, struct vi
         if (status == FRAME_BAD) {
             return bad_size(login);
         }
-        if (status == FRAME_OK && on_frame(login, out) != BROKER_LOGIN_MORE) {
+        if (status == FRAME_OK) {
+            on_frame(login, out);
             break;
         }
+    }
+    bool asked_next =
+        login->status == BROKER_LOGIN_MORE || login->status == BROKER_LOGIN_PENDING;
+    if (asked_next && *consumed_r < in.length) {
+        /* The next request has not left yet: nobody asked for these bytes. */
+        login->working = false;
+        return fail_text(login, BROKER_LOGIN_MALFORMED, "bytes after the response");
     }
     return login->status;
 }

@@ -58,8 +58,8 @@ enum broker_login_reason {
     BROKER_LOGIN_INTERNAL      /* no memory, or a step out of order */
 };
 
-/* Everything is copied by broker_login_new. At least one of mechanism, want_versions, want_metadata,
- * look must be given; want_metadata implies want_versions. */
+/* Everything is copied by broker_login_new. At least one of mechanism, want_versions,
+ * want_metadata, look must be given; want_metadata implies want_versions. */
 struct broker_login_params {
     const char *mechanism; /* NULL: no SASL (plaintext, or mTLS) */
     const char *username;
@@ -68,10 +68,10 @@ struct broker_login_params {
     /* Highest SaslAuthenticate version the broker is known to take; -1: ask first, which costs one
      * round trip and is not possible in re-authentication. */
     int16_t authenticate_version;
-    bool want_versions; /* end with ApiVersions, asked as the client itself would ask */
-    bool want_metadata; /* then Metadata of all brokers and no topics */
-    bool look;          /* instead of all that: ApiVersions v0, SaslHandshake, never a token */
-    struct view client_id;                       /* at == NULL: null */
+    bool want_versions;    /* end with ApiVersions, asked as the client itself would ask */
+    bool want_metadata;    /* then Metadata of all brokers and no topics */
+    bool look;             /* instead of all that: ApiVersions v0, SaslHandshake, never a token */
+    struct view client_id; /* at == NULL: null */
     struct view software_name, software_version; /* empty or ill-formed: "setu" and our version */
     int32_t correlation_id;                      /* of the first request; each next is one more */
     size_t frame_max;                            /* 0: 1 MiB */
@@ -86,8 +86,8 @@ struct broker_login *broker_login_new(const struct broker_login_params *params)
 enum broker_login_status broker_login_start(struct broker_login *login, struct writer *out)
     __attribute__((warn_unused_result));
 
-/* Takes bytes from the broker. After MORE all are consumed. After OK the rest (*consumed_r <=
- * in.length) belongs to the caller. After PENDING the rest is to be fed again after resume. */
+/* Takes bytes from the broker: all of them after MORE and PENDING, since a broker that says more
+ * than it was asked fails. After OK the rest (*consumed_r <= in.length) is the caller's. */
 enum broker_login_status broker_login_feed(struct broker_login *login, struct view in,
                                            size_t *consumed_r, struct writer *out)
     __attribute__((warn_unused_result));
@@ -98,8 +98,8 @@ void broker_login_work(struct broker_login *login);
 enum broker_login_status broker_login_resume(struct broker_login *login, struct writer *out)
     __attribute__((warn_unused_result));
 
-/* The connection ended (end, reset, TLS alert, timeout). FAILED; PENDING while work runs (resume then
- * reports it); OK when all was done before. */
+/* The connection ended (end, reset, TLS alert, timeout). FAILED; PENDING while work runs (resume
+ * then reports it); OK when all was done before. */
 enum broker_login_status broker_login_closed(struct broker_login *login);
 
 /* After OK, or as far as it went. What these return dies with login. */
@@ -117,8 +117,8 @@ bool broker_login_offers_sasl(const struct broker_login *login);
 size_t broker_login_offers(const struct broker_login *login,
                            const char *names_r[SASL_MECHANISMS_MAX]);
 
-/* SCRAM, after OK: copies out the keys for the next login with the same name and password. The caller
- * wipes them. False: none. */
+/* SCRAM, after OK: copies out the keys for the next login with the same name and password. The
+ * caller wipes them. False: none. */
 bool broker_login_take_keys(const struct broker_login *login, struct scram_keys *keys_r)
     __attribute__((warn_unused_result));
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * generation: which generation of the configuration a broker belongs to. Pure.
+ *
+ *   rules (node id, host, port, rack) ──▶ NO | MAYBE | LOOK | YES ──▶ decided, or a look is needed
+ *   look (TLS? SASL? which mechanisms?) ────────────────────────────▶ decided
  */
 #pragma once
 
@@ -8,56 +11,49 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "protocol/bytes.h"
-
 struct conf_cluster;
 struct conf_generation;
 
-/** What is known about a broker. */
+/* What is known about a broker. */
 struct generation_subject {
-    int32_t node_id; /* -1 not known yet */
-    const char *host;
+    int32_t node_id;  /* -1: not known yet */
+    const char *host; /* as brokers or the configuration name it */
     uint16_t port;
-    const char *rack;
-    bool rack_known;
+    const char *rack; /* NULL: not known; "" known to have none */
 };
 
 enum generation_match {
     GENERATION_NO,
-    GENERATION_MAYBE, /* nothing contradicts, but a key needs what is not known yet */
-    GENERATION_LOOK,  /* every rule holds, and the generation is to be recognised by looking */
-    GENERATION_YES,
+    GENERATION_MAYBE, /* nothing contradicts, but a rule asks for what is not known yet */
+    GENERATION_LOOK,  /* all rules hold, and `probe: true` wants a look besides */
+    GENERATION_YES
 };
 
 enum generation_match generation_match(const struct conf_generation *generation,
                                        const struct generation_subject *subject);
 
-/** What a look at a broker found. */
+/* What a look at a broker found. */
 struct generation_look {
-    bool tls;                /* it speaks TLS on this port */
-    bool answered;           /* it answered a Kafka request (over TLS or plain) */
-    bool certificate_wanted; /* TLS, and it refused us for want of an acceptable certificate */
-    bool sasl;               /* it wants SASL */
-    const char *const *mechanisms; /* that it offers; any order */
+    bool tls;                      /* it speaks TLS on this port */
+    bool certificate_wanted;       /* it wants a client certificate that it accepts, and got none */
+    bool sasl;                     /* it wants SASL */
+    const char *const *mechanisms; /* that it offers, mechanism_count of them; borrowed */
     size_t mechanism_count;
 };
 
-/** Does what was seen fit the generation's protocol and login? */
+/* Does what was seen fit the protocol of the generation, and, for a stored SASL login, its
+ * mechanism? */
 bool generation_fits(const struct conf_generation *generation, const struct generation_look *look);
 
-/**
- * The generation by rules alone: the first YES, unless an earlier one is LOOK or MAYBE (that might
- * turn out to be the right one): then NULL and *look_r = true. NULL and *look_r = false: nothing
- * matches.
+/*
+ * By rules alone: the first YES that no LOOK or MAYBE precedes. NULL and *look_r = true: a look has
+ * to decide between the candidates. NULL and *look_r = false: nothing can match.
  */
 const struct conf_generation *generation_by_rule(const struct conf_cluster *cluster,
                                                  const struct generation_subject *subject,
                                                  bool *look_r);
 
-/** The generation after a look: the first that is not NO and fits; NULL when none does. */
+/* After a look: the first that is not NO, and fits. NULL: none. */
 const struct conf_generation *generation_by_look(const struct conf_cluster *cluster,
                                                  const struct generation_subject *subject,
                                                  const struct generation_look *look);
-
-/** Shell-style `*` and `?`, ASCII letters regardless of case. */
-bool generation_glob(const char *pattern, const char *text);

@@ -1,78 +1,82 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * probe: one look at one broker at one address, in the background.
+ * probe: one look at one broker, in the background.
  *
  *   generation known      connect ─ TLS? ─ broker_login with the identity ─ ApiVersions ─ Metadata
- *     refused, no identity    connect again ─ ApiVersions unauthenticated
- *   generation unknown    plain ApiVersions; no answer: TLS, ApiVersions; then SaslHandshake:
- *                         that tells the generation; then as above
+ *     refused, no identity    connect again ─ ApiVersions unauthenticated (SASL listeners answer
+ * it) not spoken any more     with relook: as unknown generation unknown    plain: ApiVersions,
+ * SaslHandshake; no answer: the same over TLS, once for each candidate's trust; what was seen tells
+ * the generation; then as above
  *
- * A look sends no token and no password. A known generation that the broker does not speak any more
- * (relook) turns into a look within the same probe.
+ * A look sends no token and no password, and shows a certificate only to a broker that one of the
+ * candidates trusts.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
+#include "protocol/bytes.h"
 #include "protocol/handshake.h"
 #include "proxy/cluster/broker_login.h"
 #include "proxy/cluster/generation.h"
+#include "proxy/cluster/resolve.h"
 #include "proxy/cluster/route.h"
 
-struct cluster_identity;
 struct conf_cluster;
+struct identity;
 struct io;
 struct probe;
 
 struct probe_params {
     struct io *io;
-    const struct conf_cluster *conf;         /* outlives the probe */
-    const struct cluster_identity *identity; /* how Setu itself logs in; outlives the probe */
-    struct generation_subject subject;       /* strings are copied */
-    struct sockaddr_storage address;
+    const struct conf_cluster *conf;          /* outlives the probe */
+    struct identity *identity;                /* outlives the probe, which keeps keys in it */
+    struct generation_subject subject;        /* strings are copied */
+    struct resolve_result addresses;          /* tried in order until one connects */
     const struct conf_generation *generation; /* NULL: look */
-    bool relook;                              /* look when the generation given does not work */
-    unsigned timeout_ms;                      /* for each connection */
+    bool relook;                              /* look when that generation is not spoken */
+    uint64_t timeout_ms;                      /* for each connection */
 };
 
 enum probe_outcome {
-    PROBE_OK,            /* logged in; versions and metadata known */
-    PROBE_VERSIONS_ONLY, /* versions known; the login with Setu's identity failed, or there is none
-                            to use */
+    PROBE_OK,            /* logged in; versions and metadata are known */
+    PROBE_VERSIONS_ONLY, /* versions are known; no identity to log in with, or it was refused */
+    PROBE_REFUSED,       /* reached, and it refused our certificate or login: nothing is known */
     PROBE_UNREACHABLE,   /* no TCP connection */
-    PROBE_FAILED,        /* connected, but no answer could be had */
-    PROBE_NO_GENERATION, /* looked, and nothing in the configuration fits */
+    PROBE_FAILED,        /* connected, but it does not speak as expected; text says more */
+    PROBE_UNDECIDED      /* looked, and nothing in the configuration fits what was seen */
 };
 
+/* Everything in it dies with the call. */
 struct probe_result {
     enum probe_outcome outcome;
-    const struct conf_generation *generation; /* decided; NULL: not */
-    bool looked;
-    struct generation_look look;         /* when looked; mechanisms die with the call */
-    const struct api_versions *versions; /* raw; NULL unknown */
-    struct view metadata;                /* response payload for endpoint_visit; at == NULL: none */
+    const struct conf_generation *generation; /* tried last; NULL: none */
+    bool looked;                              /* then look says what was seen, if anything was */
+    struct generation_look look;
+    size_t address;                      /* index into addresses: the one that connected */
+    const struct api_versions *versions; /* as the broker said; NULL unknown */
+    struct view metadata;                /* for endpoint_visit; at == NULL: none */
     int16_t metadata_version;
-    enum broker_login_reason reason; /* of the login, when it failed */
+    bool login_failed; /* the identity was refused; reason, error_code and text say how */
+    enum broker_login_reason reason;
     int16_t error_code;
-    const char *text;  /* of the first thing that went wrong, untrusted; "" none */
-    bool login_failed; /* the identity was refused */
-    unsigned elapsed_ms;
-    const char *tls_version, *tls_cipher; /* "" without TLS */
+    const char *text;        /* of what went wrong, untrusted; "" nothing */
+    const char *tls_version; /* "TLSv1.3"; "" without TLS */
+    const char *tls_cipher;
+    uint64_t elapsed_ms;
 };
 
-/** Called once from the loop, never from inside probe_start. Everything in result dies with the
- * call. */
+/* Called once from the loop, never from inside probe_start; the probe is gone after it. */
 typedef void (*probe_fn)(void *context, const struct probe_result *result);
 
-/** NULL without memory. */
+/* NULL without memory. */
 struct probe *probe_start(const struct probe_params *params, probe_fn done, void *context)
     __attribute__((warn_unused_result));
 
-/** No call of done any more; the memory goes when the loop has closed the handles. *probe = NULL.
- */
-void probe_cancel(struct probe **probe);
+/* No call of done any more; gone (may be NULL) is called from the loop when nothing is left of the
+ * probe. *probe = NULL. */
+void probe_cancel(struct probe **probe, void (*gone)(void *context), void *context);
 
-const char *probe_outcome_name(enum probe_outcome outcome);
+const char *probe_outcome_name(enum probe_outcome outcome); /* "ok", "versions_only", … */

@@ -27,8 +27,8 @@ struct route {
     const struct conf_generation *generation; /* dies with the configuration */
     char host[ROUTE_HOST_MAX];                /* as the brokers name it: SNI and hostname check */
     uint16_t port;
-    bool live;                    /* answered last time; false: try, but expect little */
-    int16_t authenticate_version; /* for broker_login_params; -1 unknown */
+    bool live;                       /* answered last time; false: try, but expect little */
+    int16_t authenticate_version;    /* for broker_login_params; -1 unknown */
     struct sockaddr_storage address; /* resolved, with the port */
 };
 

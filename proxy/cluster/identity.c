@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/cluster/identity.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/mech.h"
+#include "auth/tls_context.h"
+#include "conf/config.h"
+
+static bool load_sasl(struct identity *identity, struct conf_errors *errors)
+{
+    const struct conf_identity_sasl *sasl = &identity->conf->identity.sasl;
+    if (!sasl->present) {
+        return true;
+    }
+    enum secret_file_status status = secret_read_password(&identity->password, sasl->password_file);
+    if (status != SECRET_FILE_OK) {
+        conf_errors_add(errors, sasl->place, "password_file %s: %s", sasl->password_file,
+                        secret_file_text(status));
+        return false;
+    }
+    identity->mechanism = sasl->mechanism;
+    identity->username = sasl->username;
+    return true;
+}
+
+static bool load_contexts(struct identity *identity, const struct certificates *certificates,
+                          struct conf_errors *errors)
+{
+    const struct conf_cluster *conf = identity->conf;
+    bool good = true;
+    for (size_t i = 0; i < conf->generations_count; i++) {
+        const struct conf_generation *generation = &conf->generations[i];
+        if (!config_protocol_has_tls(generation->protocol)) {
+            continue;
+        }
+        /* A SASL listener is told who we are by SASL alone. */
+        bool show = generation->protocol == CONF_PROTOCOL_SSL;
+        identity->contexts[i] = tls_client_ctx_new(
+            certificates, show ? identity->certificate : NULL, &generation->tls, errors);
+        good = good && identity->contexts[i] != NULL;
+    }
+    return good;
+}
+
+bool identity_load(struct identity *identity_r, const struct conf_cluster *conf,
+                   const struct certificates *certificates, struct conf_errors *errors)
+{
+    memset(identity_r, 0, sizeof *identity_r);
+    identity_r->conf = conf;
+    if (conf->identity.certificate[0] != '\0') {
+        identity_r->certificate = conf->identity.certificate;
+    }
+    identity_r->contexts = calloc(conf->generations_count, sizeof(SSL_CTX *));
+    if (identity_r->contexts == NULL) {
+        conf_errors_add(errors, conf->place, "no memory");
+        return false;
+    }
+    bool good = load_sasl(identity_r, errors);
+    good = load_contexts(identity_r, certificates, errors) && good;
+    if (!good) {
+        identity_free(identity_r);
+    }
+    return good;
+}
+
+SSL_CTX *identity_context(const struct identity *identity, const struct conf_generation *generation)
+{
+    return identity->contexts[generation - identity->conf->generations];
+}
+
+/* A look can be deceived by whoever sits on an unencrypted path: what it finds is not enough to send
+ * a password in clear. A rule of the operator's is. */
+static bool exposes_password(const struct identity *identity,
+                             const struct conf_generation *generation)
+{
+    const struct mech *mech = mech_find(identity->mechanism);
+    return mech != NULL && mech->cleartext && !config_protocol_has_tls(generation->protocol) &&
+           generation->match.probe;
+}
+
+bool identity_serves(const struct identity *identity, const struct conf_generation *generation)
+{
+    if (config_protocol_has_sasl(generation->protocol)) {
+        return identity->mechanism != NULL && !exposes_password(identity, generation);
+    }
+    /* A listener for SSL may do without a client certificate; then there is nothing to show. */
+    return true;
+}
+
+void identity_free(struct identity *identity)
+{
+    for (size_t i = 0; identity->contexts != NULL && i < identity->conf->generations_count; i++) {
+        SSL_CTX_free(identity->contexts[i]);
+    }
+    free(identity->contexts);
+    secret_wipe(&identity->password);
+    scram_keys_wipe(&identity->keys);
+    memset(identity, 0, sizeof *identity);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * identity: what Setu itself shows to the brokers of one cluster when it looks at them: a
+ * certificate for SSL, a user and password for SASL, either or both or none. One per worker.
+ */
+#pragma once
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "auth/scram.h"
+#include "auth/secret.h"
+
+struct certificates;
+struct conf_cluster;
+struct conf_errors;
+struct conf_generation;
+
+struct identity {
+    const struct conf_cluster *conf;
+    const char *certificate; /* configured name; NULL: none */
+    const char *mechanism;   /* NULL: no SASL */
+    const char *username;
+    struct secret password;
+    struct scram_keys keys; /* of the last SCRAM login: spares PBKDF2 */
+    bool keys_known;
+    SSL_CTX **contexts; /* by index of conf->generations; NULL for plaintext */
+};
+
+/* Reads the password file and makes the contexts. False with errors added. conf outlives identity;
+ * certificates may be NULL when there are none. */
+bool identity_load(struct identity *identity_r, const struct conf_cluster *conf,
+                   const struct certificates *certificates, struct conf_errors *errors)
+    __attribute__((warn_unused_result));
+
+/* NULL for a generation that speaks plaintext. */
+SSL_CTX *identity_context(const struct identity *identity,
+                          const struct conf_generation *generation);
+
+/* Can Setu log in to brokers of this generation at all? Without, it still asks a SASL listener for
+ * its ApiVersions. */
+bool identity_serves(const struct identity *identity, const struct conf_generation *generation);
+
+/* Wipes and frees. Safe on a zeroed struct. */
+void identity_free(struct identity *identity);
