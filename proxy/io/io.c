@@ -30,11 +30,13 @@ void io_init(struct io *io, uv_loop_t *loop)
 {
     memset(io, 0, sizeof *io);
     io->loop = loop;
-    io->scratch = aligned_alloc(4096, IO_SCRATCH_BYTES);
+    io->block = aligned_alloc(4096, IO_SCRATCH_BYTES + 4096);
     io->batch = aligned_alloc(4096, (IO_BATCH_BYTES + 4095) / 4096 * 4096);
-    if (io->scratch == NULL || io->batch == NULL || uv_idle_init(loop, &io->again) != 0) {
+    if (io->block == NULL || io->batch == NULL || uv_idle_init(loop, &io->again) != 0) {
         abort();
     }
+    /* The headroom lies at the end of a page, so that scratch itself is page-aligned. */
+    io->scratch = io->block + 4096;
     io->again.data = io;
     io->again_run = io_again;
 }
@@ -48,7 +50,8 @@ void io_stop(struct io *io)
 
 void io_free(struct io *io)
 {
-    free(io->scratch);
+    free(io->block);
+    io->block = NULL;
     free(io->batch);
     io->scratch = NULL;
     io->batch = NULL;

@@ -18,13 +18,15 @@ struct leg;
 
 enum {
     IO_SCRATCH_BYTES = 128 * 1024,
+    IO_HEADROOM_BYTES = 64, /* free bytes before scratch, for the cut-off head of a frame */
     IO_RECORD_BYTES = 16 * 1024, /* the largest plaintext of one TLS record, RFC 8446 §5.1 */
     IO_BATCH_BYTES = 8 * (IO_RECORD_BYTES + 256),
 };
 
 struct io {
     uv_loop_t *loop;
-    uint8_t *scratch;       /* IO_SCRATCH_BYTES; its content dies with the next leg_read on this worker */
+    uint8_t *scratch;       /* IO_SCRATCH_BYTES after IO_HEADROOM_BYTES; its content dies with the next leg_read on this worker */
+    uint8_t *block;         /* the allocation scratch lies in */
     uint8_t *batch;         /* IO_BATCH_BYTES of wire bytes of batch_leg, not yet sent */
     size_t batch_length;
     struct leg *batch_leg;  /* the only leg that may hold bytes in batch, or NULL */

@@ -164,8 +164,8 @@ enum tls_handshake_status tls_handshake(struct leg *leg)
         tls_fail(leg);
         /* Let the alert go out: the peer learns the cause. The result no longer matters. */
         enum leg_error kept = leg->error;
-        (void)leg_flush(leg);
-        leg->error = kept;
+        bool alert_sent = leg_flush(leg);
+        leg->error = alert_sent ? leg->error : kept;
         return TLS_HANDSHAKE_FAILED;
     }
     if (!leg_flush(leg)) {
@@ -226,7 +226,8 @@ void tls_shutdown(struct leg *leg)
 {
     ERR_clear_error();
     if (SSL_shutdown(leg->ssl) >= 0 || SSL_get_error(leg->ssl, -1) == SSL_ERROR_WANT_READ) {
-        (void)leg_flush(leg);
+        bool sent = leg_flush(leg);
+        leg->error = sent ? leg->error : LEG_ERROR_RESET;
     }
     ERR_clear_error();
 }

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/listener.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <uthash.h>
+#include <uv.h>
+
+#include "auth/rules.h"
+#include "auth/tls_context.h"
+#include "conf/config.h"
+#include "conf/errors.h"
+#include "proxy/ops/log.h"
+#include "proxy/session/session.h"
+
+enum {
+    LISTENER_BACKLOG = 1024,
+    LISTENER_TURN_MAX = 64, /* accepts in one turn: then the sessions get theirs */
+};
+
+/* One socket. */
+struct port {
+    uv_poll_t poll;
+    struct listener *listener;
+    struct port *next;
+    int32_t node_id; /* -1: bootstrap */
+    int fd;
+    bool listening;
+};
+
+/* Connections of one client address, while there are any: at most limits.connections entries. */
+struct visitor {
+    uint8_t address[16];
+    size_t connections;
+    UT_hash_handle hh;
+};
+
+struct listener {
+    struct gate gate; /* first: a gate is its listener */
+    struct port *ports;
+    struct visitor *visitors;
+    size_t open_handles;
+    size_t sessions;
+    int spare_fd;
+    bool stopped;
+};
+
+static void port_log(const struct port *port, enum log_level level, const char *event, int number)
+{
+    const struct conf_listener *conf = port->listener->gate.conf;
+    int shown = port->node_id < 0 ? conf->port : conf->node_base_port + port->node_id;
+    struct log_field fields[] = {
+        log_str("listener", conf->name),
+        log_str("bind", conf->bind),
+        log_int("port", shown),
+        log_int("node_id", port->node_id),
+        log_str("error", number != 0 ? strerror(number) : NULL),
+    };
+    log_write(level, event, fields, sizeof fields / sizeof fields[0]);
+}
+
+/* ---- who may come in ---- */
+
+static void visitor_key(const struct sockaddr *peer, uint8_t key[16])
+{
+    memset(key, 0, 16);
+    if (peer->sa_family == AF_INET6) {
+        memcpy(key, &((const struct sockaddr_in6 *)peer)->sin6_addr, 16);
+    } else {
+        memcpy(key, &((const struct sockaddr_in *)peer)->sin_addr, 4);
+    }
+}
+
+static bool visitor_enter(struct listener *listener, const struct sockaddr *peer)
+{
+    size_t limit = listener->gate.world->shared->config->limits.connections_per_address;
+    uint8_t key[16];
+    struct visitor *visitor;
+    if (limit == 0) {
+        return true;
+    }
+    visitor_key(peer, key);
+    HASH_FIND(hh, listener->visitors, key, sizeof key, visitor);
+    if (visitor == NULL) {
+        visitor = calloc(1, sizeof *visitor);
+        if (visitor == NULL) {
+            return false;
+        }
+        memcpy(visitor->address, key, sizeof key);
+        HASH_ADD(hh, listener->visitors, address, sizeof key, visitor);
+    }
+    if (visitor->connections >= limit) {
+        return false;
+    }
+    visitor->connections++;
+    return true;
+}
+
+static void visitor_leave(struct listener *listener, const struct sockaddr *peer)
+{
+    uint8_t key[16];
+    struct visitor *visitor;
+    visitor_key(peer, key);
+    HASH_FIND(hh, listener->visitors, key, sizeof key, visitor);
+    if (visitor != NULL && --visitor->connections == 0) {
+        HASH_DEL(listener->visitors, visitor);
+        free(visitor);
+    }
+}
+
+static bool listener_admit(struct listener *listener, const struct sockaddr *peer)
+{
+    struct shared *shared = listener->gate.world->shared;
+    if (atomic_fetch_add(&shared->connections, 1) >= shared->config->limits.connections) {
+        atomic_fetch_sub(&shared->connections, 1);
+        return false;
+    }
+    if (!visitor_enter(listener, peer)) {
+        atomic_fetch_sub(&shared->connections, 1);
+        return false;
+    }
+    return true;
+}
+
+static void listener_dismiss(struct listener *listener, const struct sockaddr *peer)
+{
+    atomic_fetch_sub(&listener->gate.world->shared->connections, 1);
+    visitor_leave(listener, peer);
+}
+
+static void gate_gone(struct gate *gate, const struct sockaddr *peer)
+{
+    struct listener *listener = (struct listener *)gate;
+    assert(listener->sessions > 0);
+    listener->sessions--;
+    listener_dismiss(listener, peer);
+}
+
+/* ---- accept ---- */
+
+/* No descriptor is left: the spare one takes the connection and lets it go, so that the backlog does not spin. */
+static void port_accept_spare(struct port *port)
+{
+    struct listener *listener = port->listener;
+    if (listener->spare_fd >= 0) {
+        close(listener->spare_fd);
+    }
+    int fd = accept(port->fd, NULL, NULL);
+    if (fd >= 0) {
+        close(fd);
+    }
+    listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void port_accepted(struct port *port, int fd, const struct sockaddr *peer)
+{
+    struct listener *listener = port->listener;
+    struct stats *stats = &listener->gate.world->stats;
+    if (!listener_admit(listener, peer)) {
+        stats_add(&stats->client_refused_limit, 1);
+        close(fd);
+        return;
+    }
+    stats_add(&stats->client_accepted, 1);
+    listener->sessions++;
+    if (!session_start(&listener->gate, fd, peer, port->node_id)) {
+        listener->sessions--;
+        listener_dismiss(listener, peer);
+    }
+}
+
+static void port_on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct port *port = poll->data;
+    struct stats *stats = &port->listener->gate.world->stats;
+    (void)events;
+    for (int turn = 0; status == 0 && turn < LISTENER_TURN_MAX; turn++) {
+        struct sockaddr_storage peer;
+        socklen_t length = sizeof peer;
+        int fd = accept4(port->fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            port_accepted(port, fd, (const struct sockaddr *)&peer);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+            stats_add(&stats->client_accept_errors, 1);
+            port_accept_spare(port);
+            return;
+        }
+        if (errno != EINTR && errno != ECONNABORTED) {
+            return;
+        }
+    }
+}
+
+/* ---- ports ---- */
+
+static socklen_t port_address(const struct conf_listener *conf, int number, struct sockaddr_storage *address)
+{
+    memset(address, 0, sizeof *address);
+    struct sockaddr_in *in = (struct sockaddr_in *)address;
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)address;
+    if (inet_pton(AF_INET, conf->bind, &in->sin_addr) == 1) {
+        in->sin_family = AF_INET;
+        in->sin_port = htons((uint16_t)number);
+        return sizeof *in;
+    }
+    if (inet_pton(AF_INET6, conf->bind, &in6->sin6_addr) == 1) {
+        in6->sin6_family = AF_INET6;
+        in6->sin6_port = htons((uint16_t)number);
+        return sizeof *in6;
+    }
+    return 0;
+}
+
+/* Only several workers share a port: a second Setu on the same port has to be told, not let in. */
+static int port_socket(const struct conf_listener *conf, int number, bool shared)
+{
+    struct sockaddr_storage address;
+    int one = 1;
+    socklen_t length = port_address(conf, number, &address);
+    if (length == 0) {
+        errno = EADDRNOTAVAIL;
+        return -1;
+    }
+    int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return -1;
+    }
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
+        (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0) ||
+        bind(fd, (const struct sockaddr *)&address, length) != 0) {
+        int number_kept = errno;
+        close(fd);
+        errno = number_kept;
+        return -1;
+    }
+    return fd;
+}
+
+static struct port *port_new(struct listener *listener, int32_t node_id)
+{
+    const struct conf_listener *conf = listener->gate.conf;
+    struct port *port = calloc(1, sizeof *port);
+    if (port == NULL) {
+        return NULL;
+    }
+    port->listener = listener;
+    port->node_id = node_id;
+    port->fd = port_socket(conf, node_id < 0 ? conf->port : conf->node_base_port + node_id,
+                           listener->gate.world->shared->config->workers > 1);
+    if (port->fd < 0 || uv_poll_init(listener->gate.world->io.loop, &port->poll, port->fd) != 0) {
+        port_log(port, LOG_LEVEL_ERROR, "port_not_opened", errno);
+        if (port->fd >= 0) {
+            close(port->fd);
+        }
+        free(port);
+        return NULL;
+    }
+    port->poll.data = port;
+    port->next = listener->ports;
+    listener->ports = port;
+    listener->open_handles++;
+    return port;
+}
+
+static bool port_listen(struct port *port)
+{
+    if (port->listening) {
+        return true;
+    }
+    if (listen(port->fd, LISTENER_BACKLOG) != 0 || uv_poll_start(&port->poll, UV_READABLE, port_on_poll) != 0) {
+        port_log(port, LOG_LEVEL_ERROR, "port_not_opened", errno);
+        return false;
+    }
+    port->listening = true;
+    port_log(port, LOG_LEVEL_INFO, "port_opened", 0);
+    return true;
+}
+
+static struct port *port_find(const struct listener *listener, int32_t node_id)
+{
+    struct port *port = listener->ports;
+    while (port != NULL && port->node_id != node_id) {
+        port = port->next;
+    }
+    return port;
+}
+
+bool listener_open_node(struct listener *listener, int32_t node_id)
+{
+    const struct conf_listener *conf = listener->gate.conf;
+    struct port *port = node_id >= 0 ? port_find(listener, node_id) : NULL;
+    if (port != NULL) {
+        return port_listen(port);
+    }
+    if (node_id < 0 || node_id >= conf->node_ports_max || listener->stopped) {
+        struct log_field fields[] = {
+            log_str("listener", conf->name),
+            log_int("node_id", node_id),
+            log_int("node_ports_max", conf->node_ports_max),
+        };
+        log_write(LOG_LEVEL_ERROR, "node_port_refused", fields, 3);
+        return false;
+    }
+    port = port_new(listener, node_id);
+    return port != NULL && port_listen(port);
+}
+
+static uint16_t gate_node_port(struct gate *gate, int32_t node_id)
+{
+    struct listener *listener = (struct listener *)gate;
+    /* A draining listener still names the ports: the clients' next connections are another process's. */
+    if (!listener->stopped && !listener_open_node(listener, node_id)) {
+        return 0;
+    }
+    return (uint16_t)(gate->conf->node_base_port + node_id);
+}
+
+/* ---- life ---- */
+
+static void log_all(const struct conf_errors *errors)
+{
+    for (size_t i = 0; i < errors->count; i++) {
+        log_text(LOG_LEVEL_ERROR, "listener_tls_failed", errors->items[i].text);
+    }
+}
+
+static bool listener_secure(struct listener *listener)
+{
+    const struct conf_listener *conf = listener->gate.conf;
+    struct rules_error rules_error;
+    struct conf_errors errors;
+    if (!conf->tls.present) {
+        return true;
+    }
+    conf_errors_init(&errors);
+    listener->gate.tls = tls_server_ctx_new(conf, world_now_ns() / 1000000000, &errors);
+    log_all(&errors);
+    conf_errors_deinit(&errors);
+    listener->gate.rules = rules_parse(view_from_string(conf->tls.principal_mapping_rules), &rules_error);
+    return listener->gate.tls != NULL && listener->gate.rules != NULL;
+}
+
+struct listener *listener_new(struct world *world, struct cluster *cluster, const struct conf_listener *conf)
+{
+    struct listener *listener = calloc(1, sizeof *listener);
+    if (listener == NULL) {
+        return NULL;
+    }
+    listener->gate = (struct gate){
+        .world = world, .cluster = cluster, .conf = conf, .node_port = gate_node_port, .on_gone = gate_gone};
+    listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (!listener_secure(listener) || port_new(listener, -1) == NULL) {
+        listener_free(&listener);
+    }
+    return listener;
+}
+
+void listener_open(struct listener *listener)
+{
+    struct port *port = port_find(listener, -1);
+    if (port != NULL && !listener->stopped) {
+        port_listen(port);
+    }
+}
+
+static void port_on_closed(uv_handle_t *handle)
+{
+    struct port *port = handle->data;
+    struct listener *listener = port->listener;
+    close(port->fd);
+    free(port);
+    listener->open_handles--;
+}
+
+void listener_stop(struct listener *listener)
+{
+    listener->stopped = true;
+    while (listener->ports != NULL) {
+        struct port *port = listener->ports;
+        listener->ports = port->next;
+        uv_close((uv_handle_t *)&port->poll, port_on_closed);
+    }
+}
+
+bool listener_is_idle(const struct listener *listener)
+{
+    return listener->open_handles == 0 && listener->sessions == 0;
+}
+
+void listener_free(struct listener **listener)
+{
+    struct listener *gone = *listener;
+    *listener = NULL;
+    if (gone == NULL) {
+        return;
+    }
+    assert(listener_is_idle(gone));
+    if (gone->spare_fd >= 0) {
+        close(gone->spare_fd);
+    }
+    SSL_CTX_free(gone->gate.tls);
+    rules_free(&gone->gate.rules);
+    free(gone);
+}
+
+struct cluster *listener_cluster(const struct listener *listener)
+{
+    return listener->gate.cluster;
+}

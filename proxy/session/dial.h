@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dial: the broker leg: find the way, connect, log in as the mapped identity, await the first answer.
+ *
+ *   route ─▶ connect ─▶ (TLS, with the principal's own certificate) ─▶ broker_login ─▶ answered ─▶ relay
+ *
+ * Dialled only when the client is authenticated and mapped; the exception is passthrough, where the broker is the one
+ * who authenticates: there it is dialled when the client has named an offered mechanism, and hears SASL requests only.
+ */
+#pragma once
+
+struct session;
+
+/** DIAL begins; s->route is set already for passthrough. */
+void dial_start(struct session *s);
+
+/** The broker leg is up. */
+void dial_open(struct session *s);
+
+/** The broker leg has something to read. */
+void dial_readable(struct session *s);
+
+/** The broker leg failed or ended before the login was done. */
+void dial_failed(struct session *s);
+
+/** The broker has accepted and answered: relay begins. */
+void dial_done(struct session *s);

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/session/evidence.h"
+
+#include <stdio.h>
+
+#include "auth/audit.h"
+#include "auth/certificates.h"
+#include "auth/mapping.h"
+#include "conf/config.h"
+#include "proxy/ops/audit_log.h"
+#include "proxy/ops/log.h"
+#include "proxy/session/session.h"
+
+/* Texts that an event borrows while it is queued. */
+struct evidence {
+    struct audit_event event;
+    char client[80];
+    char broker[ROUTE_HOST_MAX + 8];
+    char rule[512];
+};
+
+static void evidence_begin(struct evidence *ev, const struct session *s, enum audit_code code)
+{
+    ev->event = audit_event_init(code);
+    struct audit_event *event = &ev->event;
+    leg_peer_text(&s->client, ev->client, sizeof ev->client);
+    event->time_ns = world_now_ns();
+    event->session_id = s->id;
+    event->listener = s->gate->conf->name;
+    event->cluster = s->gate->conf->cluster;
+    event->client_address = ev->client;
+    event->mechanism = s->mechanism;
+    event->principal = s->principal;
+    event->mapping_hash = mapping_hash(s->world->shared->mapping);
+    event->config_hash = s->world->shared->config_hash;
+    if (s->certificate != NULL) {
+        event->certificate = s->certificate->name;
+        event->certificate_subject = s->certificate->subject;
+        event->certificate_fingerprint = s->certificate->fingerprint;
+    }
+    if (s->route.generation != NULL) {
+        snprintf(ev->broker, sizeof ev->broker, "%s:%d", s->route.host, s->route.port);
+        event->broker_node = s->route.node_id;
+        event->broker_address = ev->broker;
+        event->generation = s->route.generation->name;
+    }
+}
+
+static void evidence_send(struct evidence *ev, const struct session *s)
+{
+    /* A lost event is counted by the log itself and makes it unhealthy; admission is decided there. */
+    (void)audit_log_append(s->world->shared->audit, &ev->event);
+}
+
+bool evidence_admits(const struct session *s)
+{
+    return audit_log_admits(s->world->shared->audit);
+}
+
+void evidence_login_accepted(struct session *s)
+{
+    struct evidence ev;
+    evidence_begin(&ev, s, AUDIT_LOGIN_ACCEPTED);
+    ev.event.outcome = AUDIT_ALLOWED;
+    ev.event.detail = s->passthrough ? "judged by the broker" : NULL;
+    evidence_send(&ev, s);
+    stats_add(&s->world->stats.auth_ok, 1);
+    session_log(s, LOG_LEVEL_INFO, "login_accepted", NULL, 0);
+}
+
+void evidence_login_denied(struct session *s, const char *claimed, const char *reason)
+{
+    struct evidence ev;
+    evidence_begin(&ev, s, AUDIT_LOGIN_DENIED);
+    ev.event.outcome = AUDIT_DENIED;
+    ev.event.principal = claimed;
+    ev.event.reason = reason;
+    evidence_send(&ev, s);
+    stats_add(&s->world->stats.auth_denied, 1);
+    struct log_field extra[] = {log_str("claimed", claimed), log_str("reason", reason)};
+    session_log(s, LOG_LEVEL_WARN, "login_denied", extra, 2);
+}
+
+static void mapping_count_outcome(struct stats *stats, const struct mapping_decision *decision, bool allowed)
+{
+    switch (decision->outcome) {
+    case MAPPING_MAPPED:
+        stats_add(allowed ? &stats->mapping_mapped : &stats->mapping_error, 1);
+        break;
+    case MAPPING_UNMAPPED:
+        stats_add(&stats->mapping_unmapped, 1);
+        break;
+    case MAPPING_AMBIGUOUS:
+        stats_add(&stats->mapping_ambiguous, 1);
+        break;
+    case MAPPING_ERROR:
+        stats_add(&stats->mapping_error, 1);
+        break;
+    }
+}
+
+void evidence_mapping(struct session *s, const struct mapping_decision *decision, bool allowed, const char *reason)
+{
+    struct evidence ev;
+    evidence_begin(&ev, s, allowed ? AUDIT_MAPPING_DECIDED : AUDIT_MAPPING_DENIED);
+    ev.event.outcome = allowed ? AUDIT_ALLOWED : AUDIT_DENIED;
+    ev.event.reason = reason;
+    if (decision->rule != MAPPING_NO_RULE) {
+        snprintf(ev.rule, sizeof ev.rule, "%s:%d", decision->file, decision->line);
+        ev.event.rule = ev.rule;
+    }
+    evidence_send(&ev, s);
+    mapping_count_outcome(&s->world->stats, decision, allowed);
+    struct log_field extra[] = {
+        log_str("rule", ev.event.rule),
+        log_str("certificate", allowed ? decision->certificate : NULL),
+        log_str("reason", reason),
+    };
+    session_log(s, allowed ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, allowed ? "mapping_decided" : "mapping_denied", extra, 3);
+}
+
+void evidence_broker_ok(struct session *s)
+{
+    struct evidence ev;
+    evidence_begin(&ev, s, AUDIT_BROKER_LOGIN_OK);
+    ev.event.outcome = AUDIT_ALLOWED;
+    evidence_send(&ev, s);
+    struct log_field extra[] = {
+        log_str("login", config_login_name(s->route.generation->login)),
+        log_str("certificate_subject", ev.event.certificate_subject),
+        log_str("broker", ev.broker),
+    };
+    session_log(s, LOG_LEVEL_INFO, "broker_login_ok", extra, 3);
+}
+
+void evidence_broker_failed(struct session *s, const char *reason, const char *detail, bool trusted)
+{
+    struct evidence ev;
+    evidence_begin(&ev, s, trusted ? AUDIT_BROKER_LOGIN_FAILED : AUDIT_BROKER_UNTRUSTED);
+    ev.event.outcome = AUDIT_FAILED;
+    ev.event.reason = reason;
+    ev.event.detail = detail;
+    evidence_send(&ev, s);
+    struct log_field extra[] = {
+        log_str("login", config_login_name(s->route.generation->login)),
+        log_str("certificate_subject", ev.event.certificate_subject),
+        log_str("broker", ev.broker),
+        log_str("reason", reason),
+        log_str("detail", detail),
+    };
+    session_log(s, LOG_LEVEL_ERROR, "broker_login_failed", extra, 5);
+}
+
+void evidence_request_refused(struct session *s, const char *reason, const char *api)
+{
+    struct evidence ev;
+    evidence_begin(&ev, s, AUDIT_REQUEST_REFUSED);
+    ev.event.outcome = AUDIT_DENIED;
+    ev.event.reason = reason;
+    ev.event.detail = api;
+    evidence_send(&ev, s);
+    struct log_field extra[] = {log_str("reason", reason), log_str("api", api)};
+    session_log(s, LOG_LEVEL_WARN, "request_refused", extra, 2);
+}
+
+void evidence_session_closed(struct session *s)
+{
+    if (s->principal == NULL) {
+        return;
+    }
+    struct evidence ev;
+    evidence_begin(&ev, s, AUDIT_SESSION_CLOSED);
+    ev.event.reason = close_reason_name(s->reason);
+    evidence_send(&ev, s);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * handshake_data: what a session needs only until it relays: half-read frames, the SASL exchange, the broker login.
+ * Everything in it may hold a credential; handshake_free wipes.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "protocol/bytes.h"
+#include "protocol/frame.h"
+#include "proxy/cluster/cluster.h"
+
+struct broker_login;
+struct exchange;
+struct session;
+
+enum login_step {
+    LOGIN_INITIAL,   /* ApiVersions or SaslHandshake may come */
+    LOGIN_HANDSHAKE, /* ApiVersions was answered: only SaslHandshake (KafkaChannel's HANDSHAKE_REQUEST) */
+    LOGIN_TOKENS,    /* SaslAuthenticate, or raw tokens after SaslHandshake v0 */
+};
+
+/* On the heap of its own: the thread pool may still hold it when the session is told to close. */
+struct handshake {
+    struct session *session;
+    struct frame_collector in;      /* of the client leg */
+    struct frame_collector broker_in; /* of the broker leg, passthrough only */
+    struct exchange *exchange;
+    struct broker_login *broker_login;
+    struct cluster_waiter waiter;
+    uv_work_t work;
+    enum login_step step;
+    bool raw_tokens;                /* SaslHandshake v0 */
+    bool working;                   /* work is queued or runs */
+    bool denial_sent;
+    bool awaiting_broker;           /* passthrough: a token is at the broker, its answer has not come */
+    int16_t version;                /* of the SaslAuthenticate under way */
+    int32_t correlation_id;         /* of it */
+    char mechanism[32];             /* passthrough: as the client named it */
+    char claimed[256];              /* passthrough: the user the client's first token names; "" unknown */
+    struct writer denial;           /* DENY: the frame that will be sent, or empty */
+    struct writer first;            /* passthrough: the client's SaslHandshake frame, for the broker */
+    struct writer out;              /* for frames to be sent; reset after each use */
+};
+
+/** Aborts on lack of memory: small and of fixed size. */
+struct handshake *handshake_new(struct session *s, size_t frame_max);
+
+/** Stops waiters; asks the thread pool to forget queued work. NULL is fine. */
+void handshake_cancel(struct handshake *hs);
+
+/** True while the thread pool holds a part of it: it must not be freed. NULL is fine. */
+bool handshake_is_working(const struct handshake *hs);
+
+/** Wipes and frees; nulls. NULL is fine. */
+void handshake_free(struct handshake **hs);

@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/session/login.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/certificates.h"
+#include "auth/exchange.h"
+#include "auth/mapping.h"
+#include "auth/penalty.h"
+#include "auth/principal.h"
+#include "auth/tls_context.h"
+#include "conf/config.h"
+#include "protocol/api.h"
+#include "protocol/handshake.h"
+#include "proxy/ops/log.h"
+#include "proxy/session/dial.h"
+#include "proxy/session/evidence.h"
+#include "proxy/session/handshake_data.h"
+#include "proxy/session/passthrough.h"
+#include "proxy/session/session.h"
+#include "proxy/session/session_private.h"
+
+/* ---- sending ---- */
+
+/* Sends what hs->out holds and wipes it. */
+static void login_send(struct session *s)
+{
+    struct handshake *hs = s->handshake;
+    struct view out = writer_view(&hs->out);
+    bool sent = writer_ok(&hs->out) && leg_write(&s->client, out.at, out.length) && leg_flush(&s->client);
+    writer_reset(&hs->out);
+    if (!sent) {
+        session_client_failed(s);
+    }
+}
+
+static void login_write_token(struct handshake *hs, struct writer *w, struct view token)
+{
+    if (hs->raw_tokens) {
+        frame_token(w, token);
+        return;
+    }
+    struct sasl_authenticate_response response = {.error_message_null = true, .auth_bytes = token};
+    sasl_authenticate_encode_response(w, hs->version, hs->correlation_id, &response);
+}
+
+/* ---- refusal ---- */
+
+static void login_address(const struct session *s, struct penalty_address *address)
+{
+    memset(address, 0, sizeof *address);
+    if (s->peer.ss_family == AF_INET6) {
+        memcpy(address->bytes, &((const struct sockaddr_in6 *)&s->peer)->sin6_addr, 16);
+        return;
+    }
+    address->bytes[10] = address->bytes[11] = 0xff;
+    memcpy(address->bytes + 12, &((const struct sockaddr_in *)&s->peer)->sin_addr, 4);
+}
+
+static void login_refuse(struct session *s)
+{
+    struct penalty_address address;
+    uint32_t jitter = 0;
+    login_address(s, &address);
+    (void)world_random(NULL, (uint8_t *)&jitter, sizeof jitter);
+    uint32_t delay_ms = penalty_failed(s->world->penalty, &address, uv_now(s->world->io.loop), jitter);
+    leg_pause(&s->client);
+    session_enter(s, SESSION_DENY);
+    session_delay(s, delay_ms);
+}
+
+void login_deny(struct session *s, const char *claimed, const char *reason)
+{
+    struct handshake *hs = s->handshake;
+    evidence_login_denied(s, claimed, reason);
+    /* A raw-token exchange (SaslHandshake v0) and a TLS login have no message for a refusal but the close. */
+    if (hs->step == LOGIN_TOKENS && !hs->raw_tokens) {
+        struct sasl_authenticate_response response = {
+            .error_code = HANDSHAKE_SASL_AUTHENTICATION_FAILED,
+            .error_message = view_from_string(exchange_denial_text()),
+        };
+        sasl_authenticate_encode_response(&hs->denial, hs->version, hs->correlation_id, &response);
+    }
+    login_refuse(s);
+}
+
+void login_deny_now(struct session *s)
+{
+    struct handshake *hs = s->handshake;
+    struct view denial = writer_view(&hs->denial);
+    if (hs->denial_sent || denial.length == 0) {
+        session_close(s, CLOSE_LOGIN_DENIED);
+        return;
+    }
+    hs->denial_sent = true;
+    if (!leg_write(&s->client, denial.at, denial.length) || !leg_flush(&s->client) ||
+        leg_backlog(&s->client) == 0) {
+        session_close(s, CLOSE_LOGIN_DENIED);
+        return;
+    }
+    session_delay(s, 5000); /* a peer that does not read its refusal is not waited for */
+}
+
+void login_denial_sent(struct session *s)
+{
+    session_close(s, CLOSE_LOGIN_DENIED);
+}
+
+/* ---- the principal is proved ---- */
+
+static bool login_find_certificate(struct session *s, const char **reason_r, struct mapping_decision *decision_r)
+{
+    const struct shared *shared = s->world->shared;
+    if (!mapping_decide(shared->mapping, s->principal, decision_r)) {
+        *reason_r = mapping_outcome_name(decision_r->outcome);
+        return false;
+    }
+    s->certificate = certificates_find(shared->certificates, decision_r->certificate);
+    if (s->certificate == NULL || !certificates_valid_at(s->certificate, world_now_ns() / 1000000000)) {
+        s->certificate = NULL;
+        *reason_r = "certificate_expired";
+        return false;
+    }
+    return true;
+}
+
+static bool login_map(struct session *s)
+{
+    struct mapping_decision decision;
+    const char *reason = NULL;
+    session_enter(s, SESSION_MAP);
+    bool allowed = login_find_certificate(s, &reason, &decision);
+    evidence_mapping(s, &decision, allowed, reason);
+    if (!allowed) {
+        login_deny(s, s->principal, reason);
+    }
+    return allowed;
+}
+
+/* The name has been proved; reply is the exchange's last token (SASL only). */
+static void login_proved(struct session *s, const char *name, struct view reply)
+{
+    struct handshake *hs = s->handshake;
+    char principal[PRINCIPAL_SIZE];
+    if (!evidence_admits(s)) {
+        session_close(s, CLOSE_AUDIT_UNAVAILABLE);
+        return;
+    }
+    if (principal_canonical(view_from_string(name), principal) != PRINCIPAL_OK) {
+        login_deny(s, name, "principal_not_canonical");
+        return;
+    }
+    s->principal = strdup(principal);
+    if (s->principal == NULL) {
+        session_close(s, CLOSE_INTERNAL);
+        return;
+    }
+    evidence_login_accepted(s);
+    if (!login_map(s)) {
+        return;
+    }
+    struct penalty_address address;
+    login_address(s, &address);
+    penalty_succeeded(s->world->penalty, &address, uv_now(s->world->io.loop));
+    leg_pause(&s->client);
+    if (hs->step == LOGIN_TOKENS) {
+        login_write_token(hs, &hs->out, reply);
+        login_send(s);
+    }
+    if (s->state != SESSION_CLOSED) {
+        session_enter(s, SESSION_DIAL);
+        dial_start(s);
+    }
+}
+
+/* ---- SASL tokens ---- */
+
+static void login_on_exchange(struct session *s, enum exchange_status status, struct view reply);
+
+static void login_work(uv_work_t *work)
+{
+    struct handshake *hs = work->data;
+    exchange_work(hs->exchange);
+}
+
+static void login_work_done(uv_work_t *work, int status)
+{
+    struct handshake *hs = work->data;
+    struct session *s = hs->session;
+    hs->working = false;
+    if (s->state == SESSION_CLOSED) {
+        session_work_done(s);
+        return;
+    }
+    assert(s->state == SESSION_VERIFY && status == 0);
+    uint8_t memory[EXCHANGE_REPLY_BYTES_MAX];
+    struct writer reply;
+    writer_init_fixed(&reply, memory, sizeof memory);
+    enum exchange_status result = exchange_resume(hs->exchange, &reply);
+    if (result == EXCHANGE_CONTINUE) {
+        session_enter(s, SESSION_LOGIN);
+        leg_resume(&s->client);
+    }
+    login_on_exchange(s, result, writer_view(&reply));
+    secret_cleanse(memory, sizeof memory);
+}
+
+static void login_begin_work(struct session *s)
+{
+    struct handshake *hs = s->handshake;
+    leg_pause(&s->client);
+    session_enter(s, SESSION_VERIFY);
+    hs->work.data = hs;
+    if (uv_queue_work(s->world->io.loop, &hs->work, login_work, login_work_done) != 0) {
+        session_close(s, CLOSE_INTERNAL);
+        return;
+    }
+    hs->working = true;
+}
+
+static void login_on_exchange(struct session *s, enum exchange_status status, struct view reply)
+{
+    struct handshake *hs = s->handshake;
+    switch (status) {
+    case EXCHANGE_CONTINUE:
+        login_write_token(hs, &hs->out, reply);
+        login_send(s);
+        break;
+    case EXCHANGE_DONE:
+        login_proved(s, exchange_principal(hs->exchange), reply);
+        break;
+    case EXCHANGE_DENIED:
+        login_deny(s, exchange_claimed(hs->exchange), auth_reason_name(exchange_reason(hs->exchange)));
+        break;
+    case EXCHANGE_PENDING:
+        login_begin_work(s);
+        break;
+    case EXCHANGE_ERROR:
+        stats_add(&s->world->stats.auth_error, 1);
+        session_close(s, CLOSE_INTERNAL);
+        break;
+    }
+}
+
+static void login_token(struct session *s, struct view token)
+{
+    uint8_t memory[EXCHANGE_REPLY_BYTES_MAX];
+    struct writer reply;
+    writer_init_fixed(&reply, memory, sizeof memory);
+    enum exchange_status status = exchange_step(s->handshake->exchange, token, &reply);
+    login_on_exchange(s, status, writer_view(&reply));
+    secret_cleanse(memory, sizeof memory);
+}
+
+/* ---- the three requests ---- */
+
+static void login_api_versions(struct session *s, const struct request_header *header, struct view body)
+{
+    struct handshake *hs = s->handshake;
+    struct api_versions versions;
+    struct api_versions_request request;
+    if (hs->step != LOGIN_INITIAL) {
+        session_close(s, CLOSE_LOGIN_ORDER);
+        return;
+    }
+    if (!api_admits(API_API_VERSIONS, header->api_version)) {
+        api_versions_unsupported(&hs->out, header->correlation_id);
+        login_send(s); /* the client asks again with a version we know (KIP-511) */
+        return;
+    }
+    if (!api_versions_decode_request(header->api_version, body, &request)) {
+        session_close(s, CLOSE_FRAME_MALFORMED);
+        return;
+    }
+    if (!cluster_api_versions(s->gate->cluster, s->target, &versions)) {
+        session_close(s, CLOSE_NOT_READY);
+        return;
+    }
+    if (header->api_version >= 3 && (!api_versions_software_valid(request.software_name) ||
+                                     !api_versions_software_valid(request.software_version))) {
+        versions = (struct api_versions){.error_code = HANDSHAKE_INVALID_REQUEST};
+    } else {
+        hs->step = LOGIN_HANDSHAKE;
+    }
+    api_versions_encode_response(&hs->out, header->api_version, header->correlation_id, &versions);
+    stats_add(&s->world->stats.answered, 1);
+    login_send(s);
+}
+
+static const char *login_offered(const struct session *s, struct view mechanism)
+{
+    const struct conf_listener *conf = s->gate->conf;
+    for (size_t i = 0; i < conf->mechanisms_count; i++) {
+        if (view_is(mechanism, conf->mechanisms[i])) {
+            return conf->mechanisms[i];
+        }
+    }
+    return NULL;
+}
+
+static void login_write_handshake(struct session *s, struct writer *w, const struct request_header *header,
+                                  int16_t error_code)
+{
+    const struct conf_listener *conf = s->gate->conf;
+    struct sasl_handshake_response response = {.error_code = error_code};
+    for (size_t i = 0; i < conf->mechanisms_count && i < SASL_MECHANISMS_MAX; i++) {
+        response.mechanisms[response.count++] = view_from_string(conf->mechanisms[i]);
+    }
+    sasl_handshake_encode_response(w, header->api_version, header->correlation_id, &response);
+}
+
+static void login_handshake(struct session *s, const struct request_header *header, struct view body,
+                            struct view payload)
+{
+    struct handshake *hs = s->handshake;
+    struct view mechanism;
+    if (hs->step == LOGIN_TOKENS || !api_admits(API_SASL_HANDSHAKE, header->api_version)) {
+        session_close(s, CLOSE_LOGIN_ORDER);
+        return;
+    }
+    if (!sasl_handshake_decode_request(body, &mechanism)) {
+        session_close(s, CLOSE_FRAME_MALFORMED);
+        return;
+    }
+    s->mechanism = login_offered(s, mechanism);
+    if (s->mechanism == NULL) {
+        evidence_login_denied(s, NULL, "mechanism_not_offered");
+        login_write_handshake(s, &hs->denial, header, HANDSHAKE_UNSUPPORTED_SASL_MECHANISM);
+        login_refuse(s);
+        return;
+    }
+    if (passthrough_wanted(s)) {
+        passthrough_start(s, header, payload);
+        return;
+    }
+    hs->exchange = exchange_server_new(s->mechanism, s->world->shared->users, world_random, NULL);
+    if (hs->exchange == NULL) {
+        session_close(s, CLOSE_INTERNAL);
+        return;
+    }
+    hs->step = LOGIN_TOKENS;
+    hs->raw_tokens = header->api_version == 0;
+    login_write_handshake(s, &hs->out, header, HANDSHAKE_NONE);
+    login_send(s);
+}
+
+static void login_authenticate(struct session *s, const struct request_header *header, struct view body)
+{
+    struct handshake *hs = s->handshake;
+    struct view token;
+    if (hs->step != LOGIN_TOKENS || hs->raw_tokens ||
+        !api_admits(API_SASL_AUTHENTICATE, header->api_version)) {
+        session_close(s, CLOSE_LOGIN_ORDER);
+        return;
+    }
+    hs->version = header->api_version;
+    hs->correlation_id = header->correlation_id;
+    if (!sasl_authenticate_decode_request(header->api_version, body, &token)) {
+        session_close(s, CLOSE_FRAME_MALFORMED);
+        return;
+    }
+    login_token(s, token);
+}
+
+/* ---- frames ---- */
+
+static void login_keep_client_id(struct session *s, const struct request_header *header)
+{
+    if (s->client_id == NULL && !header->client_id_null && header->client_id.length <= 256) {
+        s->client_id = strndup((const char *)header->client_id.at, header->client_id.length);
+    }
+}
+
+static void login_request(struct session *s, struct view payload)
+{
+    struct request_header header;
+    if (request_header_decode(payload, &header) != FRAME_OK) {
+        bool gssapi = s->handshake->step == LOGIN_INITIAL && payload.length > 0 && payload.at[0] == 0x60;
+        session_close(s, gssapi ? CLOSE_CLIENT_NOT_KAFKA : CLOSE_FRAME_MALFORMED);
+        return;
+    }
+    struct view body = view_from(payload, header.length);
+    stats_api(&s->world->stats, header.api_key);
+    login_keep_client_id(s, &header);
+    switch (header.api_key) {
+    case API_API_VERSIONS:
+        login_api_versions(s, &header, body);
+        break;
+    case API_SASL_HANDSHAKE:
+        login_handshake(s, &header, body, payload);
+        break;
+    case API_SASL_AUTHENTICATE:
+        login_authenticate(s, &header, body);
+        break;
+    default:
+        session_close(s, CLOSE_REQUEST_BEFORE_LOGIN);
+        break;
+    }
+}
+
+static void login_frame(struct session *s, struct view payload)
+{
+    if (s->state == SESSION_EXCHANGE) {
+        passthrough_client_frame(s, payload);
+    } else if (s->handshake->step == LOGIN_TOKENS && s->handshake->raw_tokens) {
+        login_token(s, payload);
+    } else {
+        login_request(s, payload);
+    }
+}
+
+/* What speaks another protocol gets a name instead of a "frame too large". */
+static bool login_is_foreign(struct session *s, struct view in)
+{
+    static const char *const verbs[] = {"GET ", "POST", "HEAD", "PUT ", "OPTI", "CONN"};
+    if (s->handshake->in.size_have > 0 || s->handshake->step != LOGIN_INITIAL || in.length < 4) {
+        return false;
+    }
+    if (in.at[0] == 0x16 && in.at[1] == 0x03) {
+        session_close(s, CLOSE_CLIENT_IS_TLS);
+        return true;
+    }
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        if (memcmp(in.at, verbs[i], 4) == 0) {
+            session_close(s, CLOSE_CLIENT_NOT_KAFKA);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool login_takes_frames(const struct session *s)
+{
+    return s->state == SESSION_LOGIN || (s->state == SESSION_EXCHANGE && !s->handshake->awaiting_broker);
+}
+
+static void login_bytes(struct session *s, struct view in)
+{
+    struct handshake *hs = s->handshake;
+    if (login_is_foreign(s, in)) {
+        return;
+    }
+    while (in.length > 0 && login_takes_frames(s)) {
+        size_t used = 0;
+        enum frame_status status = frame_collector_feed(&hs->in, in, &used);
+        in = view_from(in, used);
+        if (status == FRAME_BAD) {
+            session_close(s, CLOSE_FRAME_TOO_LARGE);
+            return;
+        }
+        if (status == FRAME_OK) {
+            login_frame(s, frame_collector_payload(&hs->in));
+            frame_collector_next(&hs->in);
+        }
+    }
+    if (in.length > 0 && s->state != SESSION_CLOSED) {
+        session_close(s, CLOSE_PIPELINED_BEFORE_LOGIN);
+    }
+}
+
+void login_readable(struct session *s)
+{
+    uint8_t *scratch = s->world->io.scratch;
+    size_t length = 0;
+    switch (leg_read(&s->client, scratch, IO_SCRATCH_BYTES, &length)) {
+    case LEG_READ_SOME:
+        login_bytes(s, view_of(scratch, length));
+        secret_cleanse(scratch, length); /* it may have been a password */
+        break;
+    case LEG_READ_BLOCKED:
+        break;
+    case LEG_READ_END:
+        session_close(s, CLOSE_CLIENT_CLOSED);
+        break;
+    case LEG_READ_FAILED:
+        session_client_failed(s);
+        break;
+    }
+}
+
+/* ---- the beginning ---- */
+
+static void login_by_certificate(struct session *s)
+{
+    struct tls_peer peer;
+    s->mechanism = "SSL";
+    enum tls_peer_status status = tls_peer_principal(s->client.ssl, s->gate->rules, &peer);
+    if (status == TLS_PEER_OK) {
+        login_proved(s, peer.principal, view_of(NULL, 0));
+        return;
+    }
+    session_enter(s, SESSION_MAP);
+    login_deny(s, peer.subject, status == TLS_PEER_NO_RULE ? "no_principal_rule" : "certificate_name");
+}
+
+void login_start(struct session *s)
+{
+    const struct conf_listener *conf = s->gate->conf;
+    s->handshake = handshake_new(s, s->world->shared->config->limits.login_frame_max_bytes);
+    if (s->gate->tls != NULL) {
+        stats_add(&s->world->stats.tls_client_ok, 1);
+    }
+    if (conf->mechanisms_count == 0) {
+        login_by_certificate(s);
+        return;
+    }
+    session_enter(s, SESSION_LOGIN);
+}

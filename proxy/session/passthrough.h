@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * passthrough: the client's own SASL exchange goes to the broker, and the broker decides; Setu stores nothing and only
+ * listens for who it was and how it ended. SaslHandshake v1 and SaslAuthenticate frames pass unchanged, one at a time.
+ *
+ *   SaslHandshake ─▶ dial ─▶ to the broker ─▶ answer ─▶ SaslAuthenticate … ─▶ error 0 and the mechanism's end ─▶ relay
+ */
+#pragma once
+
+#include "protocol/bytes.h"
+#include "protocol/frame.h"
+
+struct session;
+
+/** The broker behind this port is of a generation with `login: passthrough`; s->route is then set. */
+bool passthrough_wanted(struct session *s);
+
+/** The client's SaslHandshake has come (payload is the whole frame without its size): keeps it and dials. */
+void passthrough_start(struct session *s, const struct request_header *header, struct view payload);
+
+/** The broker leg is up: sends the kept frame. */
+void passthrough_open(struct session *s);
+
+/** EXCHANGE: a frame from the client; bytes from the broker. */
+void passthrough_client_frame(struct session *s, struct view payload);
+void passthrough_broker_bytes(struct session *s, struct view in);

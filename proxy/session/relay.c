@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/session/relay.h"
+
+#include "conf/config.h"
+#include "proxy/ops/log.h"
+#include "proxy/session/relay_request.h"
+#include "proxy/session/relay_response.h"
+#include "proxy/session/session.h"
+#include "proxy/session/session_private.h"
+
+/* Reads of one leg in one turn: then the others get theirs. */
+enum { RELAY_TURNS_MAX = 8 };
+
+static bool relay_is_up(const struct session *s)
+{
+    return s->state == SESSION_RELAY;
+}
+
+/* One side of the pump: the two directions differ in data only. */
+struct side {
+    struct leg *from, *to;
+    struct flow *flow;
+    const struct flow_direction *direction;
+    uint64_t *bytes_in, *bytes_out, *paused;
+    enum close_reason ended;
+    void (*from_failed)(struct session *s);
+};
+
+static struct side relay_side_requests(struct session *s)
+{
+    struct stats *stats = &s->world->stats;
+    return (struct side){&s->client, &s->broker, &s->relay.requests, &relay_request_direction,
+                         &stats->client_bytes_in, &stats->broker_bytes_out, &stats->paused_client,
+                         CLOSE_CLIENT_CLOSED, session_client_failed};
+}
+
+static struct side relay_side_responses(struct session *s)
+{
+    struct stats *stats = &s->world->stats;
+    return (struct side){&s->broker, &s->client, &s->relay.responses, &relay_response_direction,
+                         &stats->broker_bytes_in, &stats->client_bytes_out, &stats->paused_broker,
+                         CLOSE_BROKER_CLOSED, session_broker_failed};
+}
+
+static bool relay_must_wait(struct session *s, const struct side *side)
+{
+    return leg_backlog(side->to) > 0 || (side->from == &s->client && inflight_full(&s->relay.inflight));
+}
+
+/* One read and what follows from it. false: nothing more to do in this turn. */
+static bool relay_read(struct session *s, const struct side *side)
+{
+    uint8_t *scratch = s->world->io.scratch;
+    size_t length = 0;
+    if (relay_must_wait(s, side)) {
+        stats_add(side->paused, 1);
+        leg_pause(side->from);
+        return false;
+    }
+    switch (leg_read(side->from, scratch, IO_SCRATCH_BYTES, &length)) {
+    case LEG_READ_SOME:
+        break;
+    case LEG_READ_BLOCKED:
+        return false;
+    case LEG_READ_END:
+        session_finish(s, side->ended);
+        return false;
+    case LEG_READ_FAILED:
+        side->from_failed(s);
+        return false;
+    }
+    s->active_ms = uv_now(s->world->io.loop);
+    stats_add(side->bytes_in, length);
+    bool open = flow_bytes(s, side->flow, side->direction, scratch, length);
+    stats_add(side->bytes_out, side->flow->sent_bytes);
+    side->flow->sent_bytes = 0;
+    if (!open || !relay_is_up(s)) {
+        return false;
+    }
+    if (!leg_flush(side->to)) {
+        side->direction->to_failed(s);
+        return false;
+    }
+    return length == IO_SCRATCH_BYTES;
+}
+
+static void relay_pump(struct session *s, const struct side *side)
+{
+    for (int turn = 0; turn < RELAY_TURNS_MAX; turn++) {
+        if (!relay_read(s, side)) {
+            return;
+        }
+    }
+    leg_again(side->from);
+}
+
+void relay_requests(struct session *s)
+{
+    struct side side = relay_side_requests(s);
+    relay_pump(s, &side);
+}
+
+void relay_responses(struct session *s)
+{
+    struct side side = relay_side_responses(s);
+    relay_pump(s, &side);
+    if (relay_is_up(s) && !s->client.reading && leg_backlog(&s->broker) == 0 &&
+        s->relay.inflight.count < INFLIGHT_FULL / 2) {
+        leg_resume(&s->client);
+    }
+    if (s->world->draining) {
+        session_drain(s);
+    }
+}
+
+void relay_client_drained(struct session *s)
+{
+    leg_resume(&s->broker);
+    if (s->world->draining) {
+        session_drain(s);
+    }
+}
+
+void relay_broker_drained(struct session *s)
+{
+    if (!inflight_full(&s->relay.inflight)) {
+        leg_resume(&s->client);
+    }
+}
+
+void relay_start(struct session *s)
+{
+    leg_resume(&s->broker);
+    if (s->world->draining) {
+        session_drain(s);
+    }
+}
+
+bool relay_rests(const struct session *s)
+{
+    return s->relay.inflight.count == 0 && flow_rests(&s->relay.requests) && flow_rests(&s->relay.responses);
+}
+
+void relay_free(struct relay *relay)
+{
+    inflight_clear(&relay->inflight);
+    flow_free(&relay->requests);
+    flow_free(&relay->responses);
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/session/relay_response.h"
+
+#include "conf/config.h"
+#include "protocol/api.h"
+#include "protocol/endpoint.h"
+#include "protocol/frame.h"
+#include "protocol/records.h"
+#include "proxy/cluster/cluster.h"
+#include "proxy/ops/log.h"
+#include "proxy/session/relay_records.h"
+#include "proxy/session/session.h"
+#include "proxy/session/session_private.h"
+
+enum {
+    FETCH_HELD_BYTES_MAX = 64 * 1024,   /* smaller Fetch responses are held and rewritten, larger ones streamed */
+    REWRITE_KEPT_BYTES_MAX = 256 * 1024 /* of memory kept between two rewrites */
+};
+
+static bool response_verdict(struct session *s, struct flow *flow)
+{
+    enum api_action action = api_response_action(flow->api_key, flow->api_version);
+    bool addresses = endpoint_in(flow->api_key, flow->api_version);
+    if (action == API_WATCH) {
+        bool hold = addresses && flow->frame_bytes <= FETCH_HELD_BYTES_MAX;
+        flow->mode = hold ? FLOW_HOLD : FLOW_WATCH;
+        relay_records_begin_fetch(s, flow, addresses && !hold);
+        return true;
+    }
+    if (!addresses) {
+        flow->mode = FLOW_STREAM;
+        return true;
+    }
+    flow->mode = FLOW_HOLD;
+    if (flow->frame_bytes > s->world->shared->config->limits.rewrite_max_bytes) {
+        session_close(s, CLOSE_RESPONSE_TOO_LARGE);
+        return false;
+    }
+    return true;
+}
+
+static bool response_head(struct session *s, struct flow *flow, const uint8_t *at)
+{
+    int32_t length;
+    const struct inflight_entry *oldest = inflight_front(&s->relay.inflight);
+    if (frame_response_head(view_of(at, FRAME_RESPONSE_HEAD_BYTES), &length, &flow->correlation_id) != FRAME_OK) {
+        session_close(s, CLOSE_RESPONSE_MALFORMED);
+        return false;
+    }
+    if (oldest == NULL || oldest->answer != NULL || oldest->correlation_id != flow->correlation_id) {
+        session_close(s, CLOSE_RESPONSE_UNEXPECTED);
+        return false;
+    }
+    flow->api_key = oldest->api_key;
+    flow->api_version = oldest->api_version;
+    flow->frame_bytes = (size_t)length + FRAME_SIZE_BYTES;
+    return response_verdict(s, flow);
+}
+
+static bool response_watch(struct session *s, struct flow *flow, uint8_t *at, size_t length)
+{
+    return relay_records_feed(s, flow, at, length);
+}
+
+/* ---- addresses ---- */
+
+/* The port is open before the response that names it leaves (law 3). */
+static bool response_map(void *context, const struct endpoint *from, struct endpoint *to)
+{
+    struct session *s = context;
+    struct gate *gate = s->gate;
+    if (!cluster_learn(gate->cluster, from->node_id, from->host, from->port, from->rack)) {
+        return false;
+    }
+    uint16_t port = gate->node_port(gate, from->node_id);
+    to->host = view_from_string(gate->conf->advertised_host);
+    to->port = port;
+    return port != 0;
+}
+
+static enum close_reason rewrite_reason(enum endpoint_status status)
+{
+    switch (status) {
+    case ENDPOINT_REFUSED:
+    case ENDPOINT_FORBIDDEN:
+        return CLOSE_ADDRESS_REFUSED;
+    case ENDPOINT_TOO_LARGE:
+        return CLOSE_RESPONSE_TOO_LARGE;
+    default:
+        return CLOSE_RESPONSE_MALFORMED;
+    }
+}
+
+static void rewrite_done(struct writer *w)
+{
+    if (w->capacity > REWRITE_KEPT_BYTES_MAX) {
+        writer_free(w);
+    } else {
+        writer_reset(w);
+    }
+}
+
+static bool response_rewrite(struct session *s, struct flow *flow, struct view payload)
+{
+    struct writer *w = &s->world->rewrite;
+    struct stats *stats = &s->world->stats;
+    enum endpoint_status status =
+        endpoint_rewrite(flow->api_key, flow->api_version, payload, response_map, s, w);
+    if (status != ENDPOINT_OK) {
+        struct log_field extra[] = {log_str("api", api_name(flow->api_key)), log_int("version", flow->api_version)};
+        session_log(s, LOG_LEVEL_ERROR, "rewrite_failed", extra, 2);
+        rewrite_done(w);
+        stats_add(&stats->rewrites_refused, 1);
+        session_close(s, rewrite_reason(status));
+        return false;
+    }
+    struct view frame = writer_view(w);
+    bool sent = leg_write(&s->client, frame.at, frame.length);
+    stats_add(&stats->rewrites, 1);
+    flow->sent_bytes += frame.length;
+    rewrite_done(w);
+    if (!sent) {
+        session_client_failed(s);
+    }
+    return sent;
+}
+
+static bool response_held(struct session *s, struct flow *flow, uint8_t *at)
+{
+    uint8_t *payload = at + FRAME_SIZE_BYTES;
+    size_t length = flow->frame_bytes - FRAME_SIZE_BYTES;
+    if (flow->api_key == API_FETCH) {
+        flow->remaining = length;
+        if (!relay_records_feed(s, flow, payload, length)) {
+            return false;
+        }
+    }
+    return response_rewrite(s, flow, view_of(payload, length));
+}
+
+/* ---- order ---- */
+
+static bool response_answer_due(const struct session *s)
+{
+    const struct inflight_entry *oldest = inflight_front(&s->relay.inflight);
+    return oldest != NULL && oldest->answer != NULL;
+}
+
+bool relay_send_answers(struct session *s)
+{
+    const struct inflight_entry *oldest = inflight_front(&s->relay.inflight);
+    while (oldest != NULL && oldest->answer != NULL) {
+        if (!leg_write(&s->client, oldest->answer, oldest->answer_length)) {
+            session_client_failed(s);
+            return false;
+        }
+        stats_add(&s->world->stats.answered, 1);
+        inflight_pop(&s->relay.inflight);
+        oldest = inflight_front(&s->relay.inflight);
+    }
+    if (!leg_flush(&s->client)) {
+        session_client_failed(s);
+        return false;
+    }
+    return true;
+}
+
+static bool response_end(struct session *s, struct flow *flow)
+{
+    (void)flow;
+    stats_add(&s->world->stats.responses, 1);
+    inflight_pop(&s->relay.inflight);
+    return true;
+}
+
+static struct leg *response_to(struct session *s)
+{
+    return &s->client;
+}
+
+const struct flow_direction relay_response_direction = {
+    .head_bytes = FRAME_RESPONSE_HEAD_BYTES,
+    .head = response_head,
+    .watch = response_watch,
+    .held = response_held,
+    .end = response_end,
+    .between_due = response_answer_due,
+    .between = relay_send_answers,
+    .to = response_to,
+    .to_failed = session_client_failed,
+};

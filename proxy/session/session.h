@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session: one client connection joined to one broker connection.
+ *
+ *   client ══ client leg ══ session ══ broker leg ══ broker          states: states.def; reasons: close_reason.def
+ *                              │
+ *            login ─▶ dial ─▶ relay                                  login and dial data live in struct handshake,
+ *            login.c   dial.c   relay.c                              which is wiped and freed when relay begins
+ *
+ * A session belongs to one worker's loop. It is freed by itself, some loop turns after it was closed.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <uv.h>
+
+#include "proxy/cluster/route.h"
+#include "proxy/io/leg.h"
+#include "proxy/session/close_reason.h"
+#include "proxy/session/relay.h"
+#include "proxy/session/world.h"
+
+enum session_state {
+#define SESSION_STATE(id, name, next, meaning) SESSION_##id,
+#include "proxy/session/states.def"
+#undef SESSION_STATE
+    SESSION_STATE_COUNT
+};
+
+struct certificate;
+struct handshake;
+
+struct session {
+    uint32_t magic;
+    enum session_state state;
+    enum close_reason reason;       /* once CLOSED; before that, what DRAIN will end with */
+    bool timer_open;                /* orthogonal to state: the timer's handle still lives */
+    bool passthrough;               /* the broker judged the client's own SASL exchange */
+    uint64_t id;
+    struct world *world;
+    struct gate *gate;
+    struct session *next, **link;   /* in world->sessions */
+    struct leg client, broker;
+    uv_timer_t timer;
+    uint64_t accepted_ms;           /* loop time */
+    uint64_t active_ms;             /* loop time of the last byte in relay */
+    int32_t target;                 /* node id this port stands for; -1: any broker */
+    struct route route;             /* valid from DIAL on */
+    struct sockaddr_storage peer;   /* of the client */
+    char *principal;                /* owned; NULL until the client has proved it */
+    char *client_id;                /* owned; the first one seen, for the broker's own logs; may be NULL */
+    const char *mechanism;          /* static or of the configuration: "SCRAM-SHA-512", "SSL"; NULL unknown */
+    const struct certificate *certificate; /* of shared->certificates; NULL when none is shown */
+    struct handshake *handshake;    /* NULL from RELAY on */
+    struct relay relay;
+};
+
+/**
+ * Begins a session on the accepted, non-blocking socket fd. node_id: the node its port stands for, or -1. Takes the
+ * descriptor in any case. false: it could not begin; nothing is left.
+ */
+bool session_start(struct gate *gate, int fd, const struct sockaddr *peer, int32_t node_id);
+
+/** Moves to a state; asserts that states.def allows it; arms the timer of that state. Only from inside session/. */
+void session_enter(struct session *s, enum session_state state);
+
+/** Ends both legs at once. The first reason counts; further calls do nothing. */
+void session_close(struct session *s, enum close_reason reason);
+
+/** Ends when the backlog of the leg that is still up has been sent (bounded in time). */
+void session_finish(struct session *s, enum close_reason reason);
+
+/** Stopping: closes the session if it rests at a response boundary; otherwise it is asked again after each response. */
+void session_drain(struct session *s);
+
+/** One log line about this session, with its id, peer, principal and node. extra may be NULL. */
+void session_log(const struct session *s, enum log_level level, const char *event, const struct log_field *extra,
+                 size_t extra_count);
+
+const char *session_state_name(enum session_state state);
+
+/** For states.def's generated picture: true when the table allows the move. */
+bool session_may(enum session_state from, enum session_state to);

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* session_private: what the parts of session/ tell session.c; nobody else includes this. */
+#pragma once
+
+#include <stdint.h>
+
+struct session;
+
+/** In DENY: the one refusal is sent delay_ms from now. */
+void session_delay(struct session *s, uint64_t delay_ms);
+
+/** Work on the thread pool has come back while the session was closing. */
+void session_work_done(struct session *s);
+
+/** A read or write of the leg failed outside its event: the same as its LEG_FAILED. */
+void session_client_failed(struct session *s);
+void session_broker_failed(struct session *s);

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/session/world.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "auth/tls_context.h"
+#include "conf/config.h"
+#include "conf/errors.h"
+#include "proxy/ops/log.h"
+
+static void log_errors(const struct conf_errors *errors)
+{
+    for (size_t i = 0; i < errors->count; i++) {
+        struct log_field fields[] = {
+            log_str("file", errors->items[i].file),
+            log_int("line", errors->items[i].line),
+            log_int("column", errors->items[i].column),
+            log_str("text", errors->items[i].text),
+        };
+        log_write(LOG_LEVEL_ERROR, "tls_context_failed", fields, sizeof fields / sizeof fields[0]);
+    }
+}
+
+SSL_CTX *world_client_ctx(struct world *world, const struct conf_generation *generation, const char *certificate)
+{
+    for (struct world_context *c = world->contexts; c != NULL; c = c->next) {
+        if (c->generation == generation && (c->certificate == certificate ||
+            (c->certificate != NULL && certificate != NULL && strcmp(c->certificate, certificate) == 0))) {
+            return c->ctx;
+        }
+    }
+    struct conf_errors errors;
+    conf_errors_init(&errors);
+    SSL_CTX *ctx = tls_client_ctx_new(world->shared->certificates, certificate, &generation->tls, &errors);
+    if (ctx == NULL) {
+        log_errors(&errors);
+    }
+    conf_errors_deinit(&errors);
+    struct world_context *kept = ctx != NULL ? calloc(1, sizeof *kept) : NULL;
+    if (kept == NULL) {
+        SSL_CTX_free(ctx);
+        return NULL;
+    }
+    *kept = (struct world_context){generation, certificate, ctx, world->contexts};
+    world->contexts = kept;
+    return ctx;
+}
+
+void world_free(struct world *world)
+{
+    while (world->contexts != NULL) {
+        struct world_context *gone = world->contexts;
+        world->contexts = gone->next;
+        SSL_CTX_free(gone->ctx);
+        free(gone);
+    }
+}
+
+const struct passwords *world_passwords(const struct world *world, const struct conf_generation *generation)
+{
+    const struct shared *shared = world->shared;
+    for (size_t i = 0; i < shared->secret_count; i++) {
+        if (shared->secrets[i].generation == generation) {
+            return shared->secrets[i].passwords;
+        }
+    }
+    return NULL;
+}
+
+bool world_random(void *context, uint8_t *at, size_t length)
+{
+    (void)context;
+    while (length > 0) {
+        ssize_t n = getrandom(at, length, 0);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return false;
+        }
+        at += n;
+        length -= (size_t)n;
+    }
+    return true;
+}
+
+int64_t world_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/shared.h"
+
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/certificates.h"
+#include "auth/credentials.h"
+#include "auth/mapping.h"
+#include "auth/passwords.h"
+#include "auth/rules.h"
+#include "auth/tls_context.h"
+#include "conf/config.h"
+#include "conf/errors.h"
+
+/* The text is read again by its own name: what counts is what was loaded a moment ago, shown in every audit record. */
+static void hash_file(const char *path, char hex[65])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned char block[4096];
+    unsigned int length = 0;
+    hex[0] = '\0';
+    FILE *file = fopen(path, "rbe");
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    if (file != NULL && md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1) {
+        for (size_t n = fread(block, 1, sizeof block, file); n > 0; n = fread(block, 1, sizeof block, file)) {
+            EVP_DigestUpdate(md, block, n);
+        }
+        EVP_DigestFinal_ex(md, digest, &length);
+    }
+    for (unsigned int i = 0; i < length && i < 32; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    }
+    EVP_MD_CTX_free(md);
+    if (file != NULL) {
+        fclose(file);
+    }
+}
+
+static size_t count_sasl_generations(const struct config *config)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < config->clusters_count; i++) {
+        for (size_t k = 0; k < config->clusters[i].generations_count; k++) {
+            count += config->clusters[i].generations[k].login == CONF_LOGIN_SASL ? 1 : 0;
+        }
+    }
+    return count;
+}
+
+static void load_passwords(struct shared *shared, struct conf_errors *errors)
+{
+    const struct config *config = shared->config;
+    shared->secrets = calloc(count_sasl_generations(config) + 1, sizeof *shared->secrets);
+    if (shared->secrets == NULL) {
+        abort();
+    }
+    for (size_t i = 0; i < config->clusters_count; i++) {
+        const struct conf_cluster *cluster = &config->clusters[i];
+        for (size_t k = 0; k < cluster->generations_count; k++) {
+            const struct conf_generation *generation = &cluster->generations[k];
+            if (generation->login == CONF_LOGIN_SASL) {
+                shared->secrets[shared->secret_count++] = (struct generation_secrets){
+                    generation, passwords_load(generation->sasl.credentials_file, errors)};
+            }
+        }
+    }
+}
+
+static bool wants_users(const struct config *config)
+{
+    for (size_t i = 0; i < config->listeners_count; i++) {
+        if (config->listeners[i].mechanisms_count > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_listener_tls(const struct config *config, struct conf_errors *errors)
+{
+    for (size_t i = 0; i < config->listeners_count; i++) {
+        const struct conf_listener *listener = &config->listeners[i];
+        struct rules_error rules_error;
+        if (!listener->tls.present) {
+            continue;
+        }
+        SSL_CTX_free(tls_server_ctx_new(listener, world_now_ns() / 1000000000, errors));
+        struct rules *rules = rules_parse(view_from_string(listener->tls.principal_mapping_rules), &rules_error);
+        if (rules == NULL) {
+            conf_errors_add(errors, config_place(config, &listener->tls.principal_mapping_rules), "%s",
+                            rules_error.text);
+        }
+        rules_free(&rules);
+    }
+}
+
+static void check_generation_tls(const struct shared *shared, struct conf_errors *errors)
+{
+    const struct config *config = shared->config;
+    for (size_t i = 0; i < config->clusters_count; i++) {
+        const struct conf_cluster *cluster = &config->clusters[i];
+        for (size_t k = 0; k < cluster->generations_count; k++) {
+            const struct conf_generation *generation = &cluster->generations[k];
+            if (config_protocol_has_tls(generation->protocol)) {
+                SSL_CTX_free(tls_client_ctx_new(shared->certificates, NULL, &generation->tls, errors));
+            }
+        }
+    }
+}
+
+static void load_all(struct shared *shared, struct conf_errors *errors)
+{
+    struct config *config = shared->config;
+    shared->certificates = certificates_load(config, world_now_ns() / 1000000000, errors);
+    shared->mapping = mapping_build(config, errors);
+    if (config->users.file[0] != '\0') {
+        shared->users = credentials_load(config->users.file, errors);
+    } else if (wants_users(config)) {
+        conf_errors_add(errors, config_place(config, &config->users.file),
+                        "users.file is missing, but a listener offers SASL mechanisms (name the users file)");
+    }
+    load_passwords(shared, errors);
+    check_listener_tls(config, errors);
+    if (shared->certificates != NULL) {
+        check_generation_tls(shared, errors);
+    }
+}
+
+struct shared *shared_load(const char *config_file, struct conf_errors *errors)
+{
+    struct shared *shared = calloc(1, sizeof *shared);
+    if (shared == NULL) {
+        abort();
+    }
+    shared->config = config_load(config_file, errors);
+    if (shared->config != NULL) {
+        hash_file(config_file, shared->config_hash);
+        load_all(shared, errors);
+    }
+    if (conf_errors_failed(errors)) {
+        shared_free(&shared);
+    }
+    return shared;
+}
+
+void shared_free(struct shared **shared)
+{
+    struct shared *gone = *shared;
+    *shared = NULL;
+    if (gone == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < gone->secret_count; i++) {
+        passwords_unref(&gone->secrets[i].passwords);
+    }
+    free(gone->secrets);
+    credentials_unref(&gone->users);
+    mapping_unref(&gone->mapping);
+    certificates_unref(&gone->certificates);
+    config_unref(&gone->config);
+    free(gone);
+}
