@@ -150,7 +150,7 @@ static bool pass_body(struct pass *p)
     case FLOW_HEAD:
         break;
     }
-    assert(!"a body without a head");
+    assert(p->flow->mode != FLOW_HEAD);
     return false;
 }
 
