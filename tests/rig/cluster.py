@@ -42,10 +42,12 @@ ANONYMOUS_ACLS = [
 class Cluster:
     """Use as a context manager, or call start() and close(). Its directory goes at the end, unless something failed."""
 
-    def __init__(self, plans=MIXED, directory=None, keep: bool = False, say=None, **broker_properties):
+    def __init__(self, plans=MIXED, directory=None, keep: bool = False, say=None, archive_classes: bool = False,
+                 **broker_properties):
         self.plans = tuple(plans)
         self.kraft = all(plan.version == paths.KRAFT for plan in self.plans)
         self.keep = keep
+        self.archive_classes = archive_classes
         self.say = say or (lambda text: None)
         self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="setu-rig-"))
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -81,7 +83,8 @@ class Cluster:
                      f" ({time.monotonic() - began:.1f} s)")
         self.admin("connect", properties=self.login_admin().java())
         self.admin("acls", acls=[row for service in SERVICES for row in service_acls(service)])
-        self.admin("users", users=[self._credential(user, mechanism) for user in USERS for mechanism in scram.HASHES])
+        for mechanism in scram.HASHES:  # one request for each: KRaft takes a user only once in a request
+            self.admin("users", users=[self._credential(user, mechanism) for user in USERS])
         self.create_topic("orders", partitions=6)
         self.create_topic("payments", partitions=3)
         self.say(f"cluster ready ({time.monotonic() - began:.1f} s)")
@@ -125,10 +128,16 @@ class Cluster:
         self.nodes[node_id].process.resume()
 
     def start_node(self, node_id: int) -> None:
-        """Starts a stopped broker; comes back when it knows the others that are running."""
+        """Starts a stopped broker; comes back when it knows the others that are running.
+
+        A killed broker is missed only when its ZooKeeper session ends; until then another of its id would be refused.
+        """
         broker = self.nodes[node_id]
+        others = [other for other in self.nodes.values() if other.process.alive]
+        wait_until(lambda: not any(wire.knows(other.ports["INTERNAL"], {node_id}) for other in others), 60,
+                   f"broker {node_id} missed by the others", 0.2)
         broker.start()
-        broker.wait_ready({n for n, other in self.nodes.items() if other.process.alive})
+        broker.wait_ready({node_id, *(other.node_id for other in others)})
 
     def restart(self, node_id: int, orderly: bool = True) -> None:
         if orderly:

@@ -5,18 +5,16 @@ import dataclasses
 import json
 import re
 
+# Up to 3.9 "Operation = Write", from 4.0 on "operation = WRITE".
 AUTHORIZER = re.compile(
-    r"Principal = (?P<principal>\S+) is (?P<verdict>Allowed|Denied) Operation = (?P<operation>\w+) from host = (?P<host>\S+)"
-    r" on resource = (?P<type>\w+):(?P<pattern>\w+):(?P<name>.*?) for request = (?P<request>\w+)")
-# 4.x has its own wording in StandardAuthorizer.
-AUTHORIZER_KRAFT = re.compile(
-    r"Principal = (?P<principal>\S+) is (?P<verdict>Allowed|Denied) operation = (?P<operation>\w+) from host = (?P<host>\S+)"
-    r" on resource = (?P<type>\w+):(?P<pattern>\w+):(?P<name>.*?) for request = (?P<request>\w+)")
+    r"Principal = (?P<principal>\S+) is (?P<verdict>Allowed|Denied) [Oo]peration = (?P<operation>\w+)"
+    r" from host = (?P<host>\S+) on resource = (?P<type>\w+):(?P<pattern>\w+):(?P<name>.*?)"
+    r" for request = (?P<request>\w+)")
 
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """One line of the broker's authorizer log."""
+    """One line of the broker's authorizer log. `operation` is in lower case: write, describe, clusteraction…"""
     node_id: int
     principal: str
     allowed: bool
@@ -47,11 +45,11 @@ def decisions(broker, principal: str | None = None, resource: str | None = None,
             log.seek(start)
             for line in log:
                 text = line.decode(errors="replace")
-                match = AUTHORIZER.search(text) or AUTHORIZER_KRAFT.search(text)
+                match = AUTHORIZER.search(text)
                 if not match or principal and match["principal"] != principal or resource and match["name"] != resource:
                     continue
                 found.append(Decision(broker.node_id, match["principal"], match["verdict"] == "Allowed",
-                                      match["operation"], match["type"], match["name"], match["request"]))
+                                      match["operation"].replace("_", "").lower(), match["type"], match["name"], match["request"]))
     except FileNotFoundError:
         pass
     return found

@@ -91,7 +91,7 @@ class Broker:
         properties |= self._zookeeper(zookeeper) if zookeeper else self._kraft()
         self.configuration = write_properties(self.directory / "server.properties",
                                               properties | cluster.broker_properties)
-        self.process = Process(f"broker {plan.node_id} ({plan.version})", self._command(), self.logs / "out.log")
+        self.process = Process(f"broker {plan.node_id} ({plan.version})", self._command(cluster), self.logs / "out.log")
 
     def _common(self, cluster) -> dict:
         count = min(3, len(cluster.plans))
@@ -169,10 +169,17 @@ class Broker:
             "share.coordinator.state.topic.min.isr": 1,
         }
 
-    def _command(self) -> list[str]:
+    def _command(self, cluster) -> list[str]:
         style = ("log4j2.configurationFile=", "broker-log4j2.properties") if self.version == paths.KRAFT \
             else ("log4j.configuration=file:", "broker-log4j.properties")
-        return [paths.java(), *BROKER_JVM, f"-Drig.logs={self.logs}", f"-D{style[0]}{paths.RIG / 'logging' / style[1]}",
+        archive = java_tools.archive(self.version)
+        classes = []
+        if cluster.archive_classes:
+            archive.unlink(missing_ok=True)
+            classes = [f"-XX:ArchiveClassesAtExit={archive}"]
+        elif archive.is_file():
+            classes = [f"-XX:SharedArchiveFile={archive}"]
+        return [paths.java(), *BROKER_JVM, *classes, f"-Drig.logs={self.logs}", f"-D{style[0]}{paths.RIG / 'logging' / style[1]}",
                 "-cp", paths.classpath(self.version), "kafka.Kafka", str(self.configuration)]
 
     def format(self, users: list[str]) -> None:
