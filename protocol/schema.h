@@ -49,10 +49,7 @@ enum schema_role {
     SCHEMA_RECORD_SETS
 };
 
-/*
- * Versions [since, past); all zero = none. SCHEMA_SINCE and SCHEMA_SPAN in schema_tables.c write
- * them.
- */
+/* Versions [since, past); all zero = none. */
 struct schema_span {
     int16_t since;
     int16_t past;
@@ -73,10 +70,8 @@ struct schema_field {
 };
 
 struct schema {
-    const struct schema_field *fields;
-    size_t count;
-    bool endpoint;  /* has NODE_ID, HOST and PORT among its own fields in some version */
-    bool has_roles; /* a role here or below; without one an element needs no visitor */
+    const struct schema_field *fields; /* up to one without a name */
+    bool endpoint;                     /* NODE_ID, HOST and PORT are among its own fields */
 };
 
 /* A request or response body. */
@@ -101,10 +96,10 @@ struct schema_value {
 
 /*
  * Each may be NULL; false stops the walk (SCHEMA_STOPPED).
- * field       every field with a role that is not an array, in wire order.
- * struct_end  after the last field of each struct with `endpoint`.
- * tag_begin   before the content of a known tagged field with roles below; its size is [start,
- * end). tag_end     after that content, which ended at `end`.
+ *   field       every field with a role that is neither array nor struct, in wire order
+ *   struct_end  after the last field of each struct with `endpoint`
+ *   tag_begin   before the content of a tagged field with a role; its size is at [start, end)
+ *   tag_end     after that content, which ended at `end`
  */
 struct schema_visitor {
     bool (*field)(void *context, const struct schema_field *field,
@@ -117,7 +112,9 @@ struct schema_visitor {
 enum schema_status { SCHEMA_OK, SCHEMA_BAD, SCHEMA_STOPPED };
 
 /*
- * Walks a whole body; bytes left over after the last field are BAD. The version must be one the
+ * Walks a whole body. BAD: anything malformed or short, bytes left over after the last field,
+ * tagged fields that do not ascend (Kafka's reader would let the last of two win), a known one
+ * whose size is not that of its content (Kafka's reader does not look). The version must be one the
  * message has.
  */
 enum schema_status schema_walk(const struct schema_message *message, int16_t version, bool flexible,
