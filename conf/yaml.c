@@ -372,7 +372,7 @@ struct yaml_tree *yaml_parse_partial(const char *text, size_t length, const char
     tree->file = arena_text(&tree->arena, file, strlen(file));
     struct builder b = {.tree = tree, .errors = errors};
     if (!build(&b, text, length)) {
-        yaml_free(&tree);
+        yaml_tree_free(&tree);
     }
     return tree;
 }
@@ -383,7 +383,7 @@ struct yaml_tree *yaml_parse(const char *text, size_t length, const char *file,
     size_t before = errors->errors;
     struct yaml_tree *tree = yaml_parse_partial(text, length, file, errors);
     if (errors->errors != before) {
-        yaml_free(&tree);
+        yaml_tree_free(&tree);
     }
     return tree;
 }
@@ -401,7 +401,7 @@ struct yaml_tree *yaml_load(const char *path, struct conf_errors *errors)
     return tree;
 }
 
-void yaml_free(struct yaml_tree **tree)
+void yaml_tree_free(struct yaml_tree **tree)
 {
     if (*tree == NULL) {
         return;

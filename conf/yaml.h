@@ -52,7 +52,8 @@ struct yaml_tree *yaml_parse(const char *text, size_t length, const char *file,
 struct yaml_tree *yaml_parse_partial(const char *text, size_t length, const char *file,
                                      struct conf_errors *errors)
     __attribute__((warn_unused_result));
-void yaml_free(struct yaml_tree **tree);
+/* Wipes and frees. (Not called yaml_free: libyaml exports that name for its own use.) */
+void yaml_tree_free(struct yaml_tree **tree);
 
 const struct yaml_node *yaml_root(const struct yaml_tree *tree);
 

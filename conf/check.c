@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "conf/names.h"
+#include "conf/snapshot.h"
+
+/* Of two keys that contradict each other, the one that is in the file: the other may be a default.
+ */
+static struct conf_place place_of_either(const struct check *check, const void *field,
+                                         const void *other)
+{
+    struct conf_place place = check_place(check, field);
+    return place.line > 0 ? place : check_place(check, other);
+}
+
+static void check_limits(const struct check *check)
+{
+    const struct conf_limits *limits = &check->config->limits;
+    if (limits->login_frame_max_bytes > limits->frame_max_bytes) {
+        conf_errors_add(
+            check->errors,
+            place_of_either(check, &limits->login_frame_max_bytes, &limits->frame_max_bytes),
+            "'login_frame_max_bytes' is larger than 'frame_max_bytes', which is %zu "
+            "(lower it)",
+            limits->frame_max_bytes);
+    }
+    if (limits->rewrite_max_bytes > limits->frame_max_bytes) {
+        conf_errors_add(
+            check->errors,
+            place_of_either(check, &limits->rewrite_max_bytes, &limits->frame_max_bytes),
+            "'rewrite_max_bytes' is larger than 'frame_max_bytes', which is %zu "
+            "(lower it)",
+            limits->frame_max_bytes);
+    }
+    if (limits->connections_per_address > limits->connections) {
+        conf_errors_add(
+            check->errors,
+            place_of_either(check, &limits->connections_per_address, &limits->connections),
+            "'connections_per_address' is larger than 'connections', which is %zu "
+            "(lower it)",
+            limits->connections);
+    }
+}
+
+static void check_audit(const struct check *check)
+{
+    const struct conf_audit *audit = &check->config->audit;
+    if (audit->file[0] == '\0' && check_sound(check, &audit->file)) {
+        conf_errors_warn(check->errors, check_place(check, &audit->file),
+                         "security decisions are not recorded (set 'audit.file')");
+    }
+}
+
+static void check_mapping_rule(const struct check *check, const struct conf_mapping *rule)
+{
+    const char *const patterns[] = {rule->principal, rule->principal_glob, rule->principal_regex};
+    bool sound = check_sound(check, &rule->principal) &&
+                 check_sound(check, &rule->principal_glob) &&
+                 check_sound(check, &rule->principal_regex);
+    int given = 0;
+    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
+        given += patterns[i][0] != '\0';
+    }
+    if (given != 1 && sound) {
+        conf_errors_add(check->errors, rule->place,
+                        "rule has %s principal (give one of 'principal', 'principal_glob' and "
+                        "'principal_regex')",
+                        given == 0 ? "no" : "more than one kind of");
+    }
+    if (strpbrk(rule->principal, "*?") != NULL) {
+        conf_errors_warn(check->errors, check_place(check, &rule->principal),
+                         "'principal' is taken literally, also '*' and '?' (a pattern is written "
+                         "as 'principal_glob')");
+    }
+    names_refer(check->certificates, rule->certificate, check_place(check, &rule->certificate),
+                check->errors);
+}
+
+/* The same text twice under the same kind is a slip, whatever certificate the two rules name. */
+static void check_mapping_duplicates(const struct check *check, enum conf_mapping_kind kind,
+                                     const char *what)
+{
+    const struct config *config = check->config;
+    struct names names;
+    names_init(&names, what, config->mapping_count);
+    for (size_t i = 0; i < config->mapping_count; i++) {
+        if (config->mapping[i].kind == kind) {
+            names_add(&names, config->mapping[i].pattern, config->mapping[i].place);
+        }
+    }
+    names_seal(&names, check->errors);
+    names_deinit(&names);
+}
+
+static void check_mapping(const struct check *check)
+{
+    for (size_t i = 0; i < check->config->mapping_count; i++) {
+        check_mapping_rule(check, &check->config->mapping[i]);
+    }
+    check_mapping_duplicates(check, CONF_MAPPING_EXACT, "rule for principal");
+    check_mapping_duplicates(check, CONF_MAPPING_GLOB, "rule for principal_glob");
+    check_mapping_duplicates(check, CONF_MAPPING_REGEX, "rule for principal_regex");
+}
+
+static bool maps_certificates(const struct config *config)
+{
+    for (size_t i = 0; i < config->clusters_count; i++) {
+        for (size_t j = 0; j < config->clusters[i].generations_count; j++) {
+            if (config->clusters[i].generations[j].login == CONF_LOGIN_MAPPED_CERTIFICATE) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void check_clusters(const struct check *check)
+{
+    const struct config *config = check->config;
+    for (size_t i = 0; i < config->clusters_count; i++) {
+        check_cluster(check, &config->clusters[i]);
+    }
+    bool wanted = config->mapping_count == 0 && check_sound(check, &config->mapping);
+    if (wanted && !conf_errors_failed(check->errors) && maps_certificates(config)) {
+        conf_errors_warn(check->errors, check_place(check, &config->mapping),
+                         "no principal is mapped to a certificate, so every client is denied "
+                         "(add rules to 'mapping')");
+    }
+}
+
+static void name_certificates(struct names *names, const struct check *check)
+{
+    const struct config *config = check->config;
+    names_init(names, "certificate", config->certificates_count);
+    for (size_t i = 0; i < config->certificates_count; i++) {
+        names_add(names, config->certificates[i].name,
+                  check_place(check, &config->certificates[i].name));
+    }
+    names_seal(names, check->errors);
+}
+
+static void name_clusters(struct names *names, const struct check *check)
+{
+    const struct config *config = check->config;
+    names_init(names, "cluster", config->clusters_count);
+    for (size_t i = 0; i < config->clusters_count; i++) {
+        names_add(names, config->clusters[i].name, check_place(check, &config->clusters[i].name));
+    }
+    names_seal(names, check->errors);
+}
+
+void check_config(const struct snapshot *snapshot, struct conf_errors *errors)
+{
+    struct names certificates;
+    struct names clusters;
+    struct check check = {
+        .snapshot = snapshot,
+        .config = &snapshot->config,
+        .errors = errors,
+        .certificates = &certificates,
+        .clusters = &clusters,
+    };
+    name_certificates(&certificates, &check);
+    name_clusters(&clusters, &check);
+    check_limits(&check);
+    check_audit(&check);
+    check_mapping(&check);
+    check_clusters(&check);
+    check_listeners(&check);
+    names_warn_unused(&certificates, errors);
+    names_warn_unused(&clusters, errors);
+    names_deinit(&certificates);
+    names_deinit(&clusters);
+}

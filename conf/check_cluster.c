@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include <strings.h>
+
+#include "conf/names.h"
+#include "conf/snapshot.h"
+
+static void check_bootstrap(const struct check *check, const struct conf_cluster *cluster)
+{
+    for (size_t i = 0; i < cluster->bootstrap_count; i++) {
+        const struct conf_address *address = &cluster->bootstrap[i];
+        for (size_t j = 0; j < i; j++) {
+            const struct conf_address *other = &cluster->bootstrap[j];
+            if (other->port == address->port && strcasecmp(other->host, address->host) == 0) {
+                conf_errors_add(check->errors, address->place,
+                                "broker is given again (first at line %d; keep one)",
+                                other->place.line);
+                break;
+            }
+        }
+    }
+}
+
+/* What a login needs of the protocol. */
+static void check_login(const struct check *check, const struct conf_generation *generation)
+{
+    const char *protocol = config_protocol_name(generation->protocol);
+    const char *login = config_login_name(generation->login);
+    bool sasl = config_protocol_has_sasl(generation->protocol);
+    struct conf_place place = check_place(check, &generation->login);
+    switch (generation->login) {
+    case CONF_LOGIN_MAPPED_CERTIFICATE:
+        if (generation->protocol != CONF_PROTOCOL_SSL) {
+            conf_errors_add(check->errors, place,
+                            "login '%s' does not go with protocol %s (use protocol SSL)", login,
+                            protocol);
+        }
+        break;
+    case CONF_LOGIN_PASSTHROUGH:
+    case CONF_LOGIN_SASL:
+        if (!sasl) {
+            conf_errors_add(check->errors, place,
+                            "login '%s' does not go with protocol %s (use SASL_PLAINTEXT or "
+                            "SASL_SSL)",
+                            login, protocol);
+        }
+        break;
+    case CONF_LOGIN_NONE:
+        if (sasl) {
+            conf_errors_add(check->errors, place,
+                            "login 'none' does not go with protocol %s (use PLAINTEXT or SSL, or "
+                            "another login)",
+                            protocol);
+        } else {
+            conf_errors_warn(check->errors, place,
+                             "brokers of generation '%s' see every client as ANONYMOUS "
+                             "(another login tells them who it is)",
+                             generation->name);
+        }
+        break;
+    }
+}
+
+static void check_generation_sasl(const struct check *check,
+                                  const struct conf_generation *generation)
+{
+    const struct conf_generation_sasl *sasl = &generation->sasl;
+    if (generation->login == CONF_LOGIN_SASL && !sasl->present) {
+        if (check_sound(check, sasl)) {
+            conf_errors_add(check->errors, check_place(check, &generation->login),
+                            "login 'sasl' needs the section 'sasl' (add 'mechanism' and "
+                            "'credentials_file')");
+        }
+        return;
+    }
+    if (generation->login != CONF_LOGIN_SASL && sasl->present) {
+        conf_errors_add(check->errors, sasl->place,
+                        "section 'sasl' has no use with login '%s' (remove it, or use login: sasl)",
+                        config_login_name(generation->login));
+    }
+}
+
+static void check_tls(const struct check *check, const struct conf_generation *generation)
+{
+    const struct conf_tls *tls = &generation->tls;
+    const char *protocol = config_protocol_name(generation->protocol);
+    bool wanted = config_protocol_has_tls(generation->protocol);
+    if (wanted && !tls->present && check_sound(check, tls)) {
+        conf_errors_add(check->errors, check_place(check, &generation->protocol),
+                        "protocol %s needs the section 'tls' (add at least 'ca')", protocol);
+    }
+    if (!wanted && tls->present) {
+        conf_errors_add(check->errors, tls->place,
+                        "section 'tls' has no use with protocol %s (remove it, or use SSL or "
+                        "SASL_SSL)",
+                        protocol);
+    }
+    if (wanted && tls->present && !tls->verify_hostname &&
+        check_sound(check, &tls->verify_hostname)) {
+        conf_errors_warn(check->errors, check_place(check, &tls->verify_hostname),
+                         "any certificate of the authority is taken for any broker (set "
+                         "'verify_hostname: true')");
+    }
+}
+
+static void check_generation(const struct check *check, const struct conf_generation *generation)
+{
+    bool protocol_sound = check_sound(check, &generation->protocol);
+    bool login_sound = check_sound(check, &generation->login);
+    if (protocol_sound && login_sound) {
+        check_login(check, generation);
+    }
+    if (login_sound) {
+        check_generation_sasl(check, generation);
+    }
+    if (protocol_sound) {
+        check_tls(check, generation);
+    }
+    if (protocol_sound && generation->protocol == CONF_PROTOCOL_SASL_PLAINTEXT &&
+        strcmp(generation->sasl.mechanism, "PLAIN") == 0) {
+        conf_errors_warn(check->errors, check_place(check, &generation->sasl.mechanism),
+                         "PLAIN sends passwords to brokers as they are (use SASL_SSL or SCRAM)");
+    }
+}
+
+static bool match_is_empty(const struct conf_match *match)
+{
+    return match->node_ids_count == 0 && match->host[0] == '\0' && match->port == 0 &&
+           match->rack[0] == '\0' && !match->probe;
+}
+
+static bool match_is_sound(const struct check *check, const struct conf_match *match)
+{
+    return check_sound(check, match) && check_sound(check, &match->node_ids) &&
+           check_sound(check, &match->host) && check_sound(check, &match->port) &&
+           check_sound(check, &match->rack) && check_sound(check, &match->probe);
+}
+
+/* A generation that matches every broker leaves nothing to those after it. */
+static void check_reach(const struct check *check, const struct conf_cluster *cluster)
+{
+    const struct conf_generation *all = NULL;
+    for (size_t i = 0; i < cluster->generations_count; i++) {
+        const struct conf_generation *generation = &cluster->generations[i];
+        if (all != NULL) {
+            conf_errors_warn(check->errors, generation->place,
+                             "generation is never taken: '%s' at line %d matches every broker "
+                             "(put that one last, or give it a 'match')",
+                             all->name, all->place.line);
+        } else if (match_is_empty(&generation->match) &&
+                   match_is_sound(check, &generation->match)) {
+            all = generation;
+        }
+    }
+}
+
+/* Setu's own login at brokers of a generation; without one it cannot learn the cluster from them.
+ */
+static void check_identity_covers(const struct check *check, const struct conf_cluster *cluster,
+                                  const struct conf_generation *generation)
+{
+    const struct conf_identity *identity = &cluster->identity;
+    struct conf_place place = identity->present ? identity->place : cluster->place;
+    if (generation->login == CONF_LOGIN_MAPPED_CERTIFICATE && identity->certificate[0] == '\0') {
+        conf_errors_warn(check->errors, place,
+                         "Setu itself cannot log in to brokers of generation '%s' (set "
+                         "'identity.certificate')",
+                         generation->name);
+    }
+    if (config_protocol_has_sasl(generation->protocol) && !identity->sasl.present) {
+        conf_errors_warn(check->errors, place,
+                         "Setu itself cannot log in to brokers of generation '%s' (add "
+                         "'identity.sasl')",
+                         generation->name);
+    }
+}
+
+static void check_identity(const struct check *check, const struct conf_cluster *cluster)
+{
+    const struct conf_identity *identity = &cluster->identity;
+    names_refer(check->certificates, identity->certificate,
+                check_place(check, &identity->certificate), check->errors);
+    if (!check_sound(check, identity) || !check_sound(check, &identity->certificate) ||
+        !check_sound(check, &identity->sasl)) {
+        return;
+    }
+    for (size_t i = 0; i < cluster->generations_count; i++) {
+        const struct conf_generation *generation = &cluster->generations[i];
+        if (check_sound(check, &generation->login) && check_sound(check, &generation->protocol)) {
+            check_identity_covers(check, cluster, generation);
+        }
+    }
+}
+
+void check_cluster(const struct check *check, const struct conf_cluster *cluster)
+{
+    struct names names;
+    names_init(&names, "generation", cluster->generations_count);
+    check_bootstrap(check, cluster);
+    check_identity(check, cluster);
+    for (size_t i = 0; i < cluster->generations_count; i++) {
+        const struct conf_generation *generation = &cluster->generations[i];
+        names_add(&names, generation->name, check_place(check, &generation->name));
+        check_generation(check, generation);
+    }
+    names_seal(&names, check->errors);
+    names_deinit(&names);
+    check_reach(check, cluster);
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include <strings.h>
+
+#include "conf/forms.h"
+#include "conf/names.h"
+#include "conf/snapshot.h"
+
+enum { PORT_MAX = 65535 };
+
+/* Ports of a listener, with the key that claims them. */
+struct claim {
+    const char *key;
+    const void *field;
+    int first, last;
+};
+
+static bool claims(const struct check *check, const struct conf_listener *listener,
+                   struct claim claims_r[static 2])
+{
+    int last = listener->node_base_port + listener->node_ports_max - 1;
+    claims_r[0] = (struct claim){"port", &listener->port, listener->port, listener->port};
+    claims_r[1] =
+        (struct claim){"node_base_port", &listener->node_base_port, listener->node_base_port, last};
+    return check_sound(check, &listener->port) && check_sound(check, &listener->node_base_port) &&
+           check_sound(check, &listener->node_ports_max) && last <= PORT_MAX;
+}
+
+static bool overlap(const struct claim *a, const struct claim *b)
+{
+    return a->first <= b->last && b->first <= a->last;
+}
+
+static void check_own_ports(const struct check *check, const struct conf_listener *listener)
+{
+    struct claim own[2];
+    bool sound = claims(check, listener, own);
+    if (sound && overlap(&own[0], &own[1])) {
+        conf_errors_add(check->errors, check_place(check, own[0].field),
+                        "'port' %d is one of the listener's own node ports %d-%d (move one)",
+                        own[0].first, own[1].first, own[1].last);
+    }
+    if (own[1].last > PORT_MAX && check_sound(check, &listener->node_base_port) &&
+        check_sound(check, &listener->node_ports_max)) {
+        conf_errors_add(check->errors, check_place(check, own[1].field),
+                        "node ports would reach %d, past %d (lower 'node_base_port' or "
+                        "'node_ports_max')",
+                        own[1].last, PORT_MAX);
+    }
+}
+
+static void check_ports_against(const struct check *check, const struct conf_listener *listener,
+                                const struct conf_listener *other)
+{
+    struct claim own[2];
+    struct claim others[2];
+    if (!claims(check, listener, own) || !claims(check, other, others) ||
+        !form_binds_collide(listener->bind, other->bind)) {
+        return;
+    }
+    for (size_t i = 0; i < 4; i++) {
+        const struct claim *a = &own[i / 2];
+        const struct claim *b = &others[i % 2];
+        if (overlap(a, b)) {
+            conf_errors_add(check->errors, check_place(check, a->field),
+                            "'%s' (%d-%d) overlaps '%s' (%d-%d) of listener '%s' at line %d (move "
+                            "one)",
+                            a->key, a->first, a->last, b->key, b->first, b->last, other->name,
+                            other->place.line);
+        }
+    }
+}
+
+static bool offers(const struct conf_listener *listener, const char *mechanism)
+{
+    for (size_t i = 0; i < listener->mechanisms_count; i++) {
+        if (strcmp(listener->mechanisms[i], mechanism) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_mechanisms(const struct check *check, const struct conf_listener *listener)
+{
+    for (size_t i = 1; i < listener->mechanisms_count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(listener->mechanisms[i], listener->mechanisms[j]) == 0) {
+                conf_errors_add(check->errors, check_place(check, &listener->mechanisms[i]),
+                                "mechanism '%s' is given again (keep one)",
+                                listener->mechanisms[i]);
+                break;
+            }
+        }
+    }
+    bool plaintext = !listener->tls.present && check_sound(check, &listener->tls);
+    bool open = listener->bind[0] != '\0' && !form_is_loopback(listener->bind);
+    if (offers(listener, "PLAIN") && plaintext && open && !listener->allow_plain_without_tls &&
+        check_sound(check, &listener->allow_plain_without_tls)) {
+        conf_errors_add(check->errors, check_place(check, &listener->mechanisms),
+                        "PLAIN without TLS on '%s' shows passwords to the network (add 'tls', "
+                        "bind to loopback, or set 'allow_plain_without_tls: true')",
+                        listener->bind);
+    }
+}
+
+/* A client must have one way to say who it is. */
+static void check_way_in(const struct check *check, const struct conf_listener *listener)
+{
+    bool certificate =
+        listener->tls.present && listener->tls.client_auth == CONF_CLIENT_AUTH_REQUIRED;
+    bool sound = check_sound(check, &listener->mechanisms) && check_sound(check, &listener->tls) &&
+                 check_sound(check, &listener->tls.client_auth);
+    if (sound && listener->mechanisms_count == 0 && !certificate) {
+        conf_errors_add(check->errors, listener->place,
+                        "listener has no way to log in (give 'mechanisms', or 'tls' with "
+                        "'client_auth: required')");
+    }
+}
+
+static void check_client_ca(const struct check *check, const struct conf_listener *listener)
+{
+    const struct conf_listener_tls *tls = &listener->tls;
+    if (!tls->present || !check_sound(check, &tls->client_ca) ||
+        !check_sound(check, &tls->client_auth)) {
+        return;
+    }
+    bool given = tls->client_ca[0] != '\0';
+    if (tls->client_auth == CONF_CLIENT_AUTH_REQUIRED && !given) {
+        conf_errors_add(check->errors, check_place(check, &tls->client_auth),
+                        "'client_auth: required' needs 'client_ca' (name the authorities' file)");
+    }
+    if (tls->client_auth == CONF_CLIENT_AUTH_NONE && given) {
+        conf_errors_warn(check->errors, check_place(check, &tls->client_ca),
+                         "'client_ca' has no use with 'client_auth: none' (set 'client_auth: "
+                         "required')");
+    }
+}
+
+/* What the listener's cluster asks of it. */
+static void check_fit(const struct check *check, const struct conf_listener *listener,
+                      const struct conf_cluster *cluster)
+{
+    bool verified_here = false;
+    for (size_t i = 0; i < cluster->generations_count; i++) {
+        const struct conf_generation *generation = &cluster->generations[i];
+        bool passed = generation->login == CONF_LOGIN_PASSTHROUGH;
+        verified_here = verified_here || !passed;
+        if (passed && listener->mechanisms_count == 0 &&
+            check_sound(check, &listener->mechanisms)) {
+            conf_errors_add(check->errors, check_place(check, &listener->cluster),
+                            "generation '%s' passes the client's SASL login through, but this "
+                            "listener offers none (give 'mechanisms')",
+                            generation->name);
+        }
+    }
+    const struct conf_users *users = &check->config->users;
+    if (verified_here && listener->mechanisms_count > 0 && users->file[0] == '\0' &&
+        check_sound(check, &users->file)) {
+        conf_errors_add(check->errors, check_place(check, &listener->mechanisms),
+                        "'mechanisms' needs users to verify clients against (set 'users.file')");
+    }
+}
+
+static bool leads_here(const struct check *check, const struct conf_address *address,
+                       const struct conf_listener *listener)
+{
+    struct claim own[2];
+    if (!claims(check, listener, own)) {
+        return false;
+    }
+    struct claim dialled = {.first = address->port, .last = address->port};
+    bool host =
+        strcasecmp(address->host, listener->bind) == 0 ||
+        strcasecmp(address->host, listener->advertised_host) == 0 ||
+        (form_is_loopback(address->host) && form_binds_collide(address->host, listener->bind));
+    return host && (overlap(&dialled, &own[0]) || overlap(&dialled, &own[1]));
+}
+
+/* A proxy that takes itself for a broker would call itself without end. */
+static void check_loop(const struct check *check, const struct conf_cluster *cluster,
+                       const struct conf_listener *listener)
+{
+    for (size_t i = 0; i < cluster->bootstrap_count; i++) {
+        const struct conf_address *address = &cluster->bootstrap[i];
+        if (leads_here(check, address, listener)) {
+            conf_errors_add(check->errors, address->place,
+                            "broker '%s' port %d is Setu's own listener '%s' at line %d (name the "
+                            "broker itself, or move the listener)",
+                            address->host, address->port, listener->name, listener->place.line);
+        }
+    }
+}
+
+static void check_listener(const struct check *check, const struct conf_listener *listener)
+{
+    const struct config *config = check->config;
+    names_refer(check->clusters, listener->cluster, check_place(check, &listener->cluster),
+                check->errors);
+    check_own_ports(check, listener);
+    check_mechanisms(check, listener);
+    check_way_in(check, listener);
+    check_client_ca(check, listener);
+    const struct conf_cluster *cluster = config_cluster(config, listener->cluster);
+    if (cluster != NULL) {
+        check_fit(check, listener, cluster);
+    }
+    for (size_t i = 0; i < config->clusters_count; i++) {
+        check_loop(check, &config->clusters[i], listener);
+    }
+}
+
+void check_listeners(const struct check *check)
+{
+    const struct config *config = check->config;
+    struct names names;
+    names_init(&names, "listener", config->listeners_count);
+    for (size_t i = 0; i < config->listeners_count; i++) {
+        const struct conf_listener *listener = &config->listeners[i];
+        names_add(&names, listener->name, check_place(check, &listener->name));
+        check_listener(check, listener);
+        for (size_t j = 0; j < i; j++) {
+            check_ports_against(check, listener, &config->listeners[j]);
+        }
+    }
+    names_seal(&names, check->errors);
+    names_deinit(&names);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The forms a text value may have: names, paths, hosts, dates, addresses, node id ranges. Pure; no
+ * name is resolved and no file is looked at. A form answers NULL for a good text, else what is
+ * wrong with it (and how to fix it), worded to follow the name of the key: "'bind' is not an IP
+ * address (…)".
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena;
+struct conf_address;
+struct conf_range;
+
+typedef const char *(*form_fn)(const char *text);
+
+const char *form_name(const char *text); /* of a certificate, cluster, generation, listener */
+const char *form_path(const char *text); /* of a file; absolute or relative, not a folder */
+const char *form_host(const char *text); /* DNS name or literal address, IPv6 without brackets */
+const char *form_host_glob(const char *text); /* the same with `*` and `?` */
+const char *form_reachable(const char *text); /* a host that is no wildcard address */
+const char *form_ip(const char *text);        /* literal IPv4 or IPv6 address */
+const char *form_date(const char *text);      /* YYYY-MM-DD, a day that exists */
+const char *form_principal(const char *text); /* at most 255 bytes */
+const char *form_role(const char *text);
+
+/* HOST:PORT or [IPV6]:PORT. On success host and port of address_r are set; the host lives in the
+ * arena. */
+const char *form_address(const char *text, struct arena *arena, struct conf_address *address_r);
+
+/* `1-3,7`: node ids and ranges of them. On success the ranges are sorted and disjoint and live in
+ * the arena. */
+const char *form_ranges(const char *text, struct arena *arena, const struct conf_range **ranges_r,
+                        size_t *count_r);
+
+/* Literal addresses; all false for a host name. */
+bool form_is_loopback(const char *ip);
+bool form_is_wildcard(const char *ip);
+/* Whether sockets bound to the two literal addresses would collide on the same port. */
+bool form_binds_collide(const char *ip, const char *other);

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "conf/keys.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <string.h>
+
+#include "conf/config.h"
+#include "conf/yaml.h"
+
+static_assert(sizeof(enum conf_protocol) == sizeof(int), "KEY_CHOICE stores an int");
+static_assert(sizeof(size_t) == sizeof(uint64_t), "ranges of KEY_SIZE assume 64 bits");
+
+#define FIELD(of, field) .name = #field, .offset = offsetof(struct of, field)
+#define LIST(of, field) FIELD(of, field), .count_offset = offsetof(struct of, field##_count)
+#define KEYS(table) .keys = (table), .keys_count = sizeof(table) / sizeof *(table)
+#define PLACE(of)                                                                                  \
+    .size = sizeof(struct of), .place_offset = offsetof(struct of, place),                         \
+    .present_offset = KEY_NO_OFFSET
+#define OPTIONAL(of)                                                                               \
+    .size = sizeof(struct of), .place_offset = offsetof(struct of, place),                         \
+    .present_offset = offsetof(struct of, present)
+#define ALWAYS(of)                                                                                 \
+    .size = sizeof(struct of), .place_offset = KEY_NO_OFFSET, .present_offset = KEY_NO_OFFSET
+
+enum {
+    PORT_MAX = 65535,
+    MINUTES_10_MS = 600 * 1000,
+    DAY_MS = 24 * 3600 * 1000,
+    WEEK_MS = 7 * DAY_MS,
+    ITEMS_MAX = 100 * 1000,
+};
+
+/* The order of each list is the order of its enum in conf/config.h. */
+static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
+static const char *const formats[] = {"logfmt", "json", NULL};
+static const char *const audit_failures[] = {"deny", "continue", NULL};
+static const char *const crcs[] = {"off", "observe", "enforce", NULL};
+static const char *const api_versions[] = {"intersection", "broker", NULL};
+static const char *const protocols[] = {"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL", NULL};
+static const char *const logins[] = {"mapped-certificate", "passthrough", "sasl", "none", NULL};
+static const char *const tls_versions[] = {"1.2", "1.3", NULL};
+static const char *const roles[] = {"clients", NULL};
+static const char *const client_auths[] = {"none", "required", NULL};
+static const char *const mechanisms[] = {"SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", NULL};
+
+static const struct key log_keys[] = {
+    {FIELD(conf_log, level), .type = KEY_CHOICE, .words = levels, .fallback = "info",
+     .doc = "How much is logged: everything up to this level."},
+    {FIELD(conf_log, format), .type = KEY_CHOICE, .words = formats, .fallback = "logfmt",
+     .doc = "How a log line is written: key=value pairs, or one JSON object."},
+    {FIELD(conf_log, file), .type = KEY_TEXT, .fallback = "-", .form = form_path,
+     .doc = "The file log lines are appended to; \"-\" is standard error."},
+};
+static const struct key_section log_section = {"log", ALWAYS(conf_log), KEYS(log_keys)};
+
+static const struct key audit_keys[] = {
+    {FIELD(conf_audit, file), .type = KEY_TEXT, .form = form_path,
+     .doc = "The audit log, a hash chain of security decisions; without it nothing is audited."},
+    {FIELD(conf_audit, on_failure), .type = KEY_CHOICE, .words = audit_failures, .fallback = "deny",
+     .doc = "What happens to new logins while the audit log cannot be written."},
+};
+static const struct key_section audit_section = {"audit", ALWAYS(conf_audit), KEYS(audit_keys)};
+
+static const struct key limits_keys[] = {
+    {FIELD(conf_limits, connections), .type = KEY_SIZE, .fallback = "10000", .min = 1,
+     .max = 1000000,
+     .doc = "Client connections that are open at a time; one more is closed at once."},
+    {FIELD(conf_limits, connections_per_address), .type = KEY_SIZE, .fallback = "0", .max = 1000000,
+     .doc = "The same for one client address; 0 is no limit."},
+    {FIELD(conf_limits, login_timeout_ms), .type = KEY_MS, .fallback = "10000", .min = 1,
+     .max = MINUTES_10_MS, .doc = "From accepting a client to the end of its login."},
+    {FIELD(conf_limits, connect_timeout_ms), .type = KEY_MS, .fallback = "10000", .min = 1,
+     .max = MINUTES_10_MS,
+     .doc = "From dialling a broker to its first answer after the login there."},
+    {FIELD(conf_limits, drain_timeout_ms), .type = KEY_MS, .fallback = "30000", .max = DAY_MS,
+     .doc = "How long requests in flight may take to end when Setu stops."},
+    {FIELD(conf_limits, idle_timeout_ms), .type = KEY_MS, .fallback = "0", .max = WEEK_MS,
+     .doc = "A connection without traffic for this long is closed; 0 is never."},
+    {FIELD(conf_limits, login_frame_max_bytes), .type = KEY_SIZE, .fallback = "524288", .min = 1024,
+     .max = INT32_MAX, .doc = "The largest request accepted before the login has ended."},
+    {FIELD(conf_limits, frame_max_bytes), .type = KEY_SIZE, .fallback = "104857600", .min = 1024,
+     .max = INT32_MAX,
+     .doc = "The largest request or response; Kafka's socket.request.max.bytes is the same by "
+            "default."},
+    {FIELD(conf_limits, rewrite_max_bytes), .type = KEY_SIZE, .fallback = "16777216", .min = 1024,
+     .max = INT32_MAX,
+     .doc = "The largest response that is held in memory because addresses in it are rewritten."},
+    {FIELD(conf_limits, login_failure_delay_ms), .type = KEY_MS, .fallback = "200",
+     .max = 60 * 1000, .doc = "The least time until a failed login is answered."},
+};
+static const struct key_section limits_section = {"limits", ALWAYS(conf_limits), KEYS(limits_keys)};
+
+static const struct key integrity_keys[] = {
+    {FIELD(conf_integrity, crc), .type = KEY_CHOICE, .words = crcs, .fallback = "observe",
+     .doc = "Whether checksums of record batches are checked in flight: not at all, counted and "
+            "logged, or the connection ends before a broken batch is complete."},
+};
+static const struct key_section integrity_section = {"integrity", ALWAYS(conf_integrity),
+                                                     KEYS(integrity_keys)};
+
+static const struct key certificate_keys[] = {
+    {FIELD(conf_certificate, name), .type = KEY_TEXT, .required = true, .form = form_name,
+     .doc = "The name other parts of this file use for it."},
+    {FIELD(conf_certificate, chain), .type = KEY_TEXT, .required = true, .form = form_path,
+     .doc = "PEM file with the certificate and the intermediate certificates after it."},
+    {FIELD(conf_certificate, key), .type = KEY_TEXT, .required = true, .form = form_path,
+     .doc = "PEM file with its private key, readable by nobody else."},
+};
+static const struct key_section certificate_section = {"certificates[]", PLACE(conf_certificate),
+                                                       KEYS(certificate_keys)};
+
+static const struct key users_keys[] = {
+    {FIELD(conf_users, file), .type = KEY_TEXT, .form = form_path,
+     .doc = "YAML file with the SCRAM records that clients are verified against."},
+};
+static const struct key_section users_section = {"users", ALWAYS(conf_users), KEYS(users_keys)};
+
+static const struct key mapping_keys[] = {
+    {FIELD(conf_mapping, principal), .type = KEY_TEXT, .form = form_principal,
+     .doc = "The rule holds for exactly this principal."},
+    {FIELD(conf_mapping, principal_glob), .type = KEY_TEXT, .form = form_principal,
+     .doc = "The rule holds for principals that fit: * is any run of characters, ? is one."},
+    {FIELD(conf_mapping, principal_regex), .type = KEY_TEXT,
+     .doc = "The rule holds for principals that this Perl-compatible expression matches as a "
+            "whole."},
+    {FIELD(conf_mapping, certificate), .type = KEY_TEXT, .required = true, .form = form_name,
+     .doc = "The certificate shown to brokers for these principals."},
+    {FIELD(conf_mapping, owner), .type = KEY_TEXT, .doc = "Who answers for the rule."},
+    {FIELD(conf_mapping, ticket), .type = KEY_TEXT, .doc = "Where the rule was decided."},
+    {FIELD(conf_mapping, review_by), .type = KEY_TEXT, .form = form_date,
+     .doc = "The day (YYYY-MM-DD) by which somebody should look at the rule again."},
+};
+static const struct key_section mapping_section = {"mapping[]", PLACE(conf_mapping),
+                                                   KEYS(mapping_keys)};
+
+static const struct key match_keys[] = {
+    {LIST(conf_match, node_ids), .type = KEY_RANGES, .doc = "Node ids and ranges of them."},
+    {FIELD(conf_match, host), .type = KEY_TEXT, .form = form_host_glob,
+     .doc = "The advertised host, letter case ignored: * is any run of characters, ? is one."},
+    {FIELD(conf_match, port), .type = KEY_INT, .min = 1, .max = PORT_MAX,
+     .doc = "The advertised port."},
+    {FIELD(conf_match, rack), .type = KEY_TEXT, .doc = "The rack, exactly."},
+    {FIELD(conf_match, probe), .type = KEY_BOOL, .fallback = "false",
+     .doc = "Setu looks at the broker and takes this generation when its protocol and login work "
+            "there."},
+};
+static const struct key_section match_section = {"clusters[].generations[].match",
+                                                 OPTIONAL(conf_match), KEYS(match_keys)};
+
+static const struct key generation_sasl_keys[] = {
+    {FIELD(conf_generation_sasl, mechanism), .type = KEY_WORD, .required = true,
+     .words = mechanisms, .doc = "The mechanism used towards brokers."},
+    {FIELD(conf_generation_sasl, credentials_file), .type = KEY_TEXT, .required = true,
+     .form = form_path,
+     .doc = "YAML file with the user name and the password file of each principal."},
+};
+static const struct key_section generation_sasl_section = {
+    "clusters[].generations[].sasl", OPTIONAL(conf_generation_sasl), KEYS(generation_sasl_keys)};
+
+static const struct key tls_keys[] = {
+    {FIELD(conf_tls, ca), .type = KEY_TEXT, .required = true, .form = form_path,
+     .doc = "PEM file with the authorities that brokers' certificates must come from."},
+    {FIELD(conf_tls, crl), .type = KEY_TEXT, .form = form_path,
+     .doc = "PEM file with the revocation lists of these authorities."},
+    {FIELD(conf_tls, min_version), .type = KEY_CHOICE, .words = tls_versions, .fallback = "1.2",
+     .doc = "The oldest TLS version that is spoken."},
+    {FIELD(conf_tls, verify_hostname), .type = KEY_BOOL, .fallback = "true",
+     .doc = "Whether a broker's certificate must name the host that was dialled."},
+};
+static const struct key_section tls_section = {"clusters[].generations[].tls", OPTIONAL(conf_tls),
+                                               KEYS(tls_keys)};
+
+static const struct key generation_keys[] = {
+    {FIELD(conf_generation, name), .type = KEY_TEXT, .required = true, .form = form_name,
+     .doc = "The name in logs, counters and audit records."},
+    {FIELD(conf_generation, match), .type = KEY_SECTION, .section = &match_section,
+     .doc = "Which brokers belong to it: every key given must hold, none given is every broker."},
+    {FIELD(conf_generation, protocol), .type = KEY_CHOICE, .required = true, .words = protocols,
+     .doc = "What its brokers speak, in Kafka's words."},
+    {FIELD(conf_generation, login), .type = KEY_CHOICE, .required = true, .words = logins,
+     .doc = "How a client's connection logs in there: with the certificate mapped to the "
+            "principal, by passing the client's own SASL exchange through, with a stored SASL "
+            "credential of the principal, or not at all."},
+    {FIELD(conf_generation, sasl), .type = KEY_SECTION, .section = &generation_sasl_section,
+     .doc = "The stored credentials, for login: sasl."},
+    {FIELD(conf_generation, tls), .type = KEY_SECTION, .section = &tls_section,
+     .doc = "Whom to trust, for protocol SSL and SASL_SSL."},
+};
+static const struct key_section generation_section = {
+    "clusters[].generations[]", PLACE(conf_generation), KEYS(generation_keys)};
+
+static const struct key identity_sasl_keys[] = {
+    {FIELD(conf_identity_sasl, mechanism), .type = KEY_WORD, .required = true, .words = mechanisms,
+     .doc = "The mechanism Setu itself logs in with."},
+    {FIELD(conf_identity_sasl, username), .type = KEY_TEXT, .required = true,
+     .doc = "The user name Setu itself logs in with."},
+    {FIELD(conf_identity_sasl, password_file), .type = KEY_TEXT, .required = true,
+     .form = form_path,
+     .doc = "File that holds nothing but the password, readable by nobody else."},
+};
+static const struct key_section identity_sasl_section = {
+    "clusters[].identity.sasl", OPTIONAL(conf_identity_sasl), KEYS(identity_sasl_keys)};
+
+static const struct key identity_keys[] = {
+    {FIELD(conf_identity, certificate), .type = KEY_TEXT, .form = form_name,
+     .doc = "The certificate shown to brokers that log in by certificate."},
+    {FIELD(conf_identity, sasl), .type = KEY_SECTION, .section = &identity_sasl_section,
+     .doc = "The login at brokers that log in by SASL."},
+};
+static const struct key_section identity_section = {"clusters[].identity", OPTIONAL(conf_identity),
+                                                    KEYS(identity_keys)};
+
+static const struct key cluster_keys[] = {
+    {FIELD(conf_cluster, name), .type = KEY_TEXT, .required = true, .form = form_name,
+     .doc = "The name listeners use for it."},
+    {LIST(conf_cluster, bootstrap), .type = KEY_ADDRESSES, .required = true, .min = 1, .max = 64,
+     .doc = "Brokers to ask first, as HOST:PORT or [IPV6]:PORT."},
+    {FIELD(conf_cluster, api_versions), .type = KEY_CHOICE, .words = api_versions,
+     .fallback = "intersection",
+     .doc = "The versions clients are told: those that all brokers share, or those of the broker "
+            "a connection goes to."},
+    {FIELD(conf_cluster, refresh_ms), .type = KEY_MS, .fallback = "30000", .min = 100,
+     .max = DAY_MS, .doc = "How often Setu asks for the list of brokers."},
+    {FIELD(conf_cluster, identity), .type = KEY_SECTION, .section = &identity_section,
+     .doc = "What Setu itself logs in with when it looks at brokers."},
+    {LIST(conf_cluster, generations), .type = KEY_ITEMS, .required = true, .min = 1, .max = 64,
+     .section = &generation_section,
+     .doc = "The kinds of brokers in the cluster and how to log in to each; the first that "
+            "matches a broker is taken."},
+};
+static const struct key_section cluster_section = {"clusters[]", PLACE(conf_cluster),
+                                                   KEYS(cluster_keys)};
+
+static const struct key listener_tls_keys[] = {
+    {FIELD(conf_listener_tls, chain), .type = KEY_TEXT, .required = true, .form = form_path,
+     .doc = "PEM file with the listener's certificate and the intermediate ones after it."},
+    {FIELD(conf_listener_tls, key), .type = KEY_TEXT, .required = true, .form = form_path,
+     .doc = "PEM file with its private key, readable by nobody else."},
+    {FIELD(conf_listener_tls, client_ca), .type = KEY_TEXT, .form = form_path,
+     .doc = "PEM file with the authorities that client certificates must come from."},
+    {FIELD(conf_listener_tls, client_auth), .type = KEY_CHOICE, .words = client_auths,
+     .fallback = "none", .doc = "Whether clients must show a certificate."},
+    {FIELD(conf_listener_tls, principal_mapping_rules), .type = KEY_TEXT, .fallback = "DEFAULT",
+     .doc = "How the subject of a client certificate becomes a principal; Kafka's "
+            "ssl.principal.mapping.rules."},
+    {FIELD(conf_listener_tls, min_version), .type = KEY_CHOICE, .words = tls_versions,
+     .fallback = "1.2", .doc = "The oldest TLS version that is spoken."},
+};
+static const struct key_section listener_tls_section = {
+    "listeners[].tls", OPTIONAL(conf_listener_tls), KEYS(listener_tls_keys)};
+
+static const struct key listener_keys[] = {
+    {FIELD(conf_listener, name), .type = KEY_TEXT, .required = true, .form = form_name,
+     .doc = "The name in logs, counters and audit records."},
+    {FIELD(conf_listener, role), .type = KEY_CHOICE, .words = roles, .form = form_role,
+     .fallback = "clients", .doc = "Who connects here."},
+    {FIELD(conf_listener, cluster), .type = KEY_TEXT, .required = true, .form = form_name,
+     .doc = "The cluster that clients reach through it."},
+    {FIELD(conf_listener, bind), .type = KEY_TEXT, .required = true, .form = form_ip,
+     .doc = "The IP address it listens on."},
+    {FIELD(conf_listener, port), .type = KEY_INT, .required = true, .min = 1, .max = PORT_MAX,
+     .doc = "The port clients use as bootstrap; it leads to any broker that is up."},
+    {FIELD(conf_listener, advertised_host), .type = KEY_TEXT, .required = true,
+     .form = form_reachable, .doc = "The host under which clients reach this listener."},
+    {FIELD(conf_listener, node_base_port), .type = KEY_INT, .required = true, .min = 1,
+     .max = PORT_MAX, .doc = "Clients reach the broker with node id n at this port + n."},
+    {FIELD(conf_listener, node_ports_max), .type = KEY_INT, .fallback = "1000", .min = 1,
+     .max = PORT_MAX,
+     .doc = "How many ports from there on may be used: node ids must be smaller than this."},
+    {LIST(conf_listener, mechanisms), .type = KEY_WORDS, .max = 8, .words = mechanisms,
+     .doc = "SASL mechanisms offered to clients, best first; none is login by client "
+            "certificate."},
+    {FIELD(conf_listener, allow_plain_without_tls), .type = KEY_BOOL, .fallback = "false",
+     .doc = "Allows PLAIN, which sends the password as it is, on an address other than loopback "
+            "without TLS."},
+    {FIELD(conf_listener, tls), .type = KEY_SECTION, .section = &listener_tls_section,
+     .doc = "TLS towards clients; without it the listener speaks plaintext."},
+};
+static const struct key_section listener_section = {"listeners[]", PLACE(conf_listener),
+                                                    KEYS(listener_keys)};
+
+static const struct key root_keys[] = {
+    {FIELD(config, workers), .type = KEY_SIZE, .fallback = "1", .min = 1, .max = 256,
+     .doc = "Threads that carry connections; each has its own sockets, loop and broker "
+            "knowledge."},
+    {FIELD(config, log), .type = KEY_SECTION, .section = &log_section, .doc = "The log."},
+    {FIELD(config, audit), .type = KEY_SECTION, .section = &audit_section,
+     .doc = "The record of security decisions."},
+    {FIELD(config, limits), .type = KEY_SECTION, .section = &limits_section,
+     .doc = "What one peer may take at most."},
+    {FIELD(config, integrity), .type = KEY_SECTION, .section = &integrity_section,
+     .doc = "Checks of the data that passes."},
+    {LIST(config, certificates), .type = KEY_ITEMS, .max = ITEMS_MAX,
+     .section = &certificate_section, .doc = "The certificates Setu can show to brokers."},
+    {FIELD(config, users), .type = KEY_SECTION, .section = &users_section,
+     .doc = "The users that clients may log in as."},
+    {LIST(config, mapping), .type = KEY_ITEMS, .max = ITEMS_MAX, .section = &mapping_section,
+     .doc = "Which principal is shown to brokers with which certificate; the order means nothing, "
+            "and a principal that fits rules with different certificates is refused."},
+    {LIST(config, clusters), .type = KEY_ITEMS, .required = true, .min = 1, .max = 100,
+     .section = &cluster_section, .doc = "The Kafka clusters behind Setu."},
+    {LIST(config, listeners), .type = KEY_ITEMS, .required = true, .min = 1, .max = 1000,
+     .section = &listener_section, .doc = "Where clients connect."},
+};
+const struct key_section keys_root = {"", ALWAYS(config), KEYS(root_keys)};
+
+size_t keys_find(const struct key_section *section, const char *name)
+{
+    size_t at = 0;
+    while (at < section->keys_count && strcmp(section->keys[at].name, name) != 0) {
+        at++;
+    }
+    return at;
+}
+
+size_t keys_nearest(const struct key_section *section, const char *name)
+{
+    const char *names[64 + 1] = {NULL};
+    for (size_t i = 0; i < section->keys_count; i++) {
+        names[i] = section->keys[i].name;
+    }
+    const char *nearest = yaml_nearest(name, names);
+    return nearest != NULL ? keys_find(section, nearest) : section->keys_count;
+}
+
+const char *config_protocol_name(enum conf_protocol protocol)
+{
+    return protocols[protocol];
+}
+
+const char *config_login_name(enum conf_login login)
+{
+    return logins[login];
+}
+
+const char *config_log_level_name(enum conf_log_level level)
+{
+    return levels[level];
+}
+
+const char *config_crc_name(enum conf_crc crc)
+{
+    return crcs[crc];
+}
