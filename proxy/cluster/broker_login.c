@@ -530,8 +530,7 @@ enum broker_login_status broker_login_feed(struct broker_login *login, struct vi
             break;
         }
     }
-    bool asked_next =
-        login->status == BROKER_LOGIN_MORE || login->status == BROKER_LOGIN_PENDING;
+    bool asked_next = login->status == BROKER_LOGIN_MORE || login->status == BROKER_LOGIN_PENDING;
     if (asked_next && *consumed_r < in.length) {
         /* The next request has not left yet: nobody asked for these bytes. */
         login->working = false;

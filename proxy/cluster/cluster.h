@@ -25,6 +25,7 @@
 #include "protocol/handshake.h"
 #include "proxy/cluster/route.h"
 
+struct audit_log;
 struct certificates;
 struct cluster;
 struct conf_cluster;
@@ -38,6 +39,7 @@ struct cluster_params {
     const struct conf_cluster *conf;   /* inside config */
     struct certificates *certificates; /* a reference is taken; NULL when there are none */
     struct stats *stats;               /* the worker's; outlives the cluster */
+    struct audit_log *audit;           /* generations learned and flipped; NULL: not told */
     /* A node id became known. Called before any call of this module names it; the caller opens its
      * port at once. Never called from inside cluster_new; may be called from inside cluster_learn.
      */
@@ -62,7 +64,8 @@ void cluster_close(struct cluster **cluster, void (*on_closed)(void *context), v
 
 const struct conf_cluster *cluster_conf(const struct cluster *cluster);
 
-/** At least one broker has answered ApiVersions. Never becomes false again. */
+/** At least one broker has answered ApiVersions, and every broker it named had a first look (or
+ * about three seconds for it). Never becomes false again. */
 bool cluster_ready(const struct cluster *cluster);
 
 /**

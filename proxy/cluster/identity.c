@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "auth/mech.h"
+#include "auth/mech.h"
 #include "auth/tls_context.h"
 #include "conf/config.h"
 
@@ -70,8 +71,8 @@ SSL_CTX *identity_context(const struct identity *identity, const struct conf_gen
     return identity->contexts[generation - identity->conf->generations];
 }
 
-/* A look can be deceived by whoever sits on an unencrypted path: what it finds is not enough to send
- * a password in clear. A rule of the operator's is. */
+/* A look can be deceived by whoever sits on an unencrypted path: what it finds is not enough to
+ * send a password in clear. A rule of the operator's is. */
 static bool exposes_password(const struct identity *identity,
                              const struct conf_generation *generation)
 {

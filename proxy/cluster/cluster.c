@@ -1,0 +1,623 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/cluster/cluster.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/certificates.h"
+#include "conf/config.h"
+#include "proxy/cluster/cluster_private.h"
+#include "proxy/io/io.h"
+#include "proxy/ops/log.h"
+#include "proxy/ops/stats.h"
+
+enum {
+    NODES_MAX = 4096,
+    READY_WAIT_MS = 3000,          /* for the first looks at brokers that do not answer */
+    VERSIONS_KEPT_MS = 10 * 60000, /* of a broker that is down: it may come back as it was */
+    WAKE_LATER_MS = 250
+};
+
+uint64_t cluster_now_ms(const struct cluster *cluster)
+{
+    return uv_now(cluster->params.io->loop);
+}
+
+/* Marsaglia's xorshift: for spreading looks over time only. */
+uint32_t cluster_random(struct cluster *cluster)
+{
+    uint32_t x = cluster->random_state;
+    x ^= x << 13;
+    x ^= x >> 17;
+    x ^= x << 5;
+    return cluster->random_state = x;
+}
+
+/* ---- nodes ---- */
+
+/* Where node_id is in nodes, or would be. */
+static size_t node_place(const struct cluster *cluster, int32_t node_id)
+{
+    size_t low = 0, high = cluster->node_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (cluster->nodes[middle]->node_id < node_id) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static struct broker *find_node(const struct cluster *cluster, int32_t node_id)
+{
+    size_t place = node_place(cluster, node_id);
+    bool found = place < cluster->node_count && cluster->nodes[place]->node_id == node_id;
+    return found ? cluster->nodes[place] : NULL;
+}
+
+static bool make_room(struct cluster *cluster)
+{
+    if (cluster->node_count < cluster->node_capacity) {
+        return true;
+    }
+    size_t capacity = cluster->node_capacity > 0 ? cluster->node_capacity * 2 : 16;
+    struct broker **nodes = realloc(cluster->nodes, capacity * sizeof *nodes);
+    if (nodes == NULL) {
+        return false;
+    }
+    cluster->nodes = nodes;
+    cluster->node_capacity = capacity;
+    return true;
+}
+
+static struct broker *add_node(struct cluster *cluster, int32_t node_id)
+{
+    if (cluster->node_count >= NODES_MAX || !make_room(cluster)) {
+        return NULL;
+    }
+    struct broker *broker = calloc(1, sizeof *broker);
+    if (broker == NULL) {
+        return NULL;
+    }
+    broker->cluster = cluster;
+    broker->node_id = node_id;
+    size_t place = node_place(cluster, node_id);
+    memmove(&cluster->nodes[place + 1], &cluster->nodes[place],
+            (cluster->node_count - place) * sizeof cluster->nodes[0]);
+    cluster->nodes[place] = broker;
+    cluster->node_count++;
+    stats_set(&cluster->params.stats->nodes_known, cluster->node_count);
+    return broker;
+}
+
+static void log_learned(const struct cluster *cluster, const struct broker *broker,
+                        const char *event, struct view host, int32_t port)
+{
+    struct log_field fields[] = {
+        log_str("cluster", cluster->params.conf->name), log_int("node", broker->node_id),
+        log_view("host", host), log_int("port", port),
+        log_str("generation", broker->generation != NULL ? broker->generation->name : NULL)};
+    log_write(LOG_LEVEL_INFO, event, fields, sizeof fields / sizeof fields[0]);
+}
+
+bool cluster_learn_from(struct cluster *cluster, int32_t node_id, struct view host, int32_t port,
+                        struct view rack)
+{
+    if (node_id < 0 || port < 1 || port > UINT16_MAX || !broker_host_valid(host)) {
+        return false;
+    }
+    struct broker *broker = find_node(cluster, node_id);
+    bool first = broker == NULL;
+    if (first) {
+        broker = add_node(cluster, node_id);
+    }
+    if (broker == NULL) {
+        return false;
+    }
+    uint64_t now_ms = cluster_now_ms(cluster);
+    if (!broker_saw(broker, host, (uint16_t)port, rack, now_ms) && !first) {
+        return true;
+    }
+    if (!broker->live) {
+        /* A down broker under a new address: that is where to look first. */
+        for (size_t i = 0; i < broker->endpoint_count; i++) {
+            if (broker->endpoints[i].port == port && view_is(host, broker->endpoints[i].host)) {
+                bool busy = broker->probe != NULL || broker->resolve != NULL;
+                broker->endpoint = busy ? broker->endpoint : i;
+            }
+        }
+    }
+    broker_decide(broker, cluster->params.conf);
+    struct broker_endpoint *endpoint = broker_endpoint(broker);
+    if (endpoint->resolved.count == 0 &&
+        resolve_literal(endpoint->host, endpoint->port, &endpoint->resolved)) {
+        endpoint->resolved_ms = now_ms;
+    }
+    log_learned(cluster, broker, first ? "broker_learned" : "broker_address", host, port);
+    if (first) {
+        cluster->params.on_node(cluster->params.context, node_id);
+    }
+    broker->next_look_ms = first ? UINT64_MAX : broker->next_look_ms;
+    cluster_look_at(cluster, broker, first ? now_ms : broker_soon_ms(broker, now_ms, 0));
+    cluster_changed(cluster);
+    return true;
+}
+
+bool cluster_learn(struct cluster *cluster, int32_t node_id, struct view host, int32_t port,
+                   struct view rack)
+{
+    return cluster_learn_from(cluster, node_id, host, port, rack);
+}
+
+/* ---- versions ---- */
+
+static bool is_recent(const struct cluster *cluster, const struct broker *broker)
+{
+    return broker->live || cluster_now_ms(cluster) - broker->last_answer_ms < VERSIONS_KEPT_MS;
+}
+
+static void intersect(struct cluster *cluster, const struct broker *broker)
+{
+    if (!broker->versions_known) {
+        return;
+    }
+    if (cluster->advertised_known) {
+        api_versions_intersect(&cluster->advertised, &broker->versions, &cluster->advertised);
+    } else {
+        cluster->advertised = broker->versions;
+        cluster->advertised_known = true;
+    }
+}
+
+static void advertise(struct cluster *cluster)
+{
+    cluster->advertised_stale = false;
+    cluster->advertised_known = false;
+    for (size_t i = 0; i < cluster->node_count; i++) {
+        if (is_recent(cluster, cluster->nodes[i])) {
+            intersect(cluster, cluster->nodes[i]);
+        }
+    }
+    for (size_t i = 0; !cluster->advertised_known && i < cluster->node_count; i++) {
+        intersect(cluster, cluster->nodes[i]);
+    }
+    for (size_t i = 0; i < cluster->seed_count; i++) {
+        const struct broker *seed = &cluster->seeds[i];
+        if (seed->live && !cluster_seed_is_retired(cluster, seed)) {
+            intersect(cluster, seed);
+        }
+    }
+    if (cluster->advertised_known) {
+        api_versions_admit(&cluster->advertised, &cluster->advertised);
+    }
+}
+
+bool cluster_api_versions(const struct cluster *cluster, int32_t node_id,
+                          struct api_versions *out_r)
+{
+    const struct broker *broker = node_id >= 0 ? find_node(cluster, node_id) : NULL;
+    if (cluster->params.conf->api_versions == CONF_API_VERSIONS_BROKER && broker != NULL &&
+        broker->versions_known) {
+        api_versions_admit(&broker->versions, out_r);
+        return true;
+    }
+    if (cluster->advertised_known) {
+        *out_r = cluster->advertised;
+    }
+    return cluster->advertised_known;
+}
+
+void cluster_saw_versions(struct cluster *cluster, int32_t node_id,
+                          const struct api_versions *versions)
+{
+    struct broker *broker = node_id >= 0 ? find_node(cluster, node_id) : NULL;
+    if (broker == NULL || versions->error_code != 0) {
+        return;
+    }
+    bool same = broker->versions_known && broker->versions.count == versions->count &&
+                memcmp(broker->versions.ranges, versions->ranges,
+                       versions->count * sizeof versions->ranges[0]) == 0;
+    if (!same) {
+        broker->versions = *versions;
+        broker->versions_known = true;
+        cluster->advertised_stale = true;
+        cluster_changed(cluster);
+    }
+}
+
+/* ---- routes ---- */
+
+static enum route_status route_any(struct cluster *cluster, struct route *route_r)
+{
+    size_t count = cluster->node_count + cluster->seed_count;
+    for (size_t i = 0; i < count; i++) {
+        size_t at = (cluster->cursor + i) % count;
+        bool is_node = at < cluster->node_count;
+        const struct broker *broker =
+            is_node ? cluster->nodes[at] : &cluster->seeds[at - cluster->node_count];
+        bool usable = broker->live && (is_node || !cluster_seed_is_retired(cluster, broker));
+        if (usable && broker_route(broker, route_r) == ROUTE_OK) {
+            cluster->cursor = at + 1;
+            return ROUTE_OK;
+        }
+    }
+    return cluster->ready ? ROUTE_NONE_LIVE : ROUTE_PENDING;
+}
+
+enum route_status cluster_route(struct cluster *cluster, int32_t node_id, struct route *route_r)
+{
+    if (node_id < 0) {
+        return route_any(cluster, route_r);
+    }
+    const struct broker *broker = find_node(cluster, node_id);
+    return broker != NULL ? broker_route(broker, route_r) : ROUTE_UNKNOWN;
+}
+
+const char *route_status_name(enum route_status status)
+{
+    static const char *const names[] = {"ok",         "pending",       "unknown",
+                                        "no_address", "no_generation", "none_live"};
+    size_t at = (size_t)status;
+    return at < sizeof names / sizeof names[0] ? names[at] : "unknown";
+}
+
+static struct broker *find_seed(const struct cluster *cluster, const struct route *route)
+{
+    for (size_t i = 0; i < cluster->seed_count; i++) {
+        const struct broker_endpoint *at = &cluster->seeds[i].endpoints[0];
+        if (at->port == route->port && strcmp(at->host, route->host) == 0) {
+            return &cluster->seeds[i];
+        }
+    }
+    return NULL;
+}
+
+void cluster_report(struct cluster *cluster, const struct route *route,
+                    enum cluster_outcome outcome)
+{
+    struct broker *broker =
+        route->node_id >= 0 ? find_node(cluster, route->node_id) : find_seed(cluster, route);
+    if (broker == NULL || broker->generation != route->generation) {
+        return;
+    }
+    uint64_t now_ms = cluster_now_ms(cluster);
+    bool was_live = broker->live;
+    if (outcome == CLUSTER_OK) {
+        broker->live = true;
+        broker->last_answer_ms = now_ms;
+        if (!was_live) {
+            cluster_changed(cluster);
+        }
+        return;
+    }
+    if (outcome == CLUSTER_CONNECT_FAILED) {
+        broker->live = false;
+        bool busy = broker->probe != NULL || broker->resolve != NULL;
+        if (!busy && broker_try_other(broker)) {
+            broker_decide(broker, cluster->params.conf);
+        }
+        cluster_changed(cluster);
+    }
+    cluster_look_at(cluster, broker, broker_soon_ms(broker, now_ms, cluster_random(cluster)));
+}
+
+/* ---- waiting and readiness ---- */
+
+static void unlink_waiter(struct cluster_waiter *waiter)
+{
+    *waiter->link = waiter->next;
+    if (waiter->next != NULL) {
+        waiter->next->link = waiter->link;
+    }
+    waiter->next = NULL;
+    waiter->link = NULL;
+}
+
+static void link_waiter(struct cluster_waiter **list, struct cluster_waiter *waiter)
+{
+    waiter->next = *list;
+    waiter->link = list;
+    if (waiter->next != NULL) {
+        waiter->next->link = &waiter->next;
+    }
+    *list = waiter;
+}
+
+void cluster_wait_cancel(struct cluster_waiter *waiter)
+{
+    if (waiter->link != NULL) {
+        unlink_waiter(waiter);
+    }
+}
+
+static void on_wake(uv_timer_t *timer);
+
+static void wake_in(struct cluster *cluster, uint64_t delay_ms)
+{
+    if (!cluster->closing) {
+        uv_timer_start(&cluster->wake, on_wake, delay_ms, 0);
+    }
+}
+
+void cluster_wait(struct cluster *cluster, struct cluster_waiter *waiter)
+{
+    assert(!cluster->closing);
+    link_waiter(&cluster->waiters, waiter);
+    /* A look soon, in case nothing was under way; and an answer even if nothing changes. */
+    struct broker *broker = waiter->node_id >= 0 ? find_node(cluster, waiter->node_id) : NULL;
+    if (broker != NULL) {
+        uint64_t now_ms = cluster_now_ms(cluster);
+        cluster_look_at(cluster, broker, broker_soon_ms(broker, now_ms, cluster_random(cluster)));
+    }
+    if (!uv_is_active((uv_handle_t *)&cluster->wake)) {
+        wake_in(cluster, WAKE_LATER_MS);
+    }
+}
+
+static enum route_status peek(struct cluster *cluster, int32_t node_id)
+{
+    struct route route;
+    size_t cursor = cluster->cursor;
+    enum route_status status = cluster_route(cluster, node_id, &route);
+    cluster->cursor = cursor;
+    return status;
+}
+
+static bool is_settled(const struct cluster *cluster, enum route_status status)
+{
+    return status != ROUTE_PENDING && !(status == ROUTE_NONE_LIVE && cluster->looking > 0);
+}
+
+static void tell_waiters(struct cluster *cluster)
+{
+    struct cluster_waiter *list = cluster->waiters;
+    cluster->waiters = NULL;
+    if (list != NULL) {
+        list->link = &list;
+    }
+    while (list != NULL) {
+        struct cluster_waiter *waiter = list;
+        enum route_status status = peek(cluster, waiter->node_id);
+        unlink_waiter(waiter);
+        if (is_settled(cluster, status)) {
+            waiter->fn(waiter, status);
+        } else {
+            link_waiter(&cluster->waiters, waiter);
+        }
+    }
+    if (cluster->waiters != NULL && !uv_is_active((uv_handle_t *)&cluster->wake)) {
+        wake_in(cluster, WAKE_LATER_MS);
+    }
+}
+
+/* Every broker had its first look, or those that have not had long enough. */
+static bool looked_around(const struct cluster *cluster)
+{
+    if (cluster_now_ms(cluster) - cluster->first_answer_ms >= READY_WAIT_MS) {
+        return true;
+    }
+    for (size_t i = 0; i < cluster->node_count; i++) {
+        if (!cluster->nodes[i]->looked) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < cluster->seed_count; i++) {
+        if (!cluster->seeds[i].looked && !cluster_seed_is_retired(cluster, &cluster->seeds[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void check_ready(struct cluster *cluster)
+{
+    if (cluster->ready || !cluster->advertised_known) {
+        return;
+    }
+    if (cluster->first_answer_ms == 0) {
+        cluster->first_answer_ms = cluster_now_ms(cluster);
+    }
+    if (!looked_around(cluster)) {
+        wake_in(cluster, WAKE_LATER_MS);
+        return;
+    }
+    cluster->ready = true;
+    struct log_field fields[] = {log_str("cluster", cluster->params.conf->name),
+                                 log_uint("nodes", cluster->node_count),
+                                 log_uint("apis", cluster->advertised.count)};
+    log_write(LOG_LEVEL_INFO, "cluster_ready", fields, 3);
+    if (cluster->params.on_ready != NULL) {
+        cluster->params.on_ready(cluster->params.context);
+    }
+}
+
+static void count_live(struct cluster *cluster)
+{
+    uint64_t live = 0;
+    for (size_t i = 0; i < cluster->node_count; i++) {
+        live += cluster->nodes[i]->live;
+    }
+    stats_set(&cluster->params.stats->nodes_live, live);
+}
+
+static void on_wake(uv_timer_t *timer)
+{
+    struct cluster *cluster = timer->data;
+    if (cluster->advertised_stale) {
+        advertise(cluster);
+    }
+    count_live(cluster);
+    check_ready(cluster);
+    tell_waiters(cluster);
+}
+
+void cluster_changed(struct cluster *cluster)
+{
+    wake_in(cluster, 0);
+}
+
+bool cluster_ready(const struct cluster *cluster)
+{
+    return cluster->ready;
+}
+
+const struct conf_cluster *cluster_conf(const struct cluster *cluster)
+{
+    return cluster->params.conf;
+}
+
+/* ---- status ---- */
+
+size_t cluster_node_count(const struct cluster *cluster)
+{
+    return cluster->node_count + cluster->seed_count;
+}
+
+bool cluster_node_at(const struct cluster *cluster, size_t index, struct cluster_node_info *info_r)
+{
+    if (index >= cluster_node_count(cluster)) {
+        return false;
+    }
+    const struct broker *broker = index < cluster->node_count
+                                      ? cluster->nodes[index]
+                                      : &cluster->seeds[index - cluster->node_count];
+    const struct broker_endpoint *endpoint = &broker->endpoints[broker->endpoint];
+    *info_r = (struct cluster_node_info){
+        .node_id = broker->node_id,
+        .host = endpoint->host,
+        .port = endpoint->port,
+        .rack = broker->rack,
+        .generation = broker->generation != NULL ? broker->generation->name : "",
+        .last_error = broker->last_error,
+        .live = broker->live,
+        .versions_known = broker->versions_known,
+        .flips = broker->flips,
+        .last_answer_ms = broker->last_answer_ms,
+    };
+    return true;
+}
+
+/* ---- life ---- */
+
+static void release(struct cluster *cluster)
+{
+    for (size_t i = 0; i < cluster->node_count; i++) {
+        free(cluster->nodes[i]);
+    }
+    free(cluster->nodes);
+    free(cluster->seeds);
+    identity_free(&cluster->identity);
+    certificates_unref(&cluster->params.certificates);
+    config_unref(&cluster->config);
+    free(cluster);
+}
+
+static bool load_identity(struct cluster *cluster)
+{
+    struct conf_errors errors;
+    conf_errors_init(&errors);
+    bool good = identity_load(&cluster->identity, cluster->params.conf,
+                              cluster->params.certificates, &errors);
+    for (size_t i = 0; i < errors.count; i++) {
+        struct log_field fields[] = {
+            log_str("cluster", cluster->params.conf->name), log_str("file", errors.items[i].file),
+            log_int("line", errors.items[i].line), log_str("text", errors.items[i].text)};
+        log_write(good ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "identity", fields, 4);
+    }
+    conf_errors_deinit(&errors);
+    return good;
+}
+
+static bool make_seeds(struct cluster *cluster)
+{
+    const struct conf_cluster *conf = cluster->params.conf;
+    cluster->seeds = calloc(conf->bootstrap_count, sizeof *cluster->seeds);
+    if (cluster->seeds == NULL) {
+        return false;
+    }
+    cluster->seed_count = conf->bootstrap_count;
+    for (size_t i = 0; i < conf->bootstrap_count; i++) {
+        struct broker *seed = &cluster->seeds[i];
+        struct view host = view_from_string(conf->bootstrap[i].host);
+        seed->cluster = cluster;
+        seed->node_id = -1;
+        if (!broker_host_valid(host)) {
+            return false;
+        }
+        (void)broker_saw(seed, host, (uint16_t)conf->bootstrap[i].port, view_of(NULL, 0), 0);
+        broker_decide(seed, conf);
+    }
+    return true;
+}
+
+struct cluster *cluster_new(const struct cluster_params *params)
+{
+    struct cluster *cluster = calloc(1, sizeof *cluster);
+    if (cluster == NULL) {
+        return NULL;
+    }
+    cluster->params = *params;
+    cluster->config = config_ref(params->config);
+    cluster->params.certificates =
+        params->certificates != NULL ? certificates_ref(params->certificates) : NULL;
+    cluster->random_state = (uint32_t)uv_hrtime() | 1U;
+    if (!load_identity(cluster) || !make_seeds(cluster) ||
+        uv_timer_init(params->io->loop, &cluster->timer) != 0 ||
+        uv_timer_init(params->io->loop, &cluster->wake) != 0) {
+        release(cluster);
+        return NULL;
+    }
+    cluster->timer.data = cluster;
+    cluster->wake.data = cluster;
+    cluster_look_start(cluster);
+    return cluster;
+}
+
+void cluster_part_gone(void *context)
+{
+    struct cluster *cluster = context;
+    cluster->open--;
+    if (cluster->open > 0) {
+        return;
+    }
+    void (*on_closed)(void *) = cluster->on_closed;
+    void *on_closed_context = cluster->on_closed_context;
+    release(cluster);
+    if (on_closed != NULL) {
+        on_closed(on_closed_context);
+    }
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    cluster_part_gone(handle->data);
+}
+
+void cluster_close(struct cluster **cluster_p, void (*on_closed)(void *context), void *context)
+{
+    struct cluster *cluster = *cluster_p;
+    *cluster_p = NULL;
+    if (cluster == NULL) {
+        return;
+    }
+    cluster->closing = true;
+    cluster->on_closed = on_closed;
+    cluster->on_closed_context = context;
+    cluster->open = 2;
+    while (cluster->waiters != NULL) {
+        struct cluster_waiter *waiter = cluster->waiters;
+        unlink_waiter(waiter);
+        waiter->fn(waiter, ROUTE_UNKNOWN);
+    }
+    for (size_t i = 0; i < cluster->node_count; i++) {
+        cluster_look_cancel(cluster, cluster->nodes[i]);
+    }
+    for (size_t i = 0; i < cluster->seed_count; i++) {
+        cluster_look_cancel(cluster, &cluster->seeds[i]);
+    }
+    uv_close((uv_handle_t *)&cluster->timer, on_timer_closed);
+    uv_close((uv_handle_t *)&cluster->wake, on_timer_closed);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of struct cluster, for cluster.c (what is known) and cluster_look.c (how it gets
+ * known).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "proxy/cluster/broker.h"
+#include "proxy/cluster/cluster.h"
+#include "proxy/cluster/identity.h"
+
+struct cluster {
+    struct cluster_params params;
+    struct config *config; /* our reference */
+    struct identity identity;
+    struct broker **nodes; /* ascending by node_id */
+    size_t node_count, node_capacity;
+    struct broker *seeds; /* one per bootstrap address */
+    size_t seed_count;
+    size_t cursor;    /* round robin over nodes, then seeds */
+    size_t looking;   /* probes and resolutions under way */
+    uv_timer_t timer; /* next look */
+    uv_timer_t wake;  /* tells waiters, a turn later */
+    struct cluster_waiter *waiters;
+    struct api_versions advertised; /* intersection, admitted */
+    bool advertised_known, advertised_stale;
+    bool ready;
+    uint64_t first_answer_ms; /* 0: none yet */
+    uint32_t random_state;
+    bool closing;
+    size_t open; /* while closing: parts that have not gone yet */
+    void (*on_closed)(void *context);
+    void *on_closed_context;
+};
+
+/* cluster_look.c */
+void cluster_look_start(struct cluster *cluster);
+/* Looks at the broker no later than at_ms. */
+void cluster_look_at(struct cluster *cluster, struct broker *broker, uint64_t at_ms);
+/* Gives up what is under way; cluster_part_gone follows for each part. */
+void cluster_look_cancel(struct cluster *cluster, struct broker *broker);
+/* A bootstrap address that is also a node's, or that no one needs because nodes answer. */
+bool cluster_seed_is_retired(const struct cluster *cluster, const struct broker *seed);
+
+/* cluster.c */
+bool cluster_learn_from(struct cluster *cluster, int32_t node_id, struct view host, int32_t port,
+                        struct view rack);
+/* Something that waiters, readiness or the advertised versions depend on has changed. */
+void cluster_changed(struct cluster *cluster);
+void cluster_part_gone(void *cluster);
+uint32_t cluster_random(struct cluster *cluster);
+uint64_t cluster_now_ms(const struct cluster *cluster);
