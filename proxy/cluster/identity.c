@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "auth/mech.h"
-#include "auth/mech.h"
 #include "auth/tls_context.h"
 #include "conf/config.h"
 
@@ -76,8 +75,7 @@ SSL_CTX *identity_context(const struct identity *identity, const struct conf_gen
 static bool exposes_password(const struct identity *identity,
                              const struct conf_generation *generation)
 {
-    const struct mech *mech = mech_find(identity->mechanism);
-    return mech != NULL && mech->cleartext && !config_protocol_has_tls(generation->protocol) &&
+    return mech_cleartext(identity->mechanism) && !config_protocol_has_tls(generation->protocol) &&
            generation->match.probe;
 }
 
