@@ -149,9 +149,7 @@ class Setu:
 
     def _ready(self) -> bool:
         """ApiVersions is answered once Setu has seen a broker; behind TLS an open port must do."""
-        if self.tls:
-            return "listening" in tail(self.log, 200) or wire_open(self.port)
-        return wire.answers(self.port)
+        return wire.listens(self.port) if self.tls else wire.answers(self.port)
 
     def stop(self, timeout_s: float = 40) -> int | None:
         return self.process.stop(timeout_s)
@@ -180,12 +178,3 @@ class Setu:
 
     def subject(self, principal: str) -> str:
         return self.cluster.certificates[principal].subject
-
-
-def wire_open(port: int) -> bool:
-    import socket
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=2).close()
-        return True
-    except OSError:
-        return False

@@ -105,6 +105,15 @@ class Connection:
         return brokers, controller, leaders
 
 
+def listens(port: int) -> bool:
+    """True when somebody accepts connections on this local port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+        return True
+    except OSError:
+        return False
+
+
 def answers(port: int) -> bool:
     """True when the peer on this local port answers ApiVersions."""
     try:
