@@ -470,7 +470,7 @@ struct credentials *credentials_parse(struct view text, const char *file,
     if (users != NULL && errors->errors > errors_before) {
         credentials_unref(&users);
     }
-    yaml_free(&tree);
+    yaml_tree_free(&tree);
     return users;
 }
 

@@ -169,7 +169,7 @@ struct passwords *passwords_load(const char *path, struct conf_errors *errors)
     if (passwords != NULL && errors->errors > errors_before) {
         passwords_unref(&passwords);
     }
-    yaml_free(&tree);
+    yaml_tree_free(&tree);
     return passwords;
 }
 
