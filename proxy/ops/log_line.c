@@ -167,26 +167,44 @@ static void put_character(struct line *line, const uint8_t *text, size_t n, uint
     }
 }
 
+/* Puts one character, or one byte that is none; returns how many bytes of the text it was. */
+static size_t put_next(struct line *line, const uint8_t *text, size_t length)
+{
+    uint32_t code = 0;
+    size_t n = character(text, length, &code);
+    if (n == 0) {
+        put_bad_byte(line, text[0]);
+        return 1;
+    }
+    put_character(line, text, n, code);
+    return n;
+}
+
 static void put_quoted(struct line *line, struct view value)
 {
     put_text(line, "\"");
     size_t at = 0;
     while (at < value.length) {
+        size_t room = LOG_VALUE_MAX - at;
         uint32_t code = 0;
         size_t n = character(value.at + at, value.length - at, &code);
-        if (at + (n > 0 ? n : 1) > LOG_VALUE_MAX) {
+        if (room < (n > 0 ? n : 1)) {
             put_text(line, "...");
             break;
         }
-        if (n == 0) {
-            put_bad_byte(line, value.at[at]);
-            at++;
-        } else {
-            put_character(line, value.at + at, n, code);
-            at += n;
-        }
+        at += put_next(line, value.at + at, value.length - at);
     }
     put_text(line, "\"");
+}
+
+size_t log_escape(char *out, size_t capacity, struct view text)
+{
+    struct line line = {.out = out, .capacity = capacity};
+    size_t at = 0;
+    while (at < text.length && !line.full) {
+        at += put_next(&line, text.at + at, text.length - at);
+    }
+    return line.length;
 }
 
 /* What logfmt shows without quotes: printable ASCII but space, quote, equals sign and backslash. */

@@ -69,3 +69,8 @@ bool log_level_parse(const char *name, enum log_level *level_r) __attribute__((w
  * the line; JSON stays well-formed. */
 size_t log_line(char *out, size_t capacity, enum log_format format, enum log_level level,
                 uint64_t time_ns, const char *event, const struct log_field *fields, size_t count);
+
+/* The escaping alone, as in a quoted logfmt value but without the quotes: for whatever prints text
+ * of unknown origin. Returns the length, at most capacity; what does not fit is cut between
+ * characters. */
+size_t log_escape(char *out, size_t capacity, struct view text);

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/cli/cli.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int cli_help(const struct cli_call *call);
+
+static const char config_default[] = "/etc/setu/setu.yaml";
+
+static const struct cli_verb verbs[] = {
+    {"run", "", 0, 0, true, "serve clients until told to stop",
+     "Loads the configuration and every file it names, and serves.\n"
+     "TERM or INT: drain, then stop; again: stop at once. QUIT: stop at once.\n"
+     "USR1: write the counters to the log and open the log file anew.\n",
+     cli_run_options, cli_run},
+    {"check", "", 0, 0, true, "check the configuration and every file it names",
+     "Reports every problem it finds, not only the first. Exit status 0 when `setu run`\n"
+     "would start with it, 78 when not.\n",
+     cli_check_options, cli_check},
+    {"probe", "HOST:PORT", 1, 1, true, "look at one broker with Setu's own identity",
+     "Connects as a running Setu does when it looks at brokers: finds out which generation\n"
+     "the broker belongs to, logs in, asks for API versions and brokers. Exit status 0 when\n"
+     "it could log in, 1 when not.\n",
+     cli_probe_options, cli_probe},
+    {"map explain", "PRINCIPAL...", 1, 1000, true, "show how a principal is mapped, rule by rule",
+     "Exit status 0 when every principal is mapped to a certificate, 1 when not.\n", NULL,
+     cli_map_explain},
+    {"scram make", "USER", 1, 1, false, "make a user's entry for the users file",
+     "The password is read from a file or from standard input, never from the command line.\n"
+     "What is printed cannot be turned back into the password.\n",
+     cli_scram_make_options, cli_scram_make},
+    {"scram verify", "USER", 1, 1, false, "check a password against the users file",
+     "Exit status 0 when the password is the user's, 1 when it is not, or the user is unknown.\n",
+     cli_scram_verify_options, cli_scram_verify},
+    {"scram import", "[FILE]", 0, 1, false,
+     "turn Kafka's SCRAM credentials into users file entries",
+     "Reads the output of\n"
+     "  kafka-configs --zookeeper HOST:PORT --describe --entity-type users\n"
+     "from FILE or standard input. No password is needed.\n",
+     NULL, cli_scram_import},
+    {"version", "", 0, 0, false, "print the version and what it is built with", "", NULL,
+     cli_version},
+    {"help", "[VERB...]", 0, 2, false, "print help for a verb", "", NULL, cli_help},
+};
+
+enum { VERBS = sizeof verbs / sizeof verbs[0] };
+
+const struct cli_verb *cli_verb_at(size_t index)
+{
+    return index < VERBS ? &verbs[index] : NULL;
+}
+
+/* ---- saying things ---- */
+
+static void say(const struct cli_verb *verb, const char *format, va_list arguments)
+{
+    fprintf(stderr, "setu%s%s: ", verb != NULL ? " " : "", verb != NULL ? verb->name : "");
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+}
+
+int cli_usage_error(const struct cli_verb *verb, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    say(verb, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "Try `setu %s%s--help`.\n", verb != NULL ? verb->name : "",
+            verb != NULL ? " " : "");
+    return CLI_USAGE;
+}
+
+void cli_error(const struct cli_verb *verb, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    say(verb, format, arguments);
+    va_end(arguments);
+}
+
+static void print_option(const char *name, const char *argument, const char *help)
+{
+    char left[64];
+    snprintf(left, sizeof left, "%s%s%s", name, argument != NULL ? " " : "",
+             argument != NULL ? argument : "");
+    printf("  %-26s %s\n", left, help);
+}
+
+static void print_verb_help(const struct cli_verb *verb)
+{
+    printf("usage: setu %s [OPTION...]%s%s\n\n%c%s.\n", verb->name, verb->operands[0] ? " " : "",
+           verb->operands, verb->summary[0] - 'a' + 'A', verb->summary + 1);
+    if (verb->description[0] != '\0') {
+        printf("\n%s", verb->description);
+    }
+    printf("\noptions:\n");
+    for (const struct cli_option *option = verb->options; option != NULL && option->name != NULL;
+         option++) {
+        char name[40];
+        snprintf(name, sizeof name, "--%s", option->name);
+        print_option(name, option->argument, option->help);
+    }
+    if (verb->config) {
+        print_option("-c, --config", "FILE", "the configuration (default /etc/setu/setu.yaml)");
+    }
+    print_option("-o, --output", "FORMAT", "text (default) or json");
+    print_option("-h, --help", NULL, "print this");
+    printf("\nexit status: 0 ok, 1 the answer is no, 2 usage, 78 bad configuration\n");
+}
+
+static void print_help(FILE *out)
+{
+    fprintf(out, "usage: setu VERB [OPTION...] [OPERAND...]\n\n"
+                 "Setu stands between Kafka clients and brokers of two generations of login.\n\n"
+                 "verbs:\n");
+    for (size_t i = 0; i < VERBS; i++) {
+        fprintf(out, "  %-14s %s\n", verbs[i].name, verbs[i].summary);
+    }
+    fprintf(out, "\n`setu VERB --help` says more.\n");
+}
+
+/* ---- verbs ---- */
+
+/* Does the command line start with the verb's words? Returns how many words, or 0. */
+static int verb_words(const struct cli_verb *verb, int argc, char **argv)
+{
+    const char *name = verb->name;
+    int words = 0;
+    while (*name != '\0') {
+        size_t length = strcspn(name, " ");
+        if (words >= argc || strlen(argv[words]) != length ||
+            memcmp(argv[words], name, length) != 0) {
+            return 0;
+        }
+        name += length + (name[length] == ' ' ? 1 : 0);
+        words++;
+    }
+    return words;
+}
+
+static const struct cli_verb *find_verb(int argc, char **argv, int *words_r)
+{
+    for (size_t i = 0; i < VERBS; i++) {
+        *words_r = verb_words(&verbs[i], argc, argv);
+        if (*words_r > 0) {
+            return &verbs[i];
+        }
+    }
+    return NULL;
+}
+
+/* A first word that only makes sense with a second one: list those. */
+static bool is_half_a_verb(const char *word)
+{
+    size_t length = strlen(word);
+    bool found = false;
+    for (size_t i = 0; i < VERBS; i++) {
+        if (strncmp(verbs[i].name, word, length) == 0 && verbs[i].name[length] == ' ') {
+            fprintf(stderr, "%s setu %s %s\n", found ? "      " : "usage:", verbs[i].name,
+                    verbs[i].operands);
+            found = true;
+        }
+    }
+    return found;
+}
+
+static int cli_help(const struct cli_call *call)
+{
+    int words = 0;
+    if (call->operand_count == 0) {
+        print_help(stdout);
+        return CLI_OK;
+    }
+    const struct cli_verb *verb = find_verb(call->operand_count, call->operands, &words);
+    if (verb == NULL) {
+        return cli_usage_error(call->verb, "there is no verb `%s`", call->operands[0]);
+    }
+    print_verb_help(verb);
+    return CLI_OK;
+}
+
+/* ---- options ---- */
+
+enum { LETTER_CONFIG = 'c', LETTER_OUTPUT = 'o', LETTER_HELP = 'h', LETTER_FIRST = 256 };
+
+static void list_options(const struct cli_verb *verb, struct option *list)
+{
+    size_t n = 0;
+    for (; verb->options != NULL && verb->options[n].name != NULL && n < CLI_OPTIONS_MAX; n++) {
+        list[n] =
+            (struct option){verb->options[n].name,
+                            verb->options[n].argument != NULL ? required_argument : no_argument,
+                            NULL, LETTER_FIRST + (int)n};
+    }
+    if (verb->config) {
+        list[n++] = (struct option){"config", required_argument, NULL, LETTER_CONFIG};
+    }
+    list[n++] = (struct option){"output", required_argument, NULL, LETTER_OUTPUT};
+    list[n++] = (struct option){"help", no_argument, NULL, LETTER_HELP};
+    list[n] = (struct option){NULL, 0, NULL, 0};
+}
+
+static bool take_output(struct cli_call *call, const char *value)
+{
+    call->json = strcmp(value, "json") == 0;
+    return call->json || strcmp(value, "text") == 0;
+}
+
+/* Reads the options of a verb. CLI_OK: go on; *help_r: only help is wanted. */
+static int take_options(struct cli_call *call, int argc, char **argv, bool *help_r)
+{
+    struct option list[CLI_OPTIONS_MAX + 4];
+    list_options(call->verb, list);
+    *help_r = false;
+    opterr = 0;
+    optind = 0; /* GNU: start over */
+    int letter = 0;
+    while ((letter = getopt_long(argc, argv, call->verb->config ? ":c:o:h" : ":o:h", list, NULL)) !=
+           -1) {
+        if (letter == LETTER_HELP) {
+            *help_r = true;
+            return CLI_OK;
+        }
+        if (letter == LETTER_CONFIG) {
+            call->config_file = optarg;
+        } else if (letter >= LETTER_FIRST) {
+            call->values[letter - LETTER_FIRST] = optarg != NULL ? optarg : "";
+        } else if (letter == ':') {
+            return cli_usage_error(call->verb, "`%s` needs a value", argv[optind - 1]);
+        } else if (letter != LETTER_OUTPUT) {
+            return cli_usage_error(call->verb, "unknown option `%s`", argv[optind - 1]);
+        } else if (!take_output(call, optarg)) {
+            return cli_usage_error(call->verb, "--output is text or json, not `%s`", optarg);
+        }
+    }
+    call->operands = argv + optind;
+    call->operand_count = argc - optind;
+    return CLI_OK;
+}
+
+static int run_verb(const struct cli_verb *verb, int argc, char **argv)
+{
+    struct cli_call call = {.verb = verb, .config_file = config_default};
+    bool help = false;
+    int status = take_options(&call, argc, argv, &help);
+    if (status != CLI_OK) {
+        return status;
+    }
+    if (help) {
+        print_verb_help(verb);
+        return CLI_OK;
+    }
+    if (call.operand_count < verb->operands_min) {
+        return cli_usage_error(verb, "%s is missing", verb->operands);
+    }
+    if (call.operand_count > verb->operands_max) {
+        return cli_usage_error(verb, "`%s` is one operand too many",
+                               call.operands[verb->operands_max]);
+    }
+    return verb->run(&call);
+}
+
+int cli_main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return CLI_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        print_help(stdout);
+        return CLI_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        char *version[] = {argv[0], NULL};
+        return run_verb(&verbs[VERBS - 2], 1, version);
+    }
+    int words = 0;
+    const struct cli_verb *verb = find_verb(argc - 1, argv + 1, &words);
+    if (verb == NULL && is_half_a_verb(argv[1])) {
+        return CLI_USAGE;
+    }
+    if (verb == NULL) {
+        return cli_usage_error(NULL, "there is no verb `%s`", argv[1]);
+    }
+    /* getopt takes the word before the options as the name of the program. */
+    int status = run_verb(verb, argc - words, argv + words);
+    /* What was printed counts only when it got out. */
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        cli_error(verb, "standard output: %s", strerror(errno));
+        return status == CLI_OK ? CLI_NEGATIVE : status;
+    }
+    return status;
+}
+
+bool cli_number(const char *text, unsigned long min, unsigned long max, unsigned long *number_r)
+{
+    char *end = NULL;
+    if (text[0] < '0' || text[0] > '9') {
+        return false;
+    }
+    errno = 0;
+    *number_r = strtoul(text, &end, 10);
+    return errno == 0 && *end == '\0' && *number_r >= min && *number_r <= max;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/cli/cli.h"
+
+#include "proxy/worker.h"
+
+enum { STATS_FILE };
+
+const struct cli_option cli_run_options[] = {
+    [STATS_FILE] = {"stats-file", "FILE", "rewrite FILE every second with the counters"},
+    {NULL, NULL, NULL},
+};
+
+int cli_run(const struct cli_call *call)
+{
+    struct run_options options = {.config_file = call->config_file,
+                                  .stats_file = call->values[STATS_FILE]};
+    return worker_run_all(&options);
+}
