@@ -19,7 +19,8 @@
  *
  * Produce requests may carry several batches, old magics, nothing, or null: all are walked and left
  * to the broker to judge. A batch that makes no sense ends the reading of its record set
- * (BATCH_MALFORMED), not the walk; only a frame whose own structure is broken is RECORDS_BAD.
+ * (BATCH_MALFORMED), not the walk; only a frame whose own structure is broken is RECORDS_BAD. What
+ * is left of a batch that was cut within its head is passed over without an event.
  */
 
 enum records_kind { RECORDS_PRODUCE_REQUEST, RECORDS_FETCH_RESPONSE };
@@ -52,12 +53,10 @@ struct records_events {
     void (*on_batch)(void *context, const struct batch_head *head, enum batch_verdict verdict);
 };
 
-/*
- * One level of the walk: a struct's fields, and how many elements of its array are still to come.
- */
+/* One level of the walk: where it is in a struct, and how many more of it the array has. */
 struct records_level {
     const struct schema *of;
-    size_t field;
+    const struct schema_field *field;
     uint32_t elements_left;
 };
 
@@ -73,18 +72,16 @@ struct records_walk {
     /* Private from here on. */
     const struct records_events *events;
     void *context;
-    const struct schema_message *message;
     enum records_kind kind;
     int16_t version;
     bool flexible;
     uint8_t state;
-    uint8_t depth;
-    size_t left; /* payload bytes not fed yet */
-    size_t skip; /* bytes to pass over unread */
+    size_t left; /* payload bytes not consumed yet */
+    size_t skip; /* of them, to pass over unread before anything else */
 
-    struct records_level levels[RECORDS_DEPTH_MAX];
+    struct records_level levels[RECORDS_DEPTH_MAX]; /* [0] is the header, [1] the body */
+    size_t depth;
     uint32_t tags_left;
-    uint32_t tag_size;
 
     uint8_t gathered[BATCH_HEAD_BYTES]; /* a small item split between pieces */
     size_t gathered_length;
@@ -96,9 +93,10 @@ struct records_walk {
     uint8_t topic_id[16];
 
     struct batch_head head;
-    size_t records_left; /* of the record set */
-    size_t batch_left;   /* of the batch, past its head */
+    size_t records_left; /* of the record set, not consumed yet */
+    size_t batch_left;   /* of them, in the current batch */
     uint32_t crc;
+    bool truncated; /* the current batch is longer than its record set */
 };
 
 _Static_assert(sizeof(struct records_walk) <= 1024, "a walk is part of every session");

@@ -30,8 +30,7 @@ static bool go_on(struct walk *w, bool verdict)
     return verdict;
 }
 
-/* Bytes of a fixed-size type, 0 for the others. */
-static size_t width(enum schema_type type)
+size_t schema_type_bytes(enum schema_type type)
 {
     switch (type) {
     case SCHEMA_BOOL:
@@ -94,7 +93,7 @@ static bool read_value(struct walk *w, const struct schema_field *field, struct 
         }
         break;
     default:
-        if (!reader_take(&w->r, width(field->type), &value->text)) {
+        if (!reader_take(&w->r, schema_type_bytes(field->type), &value->text)) {
             return false;
         }
         value->number = number_of(field->type, value->text.at);
@@ -131,7 +130,7 @@ static bool walk_array(struct walk *w, const struct schema_field *field)
     if (!reader_array(&w->r, w->flexible, schema_span_has(field->nullable, w->version), &count)) {
         return false;
     }
-    size_t fixed = width(field->type);
+    size_t fixed = schema_type_bytes(field->type);
     if (fixed > 0) {
         return count <= 0 || reader_skip(&w->r, (size_t)count * fixed);
     }

@@ -84,6 +84,8 @@ struct schema_message {
 };
 
 bool schema_span_has(struct schema_span span, int16_t version);
+/* Bytes of a fixed-size type, 0 for strings, bytes, records and structs. */
+size_t schema_type_bytes(enum schema_type type);
 
 /* A field met: where its bytes are in the body, and its value. */
 struct schema_value {
