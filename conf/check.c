@@ -120,8 +120,18 @@ static void check_clusters(const struct check *check)
     for (size_t i = 0; i < config->clusters_count; i++) {
         check_cluster(check, &config->clusters[i]);
     }
-    bool wanted = config->mapping_count == 0 && check_sound(check, &config->mapping);
-    if (wanted && !conf_errors_failed(check->errors) && maps_certificates(config)) {
+}
+
+/* What is left over only means something in a file that is right otherwise. */
+static void check_leftovers(const struct check *check)
+{
+    const struct config *config = check->config;
+    if (check->errors->errors != check->errors_before) {
+        return;
+    }
+    names_warn_unused(check->certificates, check->errors);
+    names_warn_unused(check->clusters, check->errors);
+    if (config->mapping_count == 0 && maps_certificates(config)) {
         conf_errors_warn(check->errors, check_place(check, &config->mapping),
                          "no principal is mapped to a certificate, so every client is denied "
                          "(add rules to 'mapping')");
@@ -149,7 +159,7 @@ static void name_clusters(struct names *names, const struct check *check)
     names_seal(names, check->errors);
 }
 
-void check_config(const struct snapshot *snapshot, struct conf_errors *errors)
+void check_config(const struct snapshot *snapshot, struct conf_errors *errors, size_t errors_before)
 {
     struct names certificates;
     struct names clusters;
@@ -157,6 +167,7 @@ void check_config(const struct snapshot *snapshot, struct conf_errors *errors)
         .snapshot = snapshot,
         .config = &snapshot->config,
         .errors = errors,
+        .errors_before = errors_before,
         .certificates = &certificates,
         .clusters = &clusters,
     };
@@ -167,8 +178,7 @@ void check_config(const struct snapshot *snapshot, struct conf_errors *errors)
     check_mapping(&check);
     check_clusters(&check);
     check_listeners(&check);
-    names_warn_unused(&certificates, errors);
-    names_warn_unused(&clusters, errors);
+    check_leftovers(&check);
     names_deinit(&certificates);
     names_deinit(&clusters);
 }

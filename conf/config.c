@@ -96,7 +96,7 @@ struct config *config_parse(const char *text, size_t length, const char *file,
     struct yaml_tree *tree = yaml_parse_partial(text, length, file, errors);
     if (tree != NULL) {
         decode_config(snapshot, yaml_root(tree), errors);
-        check_config(snapshot, errors);
+        check_config(snapshot, errors, errors_before);
     }
     yaml_tree_free(&tree);
     conf_errors_sort(errors, kept_before);

@@ -42,15 +42,26 @@ static char *escaped(const char *text)
     return copy;
 }
 
-static void errors_grow(struct conf_errors *errors)
+/* The slot for one more problem; NULL = the list is full of what matters as much. */
+static struct conf_error *slot(struct conf_errors *errors, enum conf_severity severity)
 {
-    if (errors->items != NULL) {
-        return;
-    }
-    errors->items = calloc(CONF_ERRORS_MAX, sizeof *errors->items);
     if (errors->items == NULL) {
-        abort();
+        errors->items = calloc(CONF_ERRORS_MAX, sizeof *errors->items);
+        if (errors->items == NULL) {
+            abort();
+        }
     }
+    if (errors->count < CONF_ERRORS_MAX) {
+        return &errors->items[errors->count++];
+    }
+    for (size_t i = errors->count; severity == CONF_ERROR && i-- > 0;) {
+        if (errors->items[i].severity == CONF_WARNING) {
+            free(errors->items[i].file);
+            free(errors->items[i].text);
+            return &errors->items[i];
+        }
+    }
+    return NULL;
 }
 
 void conf_errors_add_va(struct conf_errors *errors, enum conf_severity severity,
@@ -61,13 +72,13 @@ void conf_errors_add_va(struct conf_errors *errors, enum conf_severity severity,
     } else {
         errors->warnings++;
     }
-    if (errors->count == CONF_ERRORS_MAX) {
+    struct conf_error *error = slot(errors, severity);
+    if (error == NULL) {
         return;
     }
-    errors_grow(errors);
     char text[TEXT_BYTES_MAX];
     vsnprintf(text, sizeof text, format, arguments);
-    errors->items[errors->count++] = (struct conf_error){
+    *error = (struct conf_error){
         .file = escaped(place.file != NULL ? place.file : ""),
         .line = place.line,
         .column = place.column,

@@ -4,9 +4,9 @@
  * file (configuration, users, credentials, certificates) adds to one list, so that a person sees
  * all problems at once, not only the first.
  *
- * The list copies every text it is given. It keeps CONF_ERRORS_MAX problems and counts the rest, so
- * that a hostile or hopeless file cannot fill memory. Texts are escaped: a control character in a
- * file never reaches a terminal.
+ * The list copies every text it is given. It keeps CONF_ERRORS_MAX problems, errors rather than
+ * warnings, and counts the rest, so that a hostile or hopeless file cannot fill memory. Texts are
+ * escaped: a control character in a file never reaches a terminal.
  */
 #pragma once
 

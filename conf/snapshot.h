@@ -51,12 +51,14 @@ struct check {
     const struct snapshot *snapshot;
     const struct config *config; /* of the snapshot */
     struct conf_errors *errors;
+    size_t errors_before;       /* errors when this file's reading began */
     struct names *certificates; /* sealed */
     struct names *clusters;     /* sealed */
 };
 
-/* References, duplicates, limits; calls the two below (check.c). */
-void check_config(const struct snapshot *snapshot, struct conf_errors *errors);
+/* References, duplicates, limits; calls the two below (check.c). errors_before: as above. */
+void check_config(const struct snapshot *snapshot, struct conf_errors *errors,
+                  size_t errors_before);
 /* One cluster and its generations (check_cluster.c). */
 void check_cluster(const struct check *check, const struct conf_cluster *cluster);
 /* All listeners, also against each other (check_listener.c). */

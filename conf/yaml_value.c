@@ -149,30 +149,31 @@ bool yaml_integer(const struct yaml_node *node, int64_t min, int64_t max,
     return true;
 }
 
-static size_t least(size_t a, size_t b, size_t c)
+static size_t lesser(size_t a, size_t b)
 {
-    size_t smaller = a < b ? a : b;
-    return smaller < c ? smaller : c;
+    return a < b ? a : b;
 }
 
-/* Levenshtein distance; both at most NEAREST_BYTES_MAX long. */
-static size_t distance(const char *a, const char *b)
+/* Insertions, deletions, changes and swaps of neighbours; both texts at most NEAREST_BYTES_MAX
+ * long. */
+static size_t slips(const char *a, size_t rows, const char *b, size_t columns)
 {
-    size_t row[NEAREST_BYTES_MAX + 1];
-    size_t columns = strlen(b);
-    for (size_t j = 0; j <= columns; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; a[i - 1] != '\0'; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= columns; j++) {
-            size_t changed = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            row[j] = least(row[j] + 1, row[j - 1] + 1, changed);
+    size_t table[NEAREST_BYTES_MAX + 1][NEAREST_BYTES_MAX + 1];
+    for (size_t i = 0; i <= rows; i++) {
+        for (size_t j = 0; j <= columns; j++) {
+            if (i == 0 || j == 0) {
+                table[i][j] = i + j;
+                continue;
+            }
+            size_t changed = table[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            size_t shifted = lesser(table[i - 1][j], table[i][j - 1]) + 1;
+            table[i][j] = lesser(changed, shifted);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+                table[i][j] = lesser(table[i][j], table[i - 2][j - 2] + 1);
+            }
         }
     }
-    return row[columns];
+    return table[rows][columns];
 }
 
 const char *yaml_nearest(const char *name, const char *const *names)
@@ -182,15 +183,13 @@ const char *yaml_nearest(const char *name, const char *const *names)
         return NULL;
     }
     const char *nearest = NULL;
-    size_t nearest_distance = length / 3 + 1;
+    size_t allowed = length < 6 ? 1 : length / 3;
     for (size_t i = 0; names[i] != NULL; i++) {
-        if (strlen(names[i]) > NEAREST_BYTES_MAX) {
-            continue;
-        }
-        size_t d = distance(name, names[i]);
-        if (d < nearest_distance || (d == nearest_distance && nearest == NULL && d < length)) {
+        size_t other = strlen(names[i]);
+        size_t found = other <= NEAREST_BYTES_MAX ? slips(name, length, names[i], other) : SIZE_MAX;
+        if (found <= allowed && found < length) {
             nearest = names[i];
-            nearest_distance = d;
+            allowed = found - (found > 0);
         }
     }
     return nearest;
