@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""python3 -m tests.integration [-k NAME] — runs the tests and closes with `N passed, N failed, N skipped`."""
+
+import argparse
+import pathlib
+import sys
+import time
+import unittest
+
+from tests.integration import helpers
+from tests.rig import process
+
+
+class Result(unittest.TextTestResult):
+    """One line a test, with its time."""
+
+    def startTest(self, test):
+        unittest.TestResult.startTest(self, test)
+        self._began = time.monotonic()
+
+    def _tell(self, test, verdict: str) -> None:
+        self.stream.writeln(f"{verdict:<7} {time.monotonic() - self._began:6.1f} s  "
+                            f"{test.id().removeprefix('tests.integration.')}")
+        self.stream.flush()
+
+    def addSuccess(self, test):
+        unittest.TestResult.addSuccess(self, test)
+        self._tell(test, "ok")
+
+    def addError(self, test, err):
+        unittest.TestResult.addError(self, test, err)
+        self._began = getattr(self, "_began", time.monotonic())
+        self._tell(test, "ERROR")
+
+    def addFailure(self, test, err):
+        unittest.TestResult.addFailure(self, test, err)
+        self._tell(test, "FAILED")
+
+    def addSkip(self, test, reason):
+        unittest.TestResult.addSkip(self, test, reason)
+        self._began = getattr(self, "_began", time.monotonic())
+        self._tell(test, f"skipped ({reason})")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python3 -m tests.integration", description=__doc__)
+    parser.add_argument("-k", metavar="NAME", action="append", help="only tests whose name contains NAME")
+    parser.add_argument("--failfast", action="store_true", help="stop at the first failure")
+    parser.add_argument("--keep-logs", type=pathlib.Path, default=pathlib.Path("build/logs/integration"), metavar="DIR",
+                        help="where logs go when something fails (default: build/logs/integration)")
+    options = parser.parse_args()
+    process.exit_on_signals()
+    loader = unittest.TestLoader()
+    if options.k:
+        loader.testNamePatterns = [f"*{name}*" for name in options.k]
+    here = pathlib.Path(__file__).parent
+    suite = loader.discover(str(here), top_level_dir=str(here.parents[1]))
+    result = None
+    try:
+        runner = unittest.TextTestRunner(stream=sys.stdout, resultclass=Result, failfast=options.failfast)
+        result = runner.run(suite)
+    finally:
+        bad = result is None or not result.wasSuccessful()
+        helpers.close_clusters(options.keep_logs if bad else None)
+    # A failure in setUpClass counts without a test having run.
+    failed = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
+    skipped = len(result.skipped)
+    passed = max(0, result.testsRun - len({test.id() for test, _ in result.failures + result.errors}) - skipped)
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed or result.testsRun == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
