@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "login_kit.h"
+#include "tests/unit/login_kit.h"
 
 #define SALT "salt=MWloazljN21mNHEyczhyMHQ2djV4M3oxeTA=,"
 #define R256                                                                                       \

@@ -6,7 +6,7 @@
 #include <stdarg.h>
 
 #include "auth/base64.h"
-#include "login_kit.h"
+#include "tests/unit/login_kit.h"
 
 #define assert_reason(got, wanted)                                                                 \
     cr_assert_eq(got, wanted, "%s instead of %s", auth_reason_name(got), auth_reason_name(wanted))

@@ -7,7 +7,7 @@
 #include <criterion/criterion.h>
 
 #include "auth/exchange.h"
-#include "login_kit.h"
+#include "tests/unit/login_kit.h"
 
 static struct credentials *users;
 
