@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conf/errors.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "conf/utf8.h"
 
 enum { TEXT_BYTES_MAX = 1024, ESCAPE_BYTES = 4 };
 
@@ -21,21 +24,33 @@ void conf_errors_deinit(struct conf_errors *errors)
     conf_errors_init(errors);
 }
 
-/* Copies text with control characters as \xNN. */
+/* Whether size bytes may reach a terminal as they are: one whole character that is no control. */
+static bool printable(uint32_t code, size_t size)
+{
+    return size > 0 && code >= 0x20 && !(code >= 0x7f && code < 0xa0);
+}
+
+/* Copies text with control characters and broken ones (a text cut short) as \xNN. */
 static char *escaped(const char *text)
 {
     size_t length = strlen(text);
-    char *copy = malloc(length * ESCAPE_BYTES + 1);
+    size_t size = length * ESCAPE_BYTES + 1;
+    char *copy = malloc(size);
     if (copy == NULL) {
         abort();
     }
     size_t used = 0;
-    for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c < 0x20 || c == 0x7f) {
-            used += (size_t)sprintf(copy + used, "\\x%02x", c);
+    for (size_t at = 0; at < length;) {
+        uint32_t code = 0;
+        size_t bytes = utf8_next(text + at, length - at, &code);
+        if (printable(code, bytes)) {
+            memcpy(copy + used, text + at, bytes);
+            used += bytes;
+            at += bytes;
         } else {
-            copy[used++] = (char)c;
+            snprintf(copy + used, size - used, "\\x%02x", (unsigned char)text[at]);
+            used += ESCAPE_BYTES;
+            at++;
         }
     }
     copy[used] = '\0';

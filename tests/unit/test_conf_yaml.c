@@ -241,8 +241,8 @@ Test(conf_yaml, the_list_of_problems_is_bounded_and_keeps_errors_before_warnings
     }
     cr_expect_eq(errors.count, CONF_ERRORS_MAX);
     cr_expect_not(conf_errors_failed(&errors));
-    conf_errors_add(&errors, (struct conf_place){.line = 1, .file = "a\033b"}, "bad \033[2J %s",
-                    "text");
+    conf_errors_add(&errors, (struct conf_place){.line = 1, .file = "a\033b"},
+                    "bad \033[2J \xc2\x9b %.3s", "\xc3\xa9\xc3\xa9");
     cr_expect(conf_errors_failed(&errors));
     conf_errors_sort(&errors, 0);
     char *printed = NULL;
@@ -250,7 +250,8 @@ Test(conf_yaml, the_list_of_problems_is_bounded_and_keeps_errors_before_warnings
     FILE *out = open_memstream(&printed, &size);
     conf_errors_print(&errors, out);
     fclose(out);
-    cr_expect_not_null(strstr(printed, "a\\x1bb:1:0: bad \\x1b[2J text\n"), "%s", printed);
+    cr_expect_not_null(strstr(printed, "a\\x1bb:1:0: bad \\x1b[2J \\xc2\\x9b \xc3\xa9\\xc3\n"),
+                       "%s", printed);
     cr_expect_not_null(strstr(printed, "\n401 more problems are not shown\n"), "%s", printed);
     free(printed);
     conf_errors_deinit(&errors);
