@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as a configuration file. One that is accepted must dump to a file that is accepted and dumps the same. */
+/* Any bytes as a configuration file. One that is accepted must dump to a file that is accepted and
+ * dumps the same. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
