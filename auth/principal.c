@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "auth/principal.h"
 
-#include <stdbool.h>
+#include "conf/utf8.h"
+
 #include <stdint.h>
 #include <string.h>
 
@@ -30,31 +31,6 @@ static enum principal_status judge(uint32_t point)
     return PRINCIPAL_OK;
 }
 
-/* Decode one well-formed code point (RFC 3629) off the front; false when there is none. */
-static bool utf8_next(struct view *rest, uint32_t *point_r)
-{
-    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    const uint8_t lead = rest->at[0];
-    const size_t length = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-    if (length == 0 || lead > 0xf4 || length > rest->length) {
-        return false;
-    }
-    uint32_t point = length == 1 ? lead : lead & (0x7fU >> length);
-    for (size_t i = 1; i < length; i++) {
-        if ((rest->at[i] & 0xc0) != 0x80) {
-            return false;
-        }
-        point = point << 6 | (rest->at[i] & 0x3fU);
-    }
-    if (point < smallest[length] || point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff)) {
-        return false;
-    }
-    rest->at += length;
-    rest->length -= length;
-    *point_r = point;
-    return true;
-}
-
 static enum principal_status check(struct view raw)
 {
     if (raw.length == 0) {
@@ -63,12 +39,13 @@ static enum principal_status check(struct view raw)
     if (raw.length > PRINCIPAL_BYTES_MAX) {
         return PRINCIPAL_TOO_LONG;
     }
-    struct view rest = raw;
-    while (rest.length != 0) {
+    for (size_t i = 0; i < raw.length;) {
         uint32_t point = 0;
-        if (!utf8_next(&rest, &point)) {
+        const size_t length = utf8_next((const char *)raw.at + i, raw.length - i, &point);
+        if (length == 0) {
             return PRINCIPAL_NOT_UTF8;
         }
+        i += length;
         const enum principal_status why = judge(point);
         if (why != PRINCIPAL_OK) {
             return why;
