@@ -8,6 +8,9 @@
 #include "conf/arena.h"
 #include "conf/source.h"
 
+/* libyaml takes time that grows with the square of the nesting: past this, reading ends. */
+enum { SKIPPED_DEPTH_MAX = 64 };
+
 struct yaml_tree {
     struct arena arena;
     const char *file;
@@ -273,7 +276,7 @@ static enum build_status on_event(struct builder *b, const yaml_event_t *event)
 {
     if (b->skip > 0) {
         skip_event(b, event->type);
-        return BUILD_MORE;
+        return b->skip > SKIPPED_DEPTH_MAX ? BUILD_STOPPED : BUILD_MORE;
     }
     struct conf_place place = place_at(b, event->start_mark);
     switch (event->type) {

@@ -131,6 +131,21 @@ Test(conf_yaml, too_many_values_are_refused)
     free(text);
 }
 
+Test(conf_yaml, hopeless_nesting_ends_the_reading)
+{
+    enum { LEVELS = 1000 * 1000 };
+    char *text = malloc(LEVELS);
+    memset(text, '[', LEVELS);
+    char *printed = problems_of(text, LEVELS);
+    cr_expect_str_eq(printed, "1:17: more than 16 levels of nesting (flatten the file)\n");
+    memset(text, '{', LEVELS);
+    free(printed);
+    printed = problems_of(text, LEVELS);
+    cr_expect_str_eq(printed, "1:2: map used as a key (use a plain text)\n");
+    free(printed);
+    free(text);
+}
+
 Test(conf_yaml, a_map_with_very_many_keys_is_read_in_time)
 {
     enum { KEYS = 100000 };
