@@ -467,7 +467,8 @@ static bool copy_mechanism(struct broker_login *login, const struct broker_login
     struct exchange_client client = {
         .username = view_from_string(params->username),
         .password = params->password != NULL ? secret_view(params->password) : view_of(NULL, 0),
-        .random = random_bytes,
+        .random = params->random != NULL ? params->random : random_bytes,
+        .random_context = params->random_context,
     };
     login->exchange = exchange_client_new(params->mechanism, &client);
     if (login->exchange != NULL && params->keys != NULL) {

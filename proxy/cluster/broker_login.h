@@ -74,7 +74,10 @@ struct broker_login_params {
     struct view client_id; /* at == NULL: null */
     struct view software_name, software_version; /* empty or ill-formed: "setu" and our version */
     int32_t correlation_id;                      /* of the first request; each next is one more */
-    size_t frame_max;                            /* 0: 1 MiB */
+    /* Where the nonce comes from; NULL: the operating system. */
+    bool (*random)(void *context, uint8_t *at, size_t length);
+    void *random_context;
+    size_t frame_max; /* 0: 1 MiB */
 };
 
 /* NULL: no memory, or username or password cannot be used with the mechanism, or it is unknown. */
