@@ -8,9 +8,9 @@
  *                                         a rule failed   ERROR      deny
  *
  * The order of rules in the file has no meaning. Several rules may match as long as all of them
- * name one certificate. What can be decided when the configuration is loaded is refused there: the
- * same exact principal twice, an exact principal that a glob or regex sends to another certificate,
- * a principal that is not canonical, a certificate that is not configured, a bad pattern.
+ * name one certificate. What can be decided when the configuration is loaded is refused there: by
+ * conf the same pattern twice and a certificate that is not configured, here a bad regex, an exact
+ * principal that is not canonical, and one that a glob or regex sends to another certificate.
  *
  *   glob   as conf/glob.h: '*' any run of bytes, '?' one byte, no escapes
  *   regex  PCRE2, UTF, always anchored at both ends, bounded in matches, depth and memory
