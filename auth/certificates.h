@@ -5,10 +5,9 @@
  * Checked when loaded, through one descriptor per file (O_NOFOLLOW, fstat, then read):
  *   key    regular file, owner root or us, mode within 0640, not encrypted
  *   chain  regular file, owner root or us, not writable by group or others; leaf first
- *   pair   the key belongs to the leaf; the leaf is valid at `now`; extended key usage, when
- *          present, has clientAuth; key usage, when present, has digitalSignature; the key is at
- *          least 112 bits strong
- * Any fault refuses the whole set, so that a reload never serves half of one.
+ *   pair   as key_pair.h: the key belongs to the leaf, each certificate issued the one before it,
+ * all are valid at `now`, extended key usage (when present) has clientAuth, and the like Any fault
+ * refuses the whole set, so that a reload never serves half of one.
  */
 #pragma once
 
@@ -23,7 +22,6 @@ struct conf_errors;
 
 enum {
     CERTIFICATES_FINGERPRINT_SIZE = 65, /* SHA-256, 64 lower-case hex digits and a NUL */
-    CERTIFICATES_CHAIN_MAX = 16,        /* certificates in one chain file, leaf included */
     CERTIFICATES_WARN_DAYS = 30         /* nearer expiry is a warning */
 };
 
@@ -60,6 +58,9 @@ void certificates_unref(struct certificates **certs); /* NULL is allowed; sets N
 const struct certificate *certificates_find(const struct certificates *certs, const char *name);
 size_t certificates_count(const struct certificates *certs);
 const struct certificate *certificates_at(const struct certificates *certs, size_t index);
+
+/* SHA-256 of the DER of any certificate, as in `fingerprint`. */
+void certificates_fingerprint(const X509 *cert, char out[CERTIFICATES_FINGERPRINT_SIZE]);
 
 /* Validity again at decision time: a set loaded long ago may have expired since. */
 bool certificates_valid_at(const struct certificate *cert, int64_t now_s);
