@@ -101,11 +101,13 @@ static bool pass_watch(struct pass *p, size_t take)
     size_t sent = flow->frame_bytes - flow->remaining;
     size_t skip = sent < FLOW_SIZE_BYTES ? FLOW_SIZE_BYTES - sent : 0;
     skip = skip < take ? skip : take;
+    /* The walk sees the payload only; remaining counts with it. */
+    flow->remaining -= skip;
     if (take > skip && !p->direction->watch(p->s, flow, p->at + skip, take - skip)) {
         return false;
     }
     p->at += take;
-    flow->remaining -= take;
+    flow->remaining -= take - skip;
     return flow->remaining > 0 || pass_end_frame(p);
 }
 

@@ -39,7 +39,7 @@ struct flow_direction {
     size_t head_bytes; /* that head() needs */
     /* A frame begins; at holds head_bytes. Sets api_key…, frame_bytes, and mode (STREAM, WATCH or HOLD). */
     bool (*head)(struct session *s, struct flow *flow, const uint8_t *at);
-    /* The next bytes of a watched frame's payload, about to be sent. */
+    /* The next bytes of a watched frame's payload, about to be sent; flow->remaining == length with the last ones. */
     bool (*watch)(struct session *s, struct flow *flow, uint8_t *at, size_t length);
     /* A held frame is whole: frame_bytes at `at`, the size bytes included. It has to be sent by this function. */
     bool (*held)(struct session *s, struct flow *flow, uint8_t *at);

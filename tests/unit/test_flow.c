@@ -17,7 +17,7 @@ enum { HEAD = 8 };
 static struct pair pair;
 static struct session *session;
 static char seen[4096];
-static size_t watched;
+static size_t watched, watched_ends;
 
 static uint32_t load(const uint8_t *at)
 {
@@ -44,9 +44,10 @@ static bool head(struct session *s, struct flow *flow, const uint8_t *at)
 static bool watch(struct session *s, struct flow *flow, uint8_t *at, size_t length)
 {
     (void)s;
-    (void)flow;
     (void)at;
     watched += length;
+    watched_ends += flow->remaining == length ? 1 : 0;
+    cr_assert_leq(length, flow->remaining);
     return true;
 }
 
@@ -146,12 +147,13 @@ Test(flow, any_two_cuts_of_the_bytes_give_the_same)
         for (size_t k = i; k <= length; k++) {
             struct flow flow = {0};
             seen[0] = '\0';
-            watched = 0;
+            watched = watched_ends = 0;
             feed(&flow, bytes, i);
             feed(&flow, bytes + i, k - i);
             feed(&flow, bytes + k, length - k);
             cr_assert_str_eq(seen, "s.hH.w.hH.hH.s.w.");
             cr_assert_eq(watched, 54u);
+            cr_assert_eq(watched_ends, 2u, "the last bytes of a watched frame are told as such, once");
             cr_assert(flow_rests(&flow));
             cr_assert_null(flow.held);
             drain_to(total + length);
