@@ -77,9 +77,10 @@ class Setu:
         }
         if tls:
             own = self.cluster.authority.issue(f"{self.directory.name}-listener", "setu listener", server=True)
-            listener["tls"] = {"chain": own.chain, "key": own.key, "client_auth": client_auth,
-                               "client_ca": self.cluster.authority.certificate,
-                               "principal_mapping_rules": "RULE:^CN=([^,]+),.*$/$1/"}
+            listener["tls"] = {"chain": own.chain, "key": own.key, "client_auth": client_auth}
+            if client_auth == "required":
+                listener["tls"] |= {"client_ca": self.cluster.authority.certificate,
+                                    "principal_mapping_rules": "RULE:^CN=([^,]+),.*$/$1/"}
         return {
             "workers": 1,
             "log": {"level": log_level, "format": "logfmt", "file": "-"},
