@@ -70,6 +70,7 @@ void fake_broker_init(struct fake_broker *broker)
         .versions_list = true,
         .authenticate_max = 2,
         .metadata_max = 12,
+        .produce_max = 9,
         .lifetime_ms = 3600000,
     };
 }
@@ -101,7 +102,7 @@ static void answer_versions(struct fake_broker *broker, const struct request_hea
     snprintf(broker->software, sizeof broker->software, "%.*s", (int)request.software_name.length,
              (const char *)request.software_name.at);
     versions.error_code = header->api_version > 0 ? broker->versions_error : 0;
-    versions.ranges[versions.count++] = (struct api_range){API_PRODUCE, 0, 9};
+    versions.ranges[versions.count++] = (struct api_range){API_PRODUCE, 0, broker->produce_max};
     versions.ranges[versions.count++] = (struct api_range){API_METADATA, 0, broker->metadata_max};
     versions.ranges[versions.count++] = (struct api_range){API_SASL_HANDSHAKE, 0, 1};
     versions.ranges[versions.count++] =
@@ -171,6 +172,36 @@ static void answer_token(struct fake_broker *broker, const struct request_header
     writer_free(&reply);
 }
 
+static void answer_metadata(const struct fake_broker *broker, const struct request_header *header,
+                            struct writer *out)
+{
+    size_t frame =
+        frame_response_begin(out, API_METADATA, header->api_version, header->correlation_id);
+    if (broker->nodes == NULL) {
+        writer_put(out, view_from_string("not looked into"));
+        frame_end(out, frame);
+        return;
+    }
+    cr_assert_eq(header->api_version, 5);
+    writer_i32(out, 0);
+    writer_array(out, false, (int32_t)broker->node_count);
+    for (size_t i = 0; i < broker->node_count; i++) {
+        const struct fake_node *node = &broker->nodes[i];
+        writer_i32(out, node->node_id);
+        writer_string(out, false, view_from_string(node->host));
+        writer_i32(out, node->port);
+        if (node->rack != NULL) {
+            writer_string(out, false, view_from_string(node->rack));
+        } else {
+            writer_null_string(out, false);
+        }
+    }
+    writer_string(out, false, view_from_string("cluster"));
+    writer_i32(out, 1);
+    writer_array(out, false, 0);
+    frame_end(out, frame);
+}
+
 void fake_broker_answer(struct fake_broker *broker, struct view request, struct writer *out)
 {
     struct frame_head head;
@@ -193,13 +224,9 @@ void fake_broker_answer(struct fake_broker *broker, struct view request, struct 
     case API_SASL_AUTHENTICATE:
         answer_token(broker, &header, body, out);
         break;
-    case API_METADATA: {
-        size_t frame =
-            frame_response_begin(out, API_METADATA, header.api_version, header.correlation_id);
-        writer_put(out, view_from_string("not looked into"));
-        frame_end(out, frame);
+    case API_METADATA:
+        answer_metadata(broker, &header, out);
         break;
-    }
     default:
         cr_assert_fail("API %d", header.api_key);
     }

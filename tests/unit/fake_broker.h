@@ -14,15 +14,25 @@
 struct credentials;
 struct exchange;
 
+struct fake_node {
+    int32_t node_id;
+    const char *host;
+    int32_t port;
+    const char *rack; /* NULL: null */
+};
+
 struct fake_broker {
     const char *const *mechanisms; /* offered; NULL-terminated; NULL: the listener does no SASL */
     struct credentials *users;
-    int16_t versions_max;     /* of ApiVersions; asked above: error 35 */
-    bool versions_list;       /* with error 35, name the range (2.4 and later) */
-    int16_t authenticate_max; /* advertised; -1: not at all */
-    int16_t metadata_max;     /* advertised */
-    int16_t token_error;      /* answer to every SaslAuthenticate; 0: judge */
-    int16_t versions_error;   /* answer to every ApiVersions v1+; 0: answer */
+    int16_t versions_max;          /* of ApiVersions; asked above: error 35 */
+    bool versions_list;            /* with error 35, name the range (2.4 and later) */
+    int16_t authenticate_max;      /* advertised; -1: not at all */
+    int16_t metadata_max;          /* advertised */
+    int16_t produce_max;           /* advertised */
+    const struct fake_node *nodes; /* in Metadata, which must be v5 then; NULL: nonsense */
+    size_t node_count;
+    int16_t token_error;    /* answer to every SaslAuthenticate; 0: judge */
+    int16_t versions_error; /* answer to every ApiVersions v1+; 0: answer */
     int64_t lifetime_ms;
     /* What it saw. */
     size_t requests;
