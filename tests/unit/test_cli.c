@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/cli/cli.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { ARGUMENTS_MAX = 16, TEXT_MAX = 65536 };
+
+static char folder[] = "/tmp/setu-cli-XXXXXX";
+static char path[64], out[TEXT_MAX], err[TEXT_MAX];
+
+static void setup(void)
+{
+    cr_assert_not_null(mkdtemp(folder));
+}
+
+static void teardown(void)
+{
+    static const char *const names[] = {"in", "out", "err", "users.yaml", "setu.yaml", "password"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        unlink(path);
+    }
+    rmdir(folder);
+}
+
+TestSuite(cli, .init = setup, .fini = teardown);
+
+static const char *in_folder(const char *name)
+{
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static void write_file(const char *name, const char *text)
+{
+    FILE *file = fopen(in_folder(name), "w");
+    cr_assert_not_null(file);
+    fputs(text, file);
+    fclose(file);
+    chmod(path, 0600);
+}
+
+static void read_file(const char *name, char text[TEXT_MAX])
+{
+    FILE *file = fopen(in_folder(name), "r");
+    cr_assert_not_null(file);
+    text[fread(text, 1, TEXT_MAX - 1, file)] = '\0';
+    fclose(file);
+}
+
+static int open_as(const char *name, int flags, int number)
+{
+    int kept = dup(number);
+    int fd = open(in_folder(name), flags, 0600);
+    cr_assert(kept >= 0 && fd >= 0 && dup2(fd, number) == number);
+    close(fd);
+    return kept;
+}
+
+static void restore(int kept, int number)
+{
+    dup2(kept, number);
+    close(kept);
+}
+
+/* Runs one command line, split at spaces ("@" is the folder), with `input` on standard input. */
+static int setu(const char *line, const char *input)
+{
+    char words[1024], *argv[ARGUMENTS_MAX] = {NULL};
+    size_t used = 0;
+    int argc = 0;
+    for (const char *c = line; *c != '\0'; c++) {
+        used += (size_t)snprintf(words + used, sizeof words - used, "%s%c", *c == '@' ? folder : "",
+                                 *c == '@' ? '/' : *c);
+    }
+    for (char *word = strtok(words, " "); word != NULL; word = strtok(NULL, " ")) {
+        argv[argc++] = word;
+    }
+    write_file("in", input);
+    fflush(stdout);
+    int kept_in = open_as("in", O_RDONLY, STDIN_FILENO);
+    int kept_out = open_as("out", O_WRONLY | O_CREAT | O_TRUNC, STDOUT_FILENO);
+    int kept_err = open_as("err", O_WRONLY | O_CREAT | O_TRUNC, STDERR_FILENO);
+    int status = cli_main(argc, argv);
+    fflush(stdout);
+    fflush(stderr);
+    restore(kept_in, STDIN_FILENO);
+    restore(kept_out, STDOUT_FILENO);
+    restore(kept_err, STDERR_FILENO);
+    read_file("out", out);
+    read_file("err", err);
+    return status;
+}
+
+static void expect(const char *line, int status, const char *in_out, const char *in_err)
+{
+    int got = setu(line, "");
+    cr_assert_eq(got, status, "%s: %d\n%s%s", line, got, out, err);
+    cr_assert_not_null(strstr(out, in_out), "%s: %s", line, out);
+    cr_assert_not_null(strstr(err, in_err), "%s: %s", line, err);
+}
+
+static json_t *parse(void)
+{
+    json_error_t error;
+    json_t *root = json_loads(out, 0, &error);
+    cr_assert_not_null(root, "%s: %s", error.text, out);
+    return root;
+}
+
+/* ---- the frame ---- */
+
+Test(cli, every_verb_helps)
+{
+    const struct cli_verb *verb = NULL;
+    for (size_t i = 0; (verb = cli_verb_at(i)) != NULL; i++) {
+        char line[64], usage[64];
+        snprintf(usage, sizeof usage, "usage: setu %s [OPTION...]", verb->name);
+        snprintf(line, sizeof line, "setu %s --help", verb->name);
+        expect(line, CLI_OK, usage, "");
+        cr_assert_not_null(strstr(out, "--output"));
+        cr_assert_eq(verb->config, strstr(out, "--config") != NULL);
+        snprintf(line, sizeof line, "setu help %s", verb->name);
+        expect(line, CLI_OK, usage, "");
+        cr_assert_null(strstr(out, "\x1b"), "no colour");
+        for (char *text = strtok(out, "\n"); text != NULL; text = strtok(NULL, "\n")) {
+            cr_assert_leq(strlen(text), 100, "%s", text);
+        }
+    }
+}
+
+Test(cli, usage_errors)
+{
+    expect("setu", CLI_USAGE, "", "usage: setu VERB");
+    expect("setu --help", CLI_OK, "usage: setu VERB", "");
+    expect("setu --version", CLI_OK, "setu " SETU_VERSION, "");
+    expect("setu bogus", CLI_USAGE, "", "no verb `bogus`");
+    expect("setu scram", CLI_USAGE, "", "setu scram verify USER");
+    expect("setu map", CLI_USAGE, "", "setu map explain");
+    expect("setu check --nope", CLI_USAGE, "", "unknown option `--nope`");
+    expect("setu check -x", CLI_USAGE, "", "unknown option");
+    expect("setu check -c", CLI_USAGE, "", "needs a value");
+    expect("setu check --output xml", CLI_USAGE, "", "not `xml`");
+    expect("setu check extra", CLI_USAGE, "", "one operand too many");
+    expect("setu scram make", CLI_USAGE, "", "USER is missing");
+    expect("setu scram make u --iterations 4095", CLI_USAGE, "", "4096 to 1000000");
+    expect("setu scram make u --iterations 5000x", CLI_USAGE, "", "4096 to 1000000");
+    expect("setu scram make u --mechanism PLAIN", CLI_USAGE, "", "not `PLAIN`");
+    expect("setu scram verify u", CLI_USAGE, "", "--users FILE is missing");
+    expect("setu version -c x", CLI_USAGE, "", "unknown option");
+}
+
+Test(cli, version_json)
+{
+    cr_assert_eq(setu("setu version -o json", ""), CLI_OK);
+    json_t *root = parse();
+    cr_assert_str_eq(json_string_value(json_object_get(root, "version")), SETU_VERSION);
+    json_decref(root);
+}
+
+Test(cli, numbers)
+{
+    unsigned long n = 0;
+    cr_assert(cli_number("10", 1, 10, &n) && n == 10);
+    static const char *const bad[] = {
+        "", "-1", "+1", " 1", "1 ", "0x1", "11", "0", "99999999999999999999999"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        cr_assert_not(cli_number(bad[i], 1, 10, &n), "%s", bad[i]);
+    }
+}
+
+/* ---- scram ---- */
+
+Test(cli, scram_make_and_verify)
+{
+    cr_assert_eq(setu("setu scram make orders --iterations 4096", "pencil\n"), CLI_OK);
+    cr_assert_null(strstr(out, "pencil"));
+    write_file("users.yaml", out);
+    cr_assert_eq(setu("setu scram verify orders --users @users.yaml", "pencil"), CLI_OK);
+    cr_assert_str_eq(out, "matches\n");
+    cr_assert_eq(
+        setu("setu scram verify orders --users @users.yaml --mechanism PLAIN", "pencil\r\n"),
+        CLI_OK);
+    cr_assert_eq(setu("setu scram verify orders --users @users.yaml", "pen\n"), CLI_NEGATIVE);
+    cr_assert_str_eq(out, "does_not_match\n");
+    cr_assert_eq(setu("setu scram verify nobody --users @users.yaml", "pencil\n"), CLI_NEGATIVE);
+    cr_assert_str_eq(out, "unknown_user\n");
+    cr_assert_eq(
+        setu("setu scram verify orders --users @users.yaml --mechanism SCRAM-SHA-256", "pencil\n"),
+        CLI_NEGATIVE);
+    cr_assert_str_eq(out, "no_record\n");
+    cr_assert_eq(setu("setu scram verify orders --users @none.yaml", "pencil"), CLI_BAD_CONFIG);
+}
+
+Test(cli, scram_make_from_file)
+{
+    write_file("password", "pencil\n");
+    cr_assert_eq(setu("setu scram make orders --password-file @password -o json", ""), CLI_OK);
+    json_t *root = parse();
+    cr_assert_not_null(json_object_get(root, "scram-sha-512"));
+    json_decref(root);
+    chmod(in_folder("password"), 0644);
+    cr_assert_eq(setu("setu scram make orders --password-file @password", ""), CLI_NEGATIVE);
+    cr_assert_not_null(strstr(err, "password"));
+}
+
+Test(cli, scram_make_refuses)
+{
+    char longest[300];
+    memset(longest, 'p', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    cr_assert_eq(setu("setu scram make orders", ""), CLI_NEGATIVE);
+    cr_assert_eq(setu("setu scram make orders", "\n"), CLI_NEGATIVE);
+    cr_assert_eq(setu("setu scram make orders", longest), CLI_NEGATIVE);
+    cr_assert_eq(setu("setu scram make or\x01ders", "pencil"), CLI_USAGE);
+}
+
+Test(cli, scram_import)
+{
+    static const char line[] =
+        "Configs for user-principal 'orders' are SCRAM-SHA-256=salt=MTIzNDU2Nzg5MGFi,stored_key="
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,server_key="
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,iterations=4096\n";
+    cr_assert_eq(setu("setu scram import", line), CLI_OK);
+    cr_assert_not_null(strstr(out, "users:\n  - name: \"orders\"\n    scram-sha-256: \"salt="));
+    cr_assert_eq(setu("setu scram import -o json", line), CLI_OK);
+    json_t *root = parse();
+    cr_assert_eq(json_array_size(json_object_get(root, "users")), 1);
+    json_decref(root);
+    cr_assert_eq(setu("setu scram import", "nothing\n"), CLI_NEGATIVE);
+    cr_assert_eq(setu("setu scram import @none", ""), CLI_NEGATIVE);
+}
+
+/* ---- configuration ---- */
+
+static const char config[] =
+    "audit: {file: \"\"}\n"
+    "users: {file: users.yaml}\n"
+    "certificates: [{name: orders, chain: /none.pem, key: /none.key}]\n"
+    "mapping:\n"
+    "  - {principal: orders, certificate: orders}\n"
+    "  - {principal_glob: \"svc-*\", certificate: orders}\n"
+    "listeners:\n"
+    "  - {name: l, cluster: main, bind: 127.0.0.1, port: 1000, advertised_host: localhost,\n"
+    "     node_base_port: 2000, mechanisms: [SCRAM-SHA-512]}\n"
+    "clusters:\n"
+    "  - name: main\n"
+    "    bootstrap: [\"127.0.0.1:1\"]\n"
+    "    generations:\n"
+    "      - {name: legacy, protocol: SASL_PLAINTEXT, login: passthrough}\n";
+
+Test(cli, check_lists_every_problem)
+{
+    write_file("setu.yaml", config);
+    cr_assert_eq(setu("setu check -c @setu.yaml", ""), CLI_BAD_CONFIG);
+    cr_assert_not_null(strstr(err, "setu.yaml:3:"), "%s", err);
+    cr_assert_not_null(strstr(err, "/none.pem"));
+    cr_assert_not_null(strstr(err, "/none.key"));
+    cr_assert_eq(setu("setu check -c @setu.yaml -o json", ""), CLI_BAD_CONFIG);
+    json_t *root = parse();
+    cr_assert(json_is_false(json_object_get(root, "ok")));
+    cr_assert_geq(json_array_size(json_object_get(root, "problems")), 2);
+    json_decref(root);
+    write_file("setu.yaml", "nonsense: 1\n");
+    expect("setu check -c @setu.yaml", CLI_BAD_CONFIG, "", "setu.yaml:1:1");
+    expect("setu check -c @none", CLI_BAD_CONFIG, "", "none");
+    expect("setu run -c @none", CLI_BAD_CONFIG, "", "none");
+    expect("setu probe -c @none h:1", CLI_BAD_CONFIG, "", "none");
+    expect("setu map explain -c @none x", CLI_BAD_CONFIG, "", "none");
+}
+
+Test(cli, map_explain)
+{
+    write_file("setu.yaml", config);
+    expect("setu map explain -c @setu.yaml orders svc-1", CLI_OK, "=> mapped to orders by", "");
+    expect("setu map explain orders nobody -c @setu.yaml", CLI_NEGATIVE, "=> unmapped", "");
+    expect("setu map explain a\x1b[31m -c @setu.yaml", CLI_NEGATIVE, "a\\u001b[31m\n  => refused",
+           "");
+    cr_assert_eq(setu("setu map explain -o json orders nobody a\xff -c @setu.yaml", ""),
+                 CLI_NEGATIVE);
+    json_t *root = parse();
+    json_t *list = json_object_get(root, "principals");
+    cr_assert_eq(json_array_size(list), 3);
+    cr_assert_str_eq(json_string_value(json_object_get(json_array_get(list, 0), "certificate")),
+                     "orders");
+    cr_assert_str_eq(json_string_value(json_object_get(json_array_get(list, 2), "outcome")),
+                     "refused");
+    json_decref(root);
+}
+
+Test(cli, probe_addresses)
+{
+    write_file("setu.yaml", config);
+    static const char *const bad[] = {"h",     "h:",     ":1",      "h:0",   "h:65536", "h:1x",
+                                      "::1:1", "[::1:1", "h\x01:1", "a/b:1", "[]:1"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char line[128];
+        snprintf(line, sizeof line, "setu probe -c @setu.yaml %s", bad[i]);
+        expect(line, CLI_USAGE, "", "is not HOST:PORT");
+    }
+    expect("setu probe -c @setu.yaml h:1 --cluster x", CLI_USAGE, "", "no cluster `x`");
+    expect("setu probe -c @setu.yaml h:1 --generation x", CLI_USAGE, "", "no generation `x`");
+    expect("setu probe -c @setu.yaml h:1 --timeout-ms 0", CLI_USAGE, "", "--timeout-ms");
+}
