@@ -34,39 +34,6 @@ struct view view_from(struct view v, size_t n)
     return n > 0 ? view_of(v.at + n, v.length - n) : v;
 }
 
-uint16_t bytes_load_u16(const uint8_t *at)
-{
-    return (uint16_t)((uint32_t)at[0] << 8 | at[1]);
-}
-
-uint32_t bytes_load_u32(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
-uint64_t bytes_load_u64(const uint8_t *at)
-{
-    return (uint64_t)bytes_load_u32(at) << 32 | bytes_load_u32(at + 4);
-}
-
-void bytes_store_u16(uint8_t *at, uint16_t v)
-{
-    at[0] = (uint8_t)(v >> 8);
-    at[1] = (uint8_t)v;
-}
-
-void bytes_store_u32(uint8_t *at, uint32_t v)
-{
-    bytes_store_u16(at, (uint16_t)(v >> 16));
-    bytes_store_u16(at + 2, (uint16_t)v);
-}
-
-void bytes_store_u64(uint8_t *at, uint64_t v)
-{
-    bytes_store_u32(at, (uint32_t)(v >> 32));
-    bytes_store_u32(at + 4, (uint32_t)v);
-}
-
 /* ---- reader ---- */
 
 struct reader reader_init(struct view input)

@@ -154,10 +154,36 @@ void writer_patch_i32(struct writer *w, size_t offset, int32_t v);
 /* Inserts v at offset, moving what was written after it. For short tails only. */
 void writer_insert(struct writer *w, size_t offset, struct view v);
 
-/* Plain loads and stores, for fixed layouts. */
-uint16_t bytes_load_u16(const uint8_t *at);
-uint32_t bytes_load_u32(const uint8_t *at);
-uint64_t bytes_load_u64(const uint8_t *at);
-void bytes_store_u16(uint8_t *at, uint16_t v);
-void bytes_store_u32(uint8_t *at, uint32_t v);
-void bytes_store_u64(uint8_t *at, uint64_t v);
+/* Plain loads and stores, for fixed layouts. Here, for the record walk wants them inline. */
+static inline uint16_t bytes_load_u16(const uint8_t *at)
+{
+    return (uint16_t)((uint32_t)at[0] << 8 | at[1]);
+}
+
+static inline uint32_t bytes_load_u32(const uint8_t *at)
+{
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+static inline uint64_t bytes_load_u64(const uint8_t *at)
+{
+    return (uint64_t)bytes_load_u32(at) << 32 | bytes_load_u32(at + 4);
+}
+
+static inline void bytes_store_u16(uint8_t *at, uint16_t v)
+{
+    at[0] = (uint8_t)(v >> 8);
+    at[1] = (uint8_t)v;
+}
+
+static inline void bytes_store_u32(uint8_t *at, uint32_t v)
+{
+    bytes_store_u16(at, (uint16_t)(v >> 16));
+    bytes_store_u16(at + 2, (uint16_t)v);
+}
+
+static inline void bytes_store_u64(uint8_t *at, uint64_t v)
+{
+    bytes_store_u32(at, (uint32_t)(v >> 32));
+    bytes_store_u32(at + 4, (uint32_t)v);
+}

@@ -91,6 +91,12 @@ static const uint8_t *take(struct records_walk *walk, struct piece *in, size_t n
 
 static bool take_uvarint(struct records_walk *walk, struct piece *in, uint32_t *v_r)
 {
+    /* Nearly every one is a single byte. */
+    if (walk->gathered_length == 0 && in->left > 0 && in->at[0] < 0x80) {
+        *v_r = in->at[0];
+        consume(walk, in, 1);
+        return true;
+    }
     for (;;) {
         if (walk->gathered_length == UVARINT_BYTES_MAX) {
             return broken(walk);
@@ -229,37 +235,6 @@ static bool step_client_id(struct records_walk *walk, struct piece *in)
     return begin_body(walk);
 }
 
-static bool step_field(struct records_walk *walk)
-{
-    struct records_level *here = level(walk);
-    const struct schema_field *f = here->field;
-    while (f->name != NULL && (f->tagged || !schema_span_has(f->versions, walk->version))) {
-        f++;
-    }
-    here->field = f;
-    if (f->name == NULL) {
-        if (walk->flexible) {
-            walk->state = TAG_COUNT;
-        } else {
-            end_struct(walk);
-        }
-        return true;
-    }
-    if (f->array) {
-        walk->state = ARRAY;
-        return true;
-    }
-    if (f->type == SCHEMA_STRUCT) {
-        return push(walk, f->of, 1);
-    }
-    if (f->type == SCHEMA_RECORDS) {
-        walk->state = RECORDS;
-    } else {
-        walk->state = f->type == SCHEMA_STRING ? STRING : FIXED;
-    }
-    return true;
-}
-
 static void begin_partition(struct records_walk *walk, int32_t partition)
 {
     walk->partition.partition = partition;
@@ -311,6 +286,37 @@ static bool step_fixed(struct records_walk *walk, struct piece *in)
     learn(walk, f->role, at);
     next_field(walk);
     return true;
+}
+
+static bool step_field(struct records_walk *walk, struct piece *in)
+{
+    struct records_level *here = level(walk);
+    const struct schema_field *f = here->field;
+    while (f->name != NULL && (f->tagged || !schema_span_has(f->versions, walk->version))) {
+        f++;
+    }
+    here->field = f;
+    if (f->name == NULL) {
+        if (walk->flexible) {
+            walk->state = TAG_COUNT;
+        } else {
+            end_struct(walk);
+        }
+        return true;
+    }
+    if (f->array) {
+        walk->state = ARRAY;
+        return true;
+    }
+    if (f->type == SCHEMA_STRUCT) {
+        return push(walk, f->of, 1);
+    }
+    if (f->type == SCHEMA_STRING || f->type == SCHEMA_RECORDS) {
+        walk->state = f->type == SCHEMA_STRING ? STRING : RECORDS;
+        return true;
+    }
+    walk->state = FIXED;
+    return step_fixed(walk, in);
 }
 
 static bool step_array(struct records_walk *walk, struct piece *in)
@@ -607,7 +613,7 @@ static bool step(struct records_walk *walk, struct piece *in)
     case CLIENT_ID:
         return step_client_id(walk, in);
     case FIELD:
-        return step_field(walk);
+        return step_field(walk, in);
     case FIXED:
         return step_fixed(walk, in);
     case ARRAY:

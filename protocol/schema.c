@@ -11,11 +11,6 @@ struct walk {
     void *context;
 };
 
-bool schema_span_has(struct schema_span span, int16_t version)
-{
-    return version >= span.since && version < span.past;
-}
-
 static bool walk_struct(struct walk *w, const struct schema *of);
 
 static size_t position(const struct walk *w)
@@ -32,26 +27,11 @@ static bool go_on(struct walk *w, bool verdict)
 
 size_t schema_type_bytes(enum schema_type type)
 {
-    switch (type) {
-    case SCHEMA_BOOL:
-    case SCHEMA_INT8:
-        return 1;
-    case SCHEMA_INT16:
-    case SCHEMA_UINT16:
-        return 2;
-    case SCHEMA_INT32:
-        return 4;
-    case SCHEMA_INT64:
-        return 8;
-    case SCHEMA_UUID:
-        return 16;
-    case SCHEMA_STRING:
-    case SCHEMA_BYTES:
-    case SCHEMA_RECORDS:
-    case SCHEMA_STRUCT:
-        return 0;
-    }
-    return 0;
+    static const uint8_t bytes[] = {
+        [SCHEMA_BOOL] = 1,  [SCHEMA_INT8] = 1,  [SCHEMA_INT16] = 2, [SCHEMA_UINT16] = 2,
+        [SCHEMA_INT32] = 4, [SCHEMA_INT64] = 8, [SCHEMA_UUID] = 16, [SCHEMA_STRUCT] = 0,
+    };
+    return bytes[type];
 }
 
 /* Sign-extended, except for the unsigned types. */

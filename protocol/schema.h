@@ -83,7 +83,10 @@ struct schema_message {
     struct schema of;
 };
 
-bool schema_span_has(struct schema_span span, int16_t version);
+static inline bool schema_span_has(struct schema_span span, int16_t version)
+{
+    return version >= span.since && version < span.past;
+}
 /* Bytes of a fixed-size type, 0 for strings, bytes, records and structs. */
 size_t schema_type_bytes(enum schema_type type);
 
