@@ -92,23 +92,25 @@ static bool stream(const uint8_t *key, char purpose, uint8_t kind, struct view n
     return made;
 }
 
-/* new BigInteger(130, random).toString(36), as Kafka's ScramFormatter makes a salt. */
+/* new BigInteger(130, random).toString(36), as Kafka's ScramFormatter makes a salt. Always all the
+ * digits: were it faster for a short number, the time would tell a phantom's length, and whoever
+ * shows a salt of another length would be real. */
 static size_t kafka_salt(uint8_t number[KAFKA_SALT_NUMBER_BYTES], uint8_t *salt_r)
 {
     uint8_t digits[KAFKA_SALT_LENGTH_MAX];
-    size_t first = KAFKA_SALT_LENGTH_MAX;
     number[0] &= 0x03;
-    bool zero = false;
-    while (!zero && first > 0) {
+    for (size_t at = KAFKA_SALT_LENGTH_MAX; at-- > 0;) {
         uint32_t remainder = 0;
-        zero = true;
         for (size_t i = 0; i < KAFKA_SALT_NUMBER_BYTES; i++) {
             uint32_t v = remainder << 8 | number[i];
             number[i] = (uint8_t)(v / 36);
             remainder = v % 36;
-            zero = zero && number[i] == 0;
         }
-        digits[--first] = (uint8_t) "0123456789abcdefghijklmnopqrstuvwxyz"[remainder];
+        digits[at] = (uint8_t) "0123456789abcdefghijklmnopqrstuvwxyz"[remainder];
+    }
+    size_t first = 0;
+    while (first < KAFKA_SALT_LENGTH_MAX - 1 && digits[first] == '0') {
+        first++;
     }
     memcpy(salt_r, digits + first, KAFKA_SALT_LENGTH_MAX - first);
     return KAFKA_SALT_LENGTH_MAX - first;
@@ -134,6 +136,7 @@ bool phantom_make(const struct phantom_shapes *shapes, enum scram_hash fallback,
 {
     uint8_t number[4];
     uint8_t kafka_number[KAFKA_SALT_NUMBER_BYTES];
+    uint8_t kafka[KAFKA_SALT_LENGTH_MAX] = {0};
     *record_r = (struct scram_record){0};
     bool made = stream(key, 'n', kind, name, number, sizeof number) &&
                 stream(key, 'k', kind, name, kafka_number, sizeof kafka_number) &&
@@ -147,7 +150,10 @@ bool phantom_make(const struct phantom_shapes *shapes, enum scram_hash fallback,
     struct phantom_shape shape = draw(shapes, fallback, bytes_load_u32(number));
     record_r->hash = shape.hash;
     record_r->iterations = shape.iterations;
-    record_r->salt_length =
-        shape.salt_length > 0 ? shape.salt_length : kafka_salt(kafka_number, record_r->salt);
+    size_t kafka_length = kafka_salt(kafka_number, kafka);
+    if (shape.salt_length == 0) {
+        memcpy(record_r->salt, kafka, sizeof kafka);
+    }
+    record_r->salt_length = shape.salt_length > 0 ? shape.salt_length : kafka_length;
     return true;
 }

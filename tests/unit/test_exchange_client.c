@@ -310,3 +310,23 @@ Test(exchange_client, plain_says_user_and_password_once_and_marks_the_reply_for_
     cr_assert_eq(kit_said(&client).length, 0);
     kit_free(&client);
 }
+
+Test(exchange_client, a_reply_cut_short_by_lack_of_room_is_taken_back_whole)
+{
+    struct exchange_client options = {.username = view_from_string("setu"),
+                                      .password = view_from_string("a password"),
+                                      .random = kit_random};
+    for (size_t room = 0; room < 16; room++) {
+        uint8_t memory[16];
+        struct writer reply;
+        writer_init_fixed(&reply, memory, room);
+        struct exchange *ex = exchange_client_new("PLAIN", &options);
+        memset(memory, 0, sizeof memory);
+        cr_assert_eq(exchange_step(ex, view_of(NULL, 0), &reply), EXCHANGE_ERROR);
+        cr_assert_eq(reply.length, 0);
+        for (size_t i = 0; i < sizeof memory; i++) {
+            cr_assert_eq(memory[i], 0, "nothing of it is left behind");
+        }
+        exchange_free(&ex);
+    }
+}
