@@ -156,6 +156,10 @@ static const char *resume(struct audit_log *log, uint64_t *torn_r)
         wrong = "its chain is broken at the end (look at it with `setu audit verify`, then move "
                 "it away)";
     }
+    if (wrong == NULL && status == AUDIT_TORN && good == 0 && from == 0) {
+        /* Whatever this is, it was never ours to cut. */
+        wrong = "it holds something, but no chain of audit records (name another file)";
+    }
     if (wrong == NULL && status == AUDIT_TORN) {
         *torn_r = length - good;
         keep_torn(log->file, view_of(tail + good, length - good));

@@ -5,7 +5,8 @@
  * One thread owns the file: it takes what is queued, encodes it with auth/audit.h (sequence number,
  * hash chain), appends it and calls fdatasync once for the batch. At open the chain is continued
  * from the last record of the file; a torn last record (power loss) is cut off, and that is logged.
- * A file whose end is not a sound chain is not continued: open fails. One process writes one file.
+ * A file whose end is not a sound chain, or that holds no sound record at all, is left as it is:
+ * open fails. One process writes one file.
  *
  * Unhealthy means: what is decided now may not be provable later. It is so while a write or sync
  * has failed (the writer tries again every second, keeping the records it has), and while the queue
