@@ -26,7 +26,7 @@ class Teller:
 
     def __init__(self):
         self._began = time.monotonic()
-        self._told = 0.0
+        self._told = time.monotonic()
 
     def __call__(self, text: str) -> None:
         print(f"[{time.monotonic() - self._began:6.1f} s] {text}", flush=True)
@@ -123,6 +123,7 @@ def run(options: argparse.Namespace, cluster: Cluster, setu: Setu, tell) -> tupl
     tell(f"   {through.acknowledged:,} acknowledged, {through.records_per_s:,.0f} records/s, {through.mb_per_s:.1f} MB/s")
 
     tell.head("Reading all of them back through Setu, and comparing their contents")
+    tell("   drawing once more what was written, to compare with")
     counted = load.read_all(setu.login("orders"), "orders-demo", options.records, RECORD_BYTES, cluster.directory,
                             "count-setu", "orders-demo", tell.read(options.records))
     tell(f"   {counted['consumed']:,} read in {counted['seconds']:.1f} s: {counted['lost']} lost, "

@@ -75,8 +75,9 @@ def read_all(login: clients.Login, topic: str, records: int, size: int, director
     def line(text: str) -> None:
         if text.startswith("{"):
             results.append(json.loads(text))
-        elif progress and text.endswith("records read"):
-            progress(int(text.split()[0]))
+        elif text.endswith("records read"):
+            if progress:
+                progress(int(text.split()[0]))
         else:
             with open(process.log, "a") as log:
                 log.write(text + "\n")

@@ -79,6 +79,7 @@ class Setu:
             own = self.cluster.authority.issue(f"{self.directory.name}-listener", "setu listener", server=True)
             listener["tls"] = {"chain": own.chain, "key": own.key, "client_auth": client_auth}
             if client_auth == "required":
+                listener["mechanisms"] = []
                 listener["tls"] |= {"client_ca": self.cluster.authority.certificate,
                                     "principal_mapping_rules": "RULE:^CN=([^,]+),.*$/$1/"}
         return {
