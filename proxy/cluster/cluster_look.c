@@ -147,7 +147,8 @@ static void note_generation(struct broker *broker, const struct conf_generation 
     }
     struct log_field was = log_str("generation_before", before->name);
     broker->flips++;
-    stats_add(&broker->cluster->params.stats->generation_flips, 1);
+    /* A bootstrap address is some node's too, which is counted under its own id. */
+    stats_add(&broker->cluster->params.stats->generation_flips, broker->node_id >= 0 ? 1 : 0);
     log_broker(broker, LOG_LEVEL_WARN, "generation_flipped", &was, 1);
     audit_generation(broker, AUDIT_GENERATION_FLIPPED, before);
 }

@@ -459,7 +459,6 @@ static bool looks_over_tls(struct probe *probe)
 
 static void begin_look(struct probe *probe)
 {
-    probe->result.looked = true;
     probe->relook = false;
     probe->next_trust = 0;
     probe->generation = NULL;
@@ -498,6 +497,7 @@ static void begin(struct probe *probe)
 static void take_look(struct probe *probe)
 {
     struct generation_look *look = &probe->result.look;
+    probe->result.looked = true;
     look->tls = probe->attempt == ATTEMPT_LOOK_TLS;
     look->certificate_wanted = probe->end == END_REJECTED;
     look->sasl = broker_login_offers_sasl(probe->login);

@@ -53,7 +53,7 @@ enum probe_outcome {
 struct probe_result {
     enum probe_outcome outcome;
     const struct conf_generation *generation; /* tried last; NULL: none */
-    bool looked;                              /* then look says what was seen, if anything was */
+    bool looked;                              /* it was looked at, and look says what was seen */
     struct generation_look look;
     size_t address;                      /* index into addresses: the one that connected */
     const struct api_versions *versions; /* as the broker said; NULL unknown */
