@@ -2,6 +2,7 @@
 #include "auth/exchange.h"
 
 #include <criterion/criterion.h>
+#include <pthread.h>
 
 #include "auth/mech.h"
 #include "tests/unit/login_kit.h"
@@ -198,6 +199,34 @@ Test(exchange, t36_a_token_while_the_work_is_pending_is_an_error_and_changes_not
     cr_assert_eq(exchange_resume(server.ex, &server.reply), EXCHANGE_DONE);
     cr_assert_str_eq(exchange_principal(server.ex), "alice");
     kit_free(&server);
+}
+
+static void *work_elsewhere(void *ex)
+{
+    exchange_work(ex);
+    return NULL;
+}
+
+Test(exchange, t36_tokens_that_arrive_while_another_thread_works_disturb_nothing)
+{
+    for (int i = 0; i < 10; i++) {
+        pthread_t thread;
+        struct kit_end server;
+        kit_server(&server, "PLAIN", users);
+        cr_assert_eq(exchange_step(server.ex, view_of("\0alice\0wonderland", 17), &server.reply),
+                     EXCHANGE_PENDING);
+        cr_assert_eq(pthread_create(&thread, NULL, work_elsewhere, server.ex), 0);
+        for (int j = 0; j < 100; j++) {
+            cr_assert_eq(exchange_step(server.ex, view_of("\0bob\0builder", 12), &server.reply),
+                         EXCHANGE_ERROR);
+            struct credentials *other = credentials_ref(users);
+            credentials_unref(&other);
+        }
+        cr_assert_eq(pthread_join(thread, NULL), 0);
+        cr_assert_eq(exchange_resume(server.ex, &server.reply), EXCHANGE_DONE);
+        cr_assert_str_eq(exchange_principal(server.ex), "alice");
+        kit_free(&server);
+    }
 }
 
 Test(exchange, t36_resume_without_the_work_lets_nobody_in)
