@@ -55,8 +55,9 @@ static bool broker_make_topics(struct broker *broker)
     const struct options *options = broker->options;
     for (size_t i = 0; i < options->topic_count; i++) {
         const struct topic_option *option = &options->topics[i];
-        struct topic *topic =
-            store_add(&broker->store, view_from_string(option->name), option->partitions);
+        int32_t partitions =
+            option->source_bytes > 0 ? (int32_t)broker->node_count : option->partitions;
+        struct topic *topic = store_add(&broker->store, view_from_string(option->name), partitions);
         if (topic == NULL) {
             fprintf(stderr, "setu-test-broker: %s is no topic name (1 to 249 bytes)\n",
                     option->name);

@@ -135,7 +135,7 @@ static bool parse_topic(struct options *o, char *text, bool source)
     }
     struct topic_option *topic = &o->topics[o->topic_count++];
     topic->name = text;
-    topic->partitions = source ? 1 : (int32_t)number;
+    topic->partitions = source ? 0 : (int32_t)number;
     topic->source_bytes = source ? (size_t)number : 0;
     return true;
 }

@@ -30,7 +30,7 @@ struct door_option {
 
 struct topic_option {
     const char *name;
-    int32_t partitions;
+    int32_t partitions;  /* of a normal topic; a source has one a node */
     size_t source_bytes; /* 0: a normal topic; else what one Fetch of a partition gets, endlessly */
 };
 
@@ -42,7 +42,7 @@ struct options {
     size_t door_count;
     struct topic_option topics[OPTIONS_TOPICS_MAX];
     size_t topic_count;
-    int32_t partitions; /* of topics made on demand; 0: none are made */
+    int32_t partitions;  /* of topics made on demand; 0: none are made */
     int32_t many_topics; /* so many more, t-00000… */
     size_t keep_bytes;   /* of each partition, for Fetch; 0: only offsets are kept */
     const char *profile;

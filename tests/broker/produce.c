@@ -63,11 +63,12 @@ static struct outcome partition_produce(struct request *request, const struct to
         outcome.base = records_append(&broker->store, store_partition(ref->topic, index), records);
     }
     if (broker->options->trace || outcome.error == ERROR_CORRUPT_MESSAGE) {
+        struct view name = ref->topic != NULL ? view_from_string(ref->topic->name) : ref->name;
         printf("produced node=%d principal=%s topic=%.*s partition=%d bytes=%zu error=%d base=%lld"
                " acks=%d\n",
-               broker->options->node_id, request->conn->session.principal, (int)ref->name.length,
-               (const char *)ref->name.at, index, records.length, outcome.error,
-               (long long)outcome.base, acks);
+               broker->options->node_id, request->conn->session.principal, (int)name.length,
+               (const char *)name.at, index, records.length, outcome.error, (long long)outcome.base,
+               acks);
     }
     return outcome;
 }

@@ -1,0 +1,422 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A stage for attacks: scripted brokers (tests/broker), Setu before them, and what they say about what happened.
+
+    raw sockets, good clients ──▶ setu ──┬─ SASL ──▶ node 1, legacy
+                                         └─ mTLS ──▶ node 2, ajna
+
+`SETU_BIN` (or SETU_BINARY), `SETU_TEST_BROKER_BIN` and `SETU_RELEASE_BIN` name the programs; the default is the
+AddressSanitizer build, and the release build where memory is measured.
+"""
+
+import collections
+import json
+import os
+import pathlib
+import re
+import resource
+import shutil
+import ssl
+import subprocess
+import tempfile
+import unittest
+
+from tests.integration import kafka_client
+from tests.integration.kafka_client import Client, Raw
+from tests.rig import ports, scram
+from tests.rig.certificates import Authority
+from tests.rig.paths import ROOT
+from tests.rig.process import Process, tail, wait_until
+from tests.rig.setu import private_file, yaml
+
+NODES = (1, 2)
+TOPICS = ("good", "acks", "crc", "large", "many", "place", "slow")  # two partitions each, one a node
+SALT = b"0123456789abcdef"
+ITERATIONS = 4096
+PASSWORDS = {"orders": "orders-secret", "payments": "payments-secret", "nobody": "nobody-secret"}
+
+
+def _program(names: tuple[str, ...], default: str) -> pathlib.Path:
+    for name in names:
+        if os.environ.get(name):
+            return pathlib.Path(os.environ[name])
+    return ROOT / default
+
+
+def setu_program() -> pathlib.Path:
+    return _program(("SETU_BIN", "SETU_BINARY"), "build/asan/proxy/setu")
+
+
+def release_program() -> pathlib.Path:
+    return _program(("SETU_RELEASE_BIN",), "build/release/proxy/setu")
+
+
+def broker_program() -> pathlib.Path:
+    return _program(("SETU_TEST_BROKER_BIN",), "build/asan/tests/broker/setu-test-broker")
+
+
+def raise_descriptors(wanted: int) -> int:
+    """Our own limit of open files, raised as far as we may; what it is now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limits in ((max(soft, wanted), max(hard, wanted)), (min(wanted, hard), hard)):
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            break
+        except (ValueError, OSError):
+            continue
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+class TestBroker:
+    """One setu-test-broker. `plain` is a port without login, for the test's own eyes."""
+
+    __test__ = False
+
+    def __init__(self, node_id: int, directory: pathlib.Path, port: int, peers: dict[int, int], options: list):
+        self.node_id, self.port, self.plain = node_id, port, ports.free_port()
+        self.log = directory / f"broker-{node_id}.log"
+        door = "--sasl" if node_id == 1 else "--ssl"
+        arguments = [broker_program(), "--id", node_id, door, f"127.0.0.1:{port}", "--plain", f"127.0.0.1:{self.plain}",
+                     "--users", directory / "broker-users.yaml", "--ca", directory / "ca/ca.pem",
+                     "--chain", directory / "ca/broker.pem", "--key", directory / "ca/broker.key", "--control",
+                     "--trace", *options]
+        for peer, peer_port in peers.items():
+            arguments += ["--node", f"{peer}=127.0.0.1:{peer_port}"]
+        self.process = Process(f"broker {node_id}", arguments, self.log, stdin=subprocess.PIPE)
+
+    def start(self) -> None:
+        self.process.start()
+        self.process.wait_ready(lambda: f"ready node={self.node_id}" in self.text(), 20)
+
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def mark(self) -> int:
+        return self.log.stat().st_size
+
+    def lines(self, mark: int = 0) -> list[str]:
+        with open(self.log, errors="replace") as log:
+            log.seek(mark)
+            return log.read().splitlines()
+
+    def command(self, line: str) -> None:
+        mark = self.mark()
+        self.process.popen.stdin.write(line.encode() + b"\n")
+        self.process.popen.stdin.flush()
+        wait_until(lambda: f"done {line}" in self.lines(mark), 10, f"the broker does {line}", 0.005)
+
+    def fault(self, spec: str) -> None:
+        self.command(f"fault {spec}")
+
+    def clear(self) -> None:
+        self.command("clear")
+
+    def requests(self, mark: int = 0, principal: str | None = None) -> list[tuple[str, int]]:
+        """(API, version) of what arrived since the mark; principal: only of this one."""
+        found = []
+        for line in self.lines(mark):
+            match = re.match(r"request node=\d+ principal=(.*) api=(\S+) version=(-?\d+)", line)
+            if match and principal in (None, match[1]):
+                found.append((match[2], int(match[3])))
+        return found
+
+    def logins(self, mark: int = 0) -> list[tuple[str, str]]:
+        return re.findall(r"(?m)^login principal=(.*) mechanism=(\S+) node=", "\n".join(self.lines(mark)))
+
+    def stop(self) -> int | None:
+        """It ends when its commander goes."""
+        if self.process.popen is None:
+            return 0
+        self.process.popen.stdin.close()
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            return self.process.stop(1)
+
+
+class Stage:
+    """Brokers and Setu in a directory of their own. Change `config` before start()."""
+
+    def __init__(self, program: pathlib.Path | None = None, broker_options: dict[int, list] | None = None,
+                 limits: dict | None = None, integrity: str = "observe", descriptors: int | None = None):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="setu-stage-"))
+        self.program = program or setu_program()
+        self.descriptors = descriptors
+        self.authority = Authority(self.directory / "ca")
+        self.certificates = {name: self.authority.issue(name, server=name in ("broker", "listener"))
+                             for name in ("broker", "listener", "setu", "orders", "payments")}
+        self._users("broker-users.yaml", {name: f"{name}-at-the-broker" for name in ("orders", "payments", "setu")})
+        self._users("users.yaml", PASSWORDS)
+        first = ports.free_block(2)
+        where = {node: first + i for i, node in enumerate(NODES)}
+        options = broker_options or {}
+        topics = [part for name in TOPICS for part in ("--topic", f"{name}:2")]
+        self.brokers = {node: TestBroker(node, self.directory, where[node],
+                                         {n: p for n, p in where.items() if n != node},
+                                         ["--keep", "64", *topics, *options.get(0, []), *options.get(node, [])])
+                        for node in NODES}
+        self.base, self.tls_base = ports.free_block(20), ports.free_block(20)
+        self.port, self.tls_port = self.base + 19, self.tls_base + 19
+        self.config = self._config(limits or {}, integrity)
+        self.config_file = self.directory / "setu.yaml"
+        self.stats_file = self.directory / "setu.prom"
+        self.log = self.directory / "setu.log"
+        self.process: Process | None = None
+
+    # --- files ---
+
+    def _users(self, file: str, passwords: dict[str, str]) -> None:
+        rows = [{"name": name, **{mechanism.lower(): scram.record(mechanism, password, SALT, ITERATIONS)
+                                  for mechanism in scram.HASHES}} for name, password in passwords.items()]
+        private_file(self.directory / file, yaml({"users": rows}) + "\n")
+
+    def _legacy_credentials(self) -> pathlib.Path:
+        rows = [{"principal": name, "username": name,
+                 "password_file": private_file(self.directory / f"{name}.password", f"{name}-at-the-broker")}
+                for name in ("orders", "payments")]
+        return private_file(self.directory / "legacy.yaml", yaml({"credentials": rows}) + "\n")
+
+    def _listener(self, name: str, base: int) -> dict:
+        return {"name": name, "role": "clients", "cluster": "main", "bind": "127.0.0.1", "port": base + 19,
+                "advertised_host": "localhost", "node_base_port": base, "node_ports_max": 19,
+                "mechanisms": ["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"], "allow_plain_without_tls": True}
+
+    def _config(self, limits: dict, integrity: str) -> dict:
+        certificates = self.certificates
+        tls = {"chain": certificates["listener"].chain, "key": certificates["listener"].key, "client_auth": "none"}
+        password = private_file(self.directory / "setu.password", "setu-at-the-broker")
+        ca = self.authority.certificate
+        return {
+            "workers": 1,
+            "log": {"level": "info", "format": "json", "file": "-"},
+            "audit": {"file": self.directory / "audit.log", "on_failure": "deny"},
+            "limits": {"drain_timeout_ms": 1000, "login_failure_delay_ms": 50, "connections": 20000} | limits,
+            "integrity": {"crc": integrity},
+            "certificates": [{"name": name, "chain": certificates[name].chain, "key": certificates[name].key}
+                             for name in ("setu", "orders", "payments")],
+            "users": {"file": self.directory / "users.yaml"},
+            "mapping": [{"principal": name, "certificate": name} for name in ("orders", "payments")],
+            "clusters": [{
+                "name": "main",
+                "bootstrap": [f"127.0.0.1:{broker.port}" for broker in self.brokers.values()],
+                "identity": {"certificate": "setu", "sasl": {"mechanism": "SCRAM-SHA-512", "username": "setu",
+                                                             "password_file": password}},
+                "generations": [
+                    {"name": "legacy", "match": {"node_ids": "1"}, "protocol": "SASL_PLAINTEXT", "login": "sasl",
+                     "sasl": {"mechanism": "SCRAM-SHA-512", "credentials_file": self._legacy_credentials()}},
+                    {"name": "ajna", "match": {"node_ids": "2"}, "protocol": "SSL", "login": "mapped-certificate",
+                     "tls": {"ca": ca}}],
+            }],
+            "listeners": [self._listener("clients", self.base),
+                          self._listener("secure", self.tls_base) | {"tls": tls}],
+        }
+
+    # --- life ---
+
+    def start(self) -> "Stage":
+        try:
+            for broker in self.brokers.values():
+                broker.start()
+            private_file(self.config_file, yaml(self.config) + "\n")
+            command = [self.program, "run", "-c", self.config_file, "--stats-file", self.stats_file]
+            if self.descriptors:
+                command = ["prlimit", f"--nofile={self.descriptors}:{self.descriptors}", "--", *command]
+            self.process = Process("setu", command, self.log)
+            self.process.start()
+            self.process.wait_ready(self._ready, 30)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _ready(self) -> bool:
+        try:
+            for port in (self.port, self.tls_port, *(self.node_port(node) for node in NODES)):
+                Raw(port, 1).close()
+            return True
+        except OSError:
+            return False
+
+    def close(self) -> list[str]:
+        """Ends everything; what was wrong with how it ended."""
+        wrong = []
+        if self.process and self.process.popen:
+            by_itself = self.process.popen.poll()
+            status = self.process.stop(30)
+            text = self.log.read_text(errors="replace")
+            if by_itself is not None:
+                wrong.append(f"setu ended by itself with {by_itself}")
+            elif status != 0:
+                wrong.append(f"setu's exit status after SIGTERM: {status}")
+            if "Sanitizer" in text or "runtime error:" in text:
+                wrong.append("a sanitizer spoke")
+            wrong += self._books() if not wrong else [tail(self.log, 80)]
+        for broker in self.brokers.values():
+            status = broker.stop()
+            if status != 0:
+                wrong.append(f"broker {broker.node_id}'s exit status: {status}\n{tail(broker.log, 40)}")
+        if wrong:
+            self._keep()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        return wrong
+
+    def _keep(self) -> None:
+        target = ROOT / "build" / "logs" / "integration" / self.directory.name
+        for file in self.directory.glob("*"):
+            if file.suffix in (".log", ".yaml", ".prom"):
+                target.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, target)
+
+    def _books(self) -> list[str]:
+        """What went in has come out: gauges at zero, and the counters and the log agree about every close."""
+        stats, wrong = self.stats(), []
+        closed = {labels["cause"]: int(n) for labels, n in stats["client_disconnects_total"]}
+        accepted = sum(int(n) for labels, n in stats["client_connections_total"] if labels["outcome"] == "accepted")
+        for gauge in ("client_connections", "client_logins_in_progress", "broker_connections"):
+            if stats[gauge][0][1] != 0:
+                wrong.append(f"setu_{gauge} is {stats[gauge][0][1]} at the end")
+        if accepted != sum(closed.values()):
+            wrong.append(f"{accepted} connections accepted, {sum(closed.values())} closed")
+        if stats["log_lines_dropped_total"][0][1] == 0 and closed != dict(self.closes()):
+            wrong.append(f"closes counted {closed}, logged {dict(self.closes())}")
+        return wrong
+
+    # --- clients ---
+
+    def node_port(self, node: int, tls: bool = False) -> int:
+        return (self.tls_base if tls else self.base) + node
+
+    def raw(self, port: int | None = None, **options) -> Raw:
+        return Raw(port or self.port, **options)
+
+    def client(self, node: int | None = None, user: str = "orders", mechanism: str = "SCRAM-SHA-512", tls: bool = False,
+               **options) -> Client:
+        port = self.node_port(node, tls) if node is not None else self.tls_port if tls else self.port
+        return Client(port, user, PASSWORDS[user], mechanism, tls=self.tls() if tls else None, **options)
+
+    def tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.authority.certificate))
+
+    def check_good_client(self, case: unittest.TestCase, user: str = "payments") -> None:
+        """A client that has done nothing wrong finds the cluster, writes to both nodes and reads what it wrote."""
+        value = os.urandom(8).hex().encode()
+        with self.client(user=user) as client:
+            brokers, leaders = client.metadata(["good"])
+            case.assertEqual(brokers, {node: ("localhost", self.node_port(node)) for node in NODES})
+        for partition, node in enumerate(leaders["good"]):
+            with self.client(node, user) as client:
+                error, base = client.produce("good", partition, kafka_client.batch([value]))
+                case.assertEqual(error, 0)
+                error, records = client.fetch("good", partition, base)
+                case.assertEqual(error, 0)
+                case.assertIn(value, records)
+
+    # --- what Setu says ---
+
+    def mark(self) -> int:
+        return self.log.stat().st_size
+
+    def events(self, mark: int = 0, name: str | None = None) -> list[dict]:
+        """Whole log lines since the mark."""
+        with open(self.log, "rb") as log:
+            log.seek(mark)
+            lines = log.read().rpartition(b"\n")[0].splitlines()
+        rows = [json.loads(line) for line in lines if line.startswith(b"{")]
+        return [row for row in rows if name in (None, row.get("event"))]
+
+    def closes(self, mark: int = 0) -> collections.Counter:
+        return collections.Counter(row["reason"] for row in self.events(mark, "session_closed"))
+
+    def stats(self) -> dict[str, list[tuple[dict, float]]]:
+        """The stats file: metric without `setu_` → rows of labels and number."""
+        found = collections.defaultdict(list)
+        for line in self.stats_file.read_text().splitlines():
+            match = re.fullmatch(r"setu_(\w+)(?:\{(.*)\})? (\S+)", line)
+            if match:
+                labels = dict(re.findall(r'(\w+)="([^"]*)"', match[2] or ""))
+                found[match[1]].append((labels, float(match[3])))
+        return found
+
+    def fresh_stats(self) -> dict[str, list[tuple[dict, float]]]:
+        """Counted after this call began."""
+        before = [self.stats_file.stat().st_ino]
+
+        def rewritten():
+            inode = self.stats_file.stat().st_ino
+            if inode != before[-1]:
+                before.append(inode)
+            return len(before) > 2  # the one under way may have been counted earlier
+
+        wait_until(rewritten, 10, "the stats file is rewritten")
+        return self.stats()
+
+    def number(self, metric: str, **labels) -> int:
+        return int(sum(n for row, n in self.fresh_stats()[metric] if labels.items() <= row.items()))
+
+    # --- what it costs ---
+
+    def _memory(self, field: str) -> int:
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(rf"{field}:\s+(\d+) kB", status)[1]) * 1024
+
+    def rss(self) -> int:
+        """Resident bytes now; rss_peak() counts from here on."""
+        pathlib.Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+        return self._memory("VmRSS")
+
+    def rss_peak(self) -> int:
+        return self._memory("VmHWM")
+
+    def descriptors_open(self) -> int:
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+
+class StageTest(unittest.TestCase):
+    """Tests on one stage. During each a client stays connected that must not notice anything."""
+
+    measures_memory = False
+    stage_options: dict = {}
+    longMessage = True
+
+    @classmethod
+    def setUpClass(cls):
+        program = release_program() if cls.measures_memory else setu_program()
+        for needed in (program, broker_program()):
+            if not needed.is_file():
+                raise unittest.SkipTest(f"{needed} is not built")
+        cls.stage = Stage(program, **cls.stage_options)
+        cls.addClassCleanup(cls._close)
+        cls.stage.start()
+
+    @classmethod
+    def _close(cls):
+        wrong = cls.stage.close()
+        if wrong:
+            raise AssertionError("\n".join(wrong))
+
+    def setUp(self):
+        self.mark = self.stage.mark()
+        self.steady = self.stage.client(user="payments")
+        self.addCleanup(self.steady.close)
+
+    def tearDown(self):
+        for broker in self.stage.brokers.values():
+            broker.clear()
+        self.assertEqual(set(self.steady.metadata(["good"])[0]), set(NODES), "the client that was there all the time")
+        self.steady.close()
+        self.stage.check_good_client(self)
+
+    def closed(self, reasons: dict[str, int] | None = None, timeout_s: float = 20, **more: int) -> None:
+        """Exactly these closes since the test began, those of clients that went by themselves aside."""
+        expected = collections.Counter({**(reasons or {}), **more})
+
+        def seen():
+            found = self.stage.closes(self.mark)
+            return collections.Counter({k: n for k, n in found.items() if k in expected or k != "client_closed"})
+
+        try:
+            wait_until(lambda: seen() == expected, timeout_s, "closes", 0.02)
+        except TimeoutError:
+            self.assertEqual(seen(), expected)
+
+    def remark(self) -> None:
+        self.mark = self.stage.mark()

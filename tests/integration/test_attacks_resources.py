@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attacks on memory and descriptors: T01, T08, T09, T15."""
+
+import pathlib
+import resource
+import socket
+import ssl
+import struct
+import time
+
+from tests.integration import kafka_client as kafka
+from tests.integration.kafka_client import Client, Closed, Raw
+from tests.integration.stage import PASSWORDS, StageTest, raise_descriptors
+from tests.rig.process import wait_until
+
+CAP = 524288
+KIB, MIB = 1024, 1024 * 1024
+
+
+class Memory(StageTest):
+    """In the release build: the sanitizer's own memory would hide Setu's."""
+
+    measures_memory = True
+    stage_options = {"limits": {"login_timeout_ms": 120000}}
+
+    def test_t01_a_declared_length_costs_nothing(self):
+        def attack():
+            for length in (0x7FFFFFFF, CAP + 1, CAP):
+                with self.stage.raw() as raw:
+                    raw.send(struct.pack(">i", length) + b"\0\x12\0\0\0\0\0\1")
+                    if length > CAP:
+                        raw.ended()
+        for _ in range(20):
+            attack()
+        before = self.stage.rss()
+        for _ in range(200):
+            attack()
+        self.assertLess(self.stage.rss_peak() - before, 64 * KIB)
+
+    def test_t08_ten_thousand_connections_that_declare_the_cap(self):
+        wanted = 10000
+        limit = raise_descriptors(wanted + 1000)
+        hard = resource.prlimit(self.stage.process.pid, resource.RLIMIT_NOFILE)[0]
+        count = min(wanted, limit - 500, hard - 500)
+        if count < wanted:
+            print(f"\n    T08 SCALED DOWN to {count} connections: descriptors {limit} here, {hard} in Setu", flush=True)
+        before = self.stage.rss()
+        raws = []
+        try:
+            for i in range(count):
+                raws.append(Raw(self.stage.port, 60))
+                raws[-1].send(struct.pack(">i", CAP))
+            self.assertGreaterEqual(self.stage.number("client_connections"), count)
+            # A header each, too: what has come is kept, what is declared is not.
+            for raw in raws:
+                raw.send(struct.pack(">hhi", 18, 3, 1))
+            self.stage.number("client_connections")
+            grown = self.stage.rss_peak() - before
+            self.assertLess(grown / count, 8 * KIB, f"{grown // KIB} KiB for {count} connections")
+            print(f"\n    T08 {count} connections, {grown / count:.0f} bytes each", flush=True)
+            self.stage.check_good_client(self)
+        finally:
+            for raw in raws:
+                raw.close()
+        wait_until(lambda: self.stage.number("client_connections") <= 3, 60, "all are gone")
+
+    def test_t08_buffers_grow_with_data_only(self):
+        count, sent = 100, 64 * KIB
+        before = self.stage.rss()
+        raws = [self.stage.raw() for _ in range(count)]
+        for raw in raws:
+            raw.send(struct.pack(">i", CAP) + struct.pack(">hhi", 18, 3, 1) + bytes(sent))
+        wait_until(lambda: self.stage.rss_peak() - before > count * sent // 2, 10, "the data has come")
+        self.stage.fresh_stats()
+        self.assertLess(self.stage.rss_peak() - before, count * sent * 3)
+        for raw in raws:
+            raw.close()
+
+
+def cpu_s(pid: int) -> float:
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+class Descriptors(StageTest):
+    """T09 with few descriptors: clients beyond them are turned away, and nothing spins."""
+
+    stage_options = {"descriptors": 120, "limits": {"login_timeout_ms": 60000}}
+
+    def test_t09_no_descriptor_left(self):
+        raws = [self.stage.raw() for _ in range(400)]
+        turned_away = [raw for raw in raws if not raw.quiet(0) or not raw.quiet(0.05)]
+        self.assertGreater(len(turned_away), 200, "most are turned away at once")
+        self.assertLess(self.stage.descriptors_open(), 121)
+        self.assertGreater(len(self.stage.events(self.mark)), 0)
+        began, cpu = time.monotonic(), cpu_s(self.stage.process.pid)
+        self.assertEqual(len(self.steady.metadata()[0]), 2, "who is in stays in")
+        time.sleep(1)
+        spent = (cpu_s(self.stage.process.pid) - cpu) / (time.monotonic() - began)
+        self.assertLess(spent, 0.3, "no spinning on accept")
+        for raw in raws:
+            raw.close()
+        wait_until(self._works, 20, "there is room again")
+        self.assertGreater(self.stage.number("client_connections_total", outcome="accept_error"), 200)
+
+    def _works(self) -> bool:
+        try:
+            with self.stage.client(timeout_s=2) as client:
+                return len(client.metadata()[0]) == 2
+        except (OSError, TimeoutError):
+            return False
+
+
+class Limits(StageTest):
+    """T09 by configuration."""
+
+    stage_options = {"limits": {"connections": 50, "connections_per_address": 30, "login_timeout_ms": 60000}}
+
+    def test_t09_connections_of_one_address(self):
+        """The steady client is of the address that is flooded: from another there is room up to the overall limit."""
+        raws = [self.stage.raw() for _ in range(60)]
+        wait_until(lambda: sum(not raw.quiet(0) for raw in raws) >= 31, 10, "the rest is turned away")
+        self.assertEqual(sum(raw.quiet(0) for raw in raws), 29, "30 with the steady one")
+        others = []
+        for _ in range(30):
+            other = socket.socket()
+            other.bind(("127.0.0.9", 0))
+            other.connect(("127.0.0.1", self.stage.port))
+            others.append(other)
+        wait_until(lambda: self.stage.number("client_connections_total", outcome="refused_limit") >= 41, 10, "counted")
+        self.assertEqual(self.stage.number("client_connections"), 50)
+        for one in raws + others:
+            one.close()
+        wait_until(lambda: self.stage.number("client_connections") == 1, 10, "room again")
+
+
+class EveryByte(StageTest):
+    """T15: the client's end (FIN) or reset behind every byte of every state, then the broker's. The leak checker has
+    the last word when Setu ends."""
+
+    stage_options = {"limits": {"login_timeout_ms": 20000}}
+
+    def tearDown(self):
+        super().tearDown()
+        wait_until(lambda: self.stage.number("client_connections") <= 1, 20, "no session is left")
+
+    def conversation(self):
+        """Frames of a whole visit; each is a function of the answer to the one before."""
+        scram = kafka.Scram("SCRAM-SHA-512", "orders", PASSWORDS["orders"])
+
+        def token(payload):
+            answer = kafka.Answer(payload[4:])
+            answer.take("h"), answer.text()
+            return answer.bytes()
+
+        return [
+            lambda _: kafka.request(18, 3, kafka.api_versions_body(3), 1),
+            lambda _: kafka.request(17, 1, kafka.handshake_body("SCRAM-SHA-512"), 2),
+            lambda _: kafka.request(36, 1, kafka.authenticate_body(scram.first()), 3),
+            lambda last: kafka.request(36, 1, kafka.authenticate_body(scram.final(token(last))), 4),
+            lambda _: kafka.request(3, 9, kafka.metadata_body(9, ["good"]), 5),
+            lambda _: kafka.request(0, 7, kafka.produce_body(7, "good", {0: kafka.batch([b"x"])}), 6),
+            lambda _: kafka.request(1, 11, kafka.fetch_body(11, "good", {0: 0}), 7),
+            lambda _: kafka.request(18, 3, kafka.api_versions_body(3), 8),
+        ]
+
+    def visit(self, stop: int, reset: bool, tls: bool = False) -> bool:
+        """Sends `stop` bytes and leaves; False when the conversation is not that long."""
+        raw = self.stage.raw(self.stage.node_port(1, tls), tls=self.stage.tls() if tls else None)
+        last, sent = b"", 0
+        for step in self.conversation():
+            data = step(last)
+            if sent + len(data) >= stop:
+                raw.send(data[:stop - sent])
+                raw.reset() if reset else raw.close()
+                return True
+            raw.send(data)
+            sent += len(data)
+            last = raw.frame()
+        raw.close()
+        return False
+
+    def test_t15_client_leaves_at_every_byte(self):
+        for reset in (False, True):
+            stop = 0
+            while self.visit(stop, reset):
+                stop += 1
+            self.assertGreater(stop, 500)
+        self.closed({"client_closed": self.stage.closes(self.mark)["client_closed"],
+                     "client_reset": self.stage.closes(self.mark)["client_reset"]})
+
+    def test_t15_client_leaves_at_every_byte_over_tls(self):
+        for stop in range(0, 700, 7):
+            self.visit(stop, stop % 2 == 0, tls=True)
+
+    def test_t15_client_leaves_within_the_tls_handshake(self):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = self.stage.tls().wrap_bio(incoming, outgoing, server_hostname="localhost")
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        hello = outgoing.read()
+        for stop in range(len(hello) + 1):
+            raw = self.stage.raw(self.stage.tls_port).send(hello[:stop])
+            if stop == len(hello):
+                raw.take(5)
+            raw.reset() if stop % 2 else raw.close()
+
+    def _ends(self, api: str, action: str, key: int, version: int, body: bytes) -> None:
+        """The broker ends at every byte of its answer; the client must hear of it, and never of half a rewrite."""
+        broker = self.stage.brokers[1]
+        with self.stage.client(1) as client:
+            client.ask(key, version, body)
+            length = len(client.frame()) + 4
+        for at in range(0, length + 8):
+            broker.clear()
+            broker.fault(f"api={api},principal=orders,do={action}:{at}")
+            with self.stage.client(1) as client:
+                client.ask(key, version, body)
+                got = client.ended()
+                self.assertLessEqual(len(got), length + 8)
+
+    def test_t15_broker_ends_within_an_answer(self):
+        self._ends("Metadata", "cut", 3, 9, kafka.metadata_body(9, ["good"]))
+        self.closed({"broker_closed": self.stage.closes(self.mark)["broker_closed"]})
+
+    def test_t15_broker_resets_within_an_answer(self):
+        self._ends("Produce", "rst", 0, 7, kafka.produce_body(7, "good", {0: kafka.batch([b"x"])}))
+        self.closed({"broker_reset": self.stage.closes(self.mark)["broker_reset"]})
+
+    def test_t15_broker_ends_within_a_streamed_answer(self):
+        self._ends("Fetch", "rst", 1, 11, kafka.fetch_body(11, "good", {0: 0}, bytes_max=1))
+        self.closed({"broker_reset": self.stage.closes(self.mark)["broker_reset"]})
+
+    def test_t15_broker_ends_within_its_login(self):
+        broker = self.stage.brokers[1]
+        for action in ("cut", "rst"):
+            for at in range(0, 180, 3):
+                broker.clear()
+                broker.fault(f"api=SaslAuthenticate,principal=orders,do={action}:{at}")
+                client = Client(self.stage.node_port(1))
+                try:
+                    client.log_in("orders", PASSWORDS["orders"])
+                    self.assertEqual(client.ended(), b"")
+                except Closed:
+                    pass
+                finally:
+                    client.close()
