@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/cluster/cluster.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,9 +13,7 @@
 
 enum {
     NODES_MAX = 4096,
-    READY_WAIT_MS = 3000,          /* for the first looks at brokers that do not answer */
-    VERSIONS_KEPT_MS = 10 * 60000, /* of a broker that is down: it may come back as it was */
-    WAKE_LATER_MS = 250
+    VERSIONS_KEPT_MS = 10 * 60000 /* of a broker that is down: it may come back as it was */
 };
 
 uint64_t cluster_now_ms(const struct cluster *cluster)
@@ -51,7 +48,7 @@ static size_t node_place(const struct cluster *cluster, int32_t node_id)
     return low;
 }
 
-static struct broker *find_node(const struct cluster *cluster, int32_t node_id)
+struct broker *cluster_find_node(const struct cluster *cluster, int32_t node_id)
 {
     size_t place = node_place(cluster, node_id);
     bool found = place < cluster->node_count && cluster->nodes[place]->node_id == node_id;
@@ -109,7 +106,7 @@ bool cluster_learn_from(struct cluster *cluster, int32_t node_id, struct view ho
     if (node_id < 0 || port < 1 || port > UINT16_MAX || !broker_host_valid(host)) {
         return false;
     }
-    struct broker *broker = find_node(cluster, node_id);
+    struct broker *broker = cluster_find_node(cluster, node_id);
     bool first = broker == NULL;
     if (first) {
         broker = add_node(cluster, node_id);
@@ -172,7 +169,7 @@ static void intersect(struct cluster *cluster, const struct broker *broker)
     }
 }
 
-static void advertise(struct cluster *cluster)
+void cluster_advertise(struct cluster *cluster)
 {
     cluster->advertised_stale = false;
     cluster->advertised_known = false;
@@ -198,7 +195,7 @@ static void advertise(struct cluster *cluster)
 bool cluster_api_versions(const struct cluster *cluster, int32_t node_id,
                           struct api_versions *out_r)
 {
-    const struct broker *broker = node_id >= 0 ? find_node(cluster, node_id) : NULL;
+    const struct broker *broker = node_id >= 0 ? cluster_find_node(cluster, node_id) : NULL;
     if (cluster->params.conf->api_versions == CONF_API_VERSIONS_BROKER && broker != NULL &&
         broker->versions_known) {
         api_versions_admit(&broker->versions, out_r);
@@ -213,7 +210,7 @@ bool cluster_api_versions(const struct cluster *cluster, int32_t node_id,
 void cluster_saw_versions(struct cluster *cluster, int32_t node_id,
                           const struct api_versions *versions)
 {
-    struct broker *broker = node_id >= 0 ? find_node(cluster, node_id) : NULL;
+    struct broker *broker = node_id >= 0 ? cluster_find_node(cluster, node_id) : NULL;
     if (broker == NULL || versions->error_code != 0) {
         return;
     }
@@ -228,248 +225,12 @@ void cluster_saw_versions(struct cluster *cluster, int32_t node_id,
     }
 }
 
-/* ---- routes ---- */
-
-static enum route_status route_any(struct cluster *cluster, struct route *route_r)
-{
-    size_t count = cluster->node_count + cluster->seed_count;
-    for (size_t i = 0; i < count; i++) {
-        size_t at = (cluster->cursor + i) % count;
-        bool is_node = at < cluster->node_count;
-        const struct broker *broker =
-            is_node ? cluster->nodes[at] : &cluster->seeds[at - cluster->node_count];
-        bool usable = broker->live && (is_node || !cluster_seed_is_retired(cluster, broker));
-        if (usable && broker_route(broker, route_r) == ROUTE_OK) {
-            cluster->cursor = at + 1;
-            return ROUTE_OK;
-        }
-    }
-    return cluster->ready ? ROUTE_NONE_LIVE : ROUTE_PENDING;
-}
-
-enum route_status cluster_route(struct cluster *cluster, int32_t node_id, struct route *route_r)
-{
-    if (node_id < 0) {
-        return route_any(cluster, route_r);
-    }
-    const struct broker *broker = find_node(cluster, node_id);
-    return broker != NULL ? broker_route(broker, route_r) : ROUTE_UNKNOWN;
-}
-
-const char *route_status_name(enum route_status status)
-{
-    static const char *const names[] = {"ok",         "pending",       "unknown",
-                                        "no_address", "no_generation", "none_live"};
-    size_t at = (size_t)status;
-    return at < sizeof names / sizeof names[0] ? names[at] : "unknown";
-}
-
-static struct broker *find_seed(const struct cluster *cluster, const struct route *route)
-{
-    for (size_t i = 0; i < cluster->seed_count; i++) {
-        const struct broker_endpoint *at = &cluster->seeds[i].endpoints[0];
-        if (at->port == route->port && strcmp(at->host, route->host) == 0) {
-            return &cluster->seeds[i];
-        }
-    }
-    return NULL;
-}
-
-void cluster_report(struct cluster *cluster, const struct route *route,
-                    enum cluster_outcome outcome)
-{
-    struct broker *broker =
-        route->node_id >= 0 ? find_node(cluster, route->node_id) : find_seed(cluster, route);
-    if (broker == NULL || broker->generation != route->generation) {
-        return;
-    }
-    uint64_t now_ms = cluster_now_ms(cluster);
-    bool was_live = broker->live;
-    if (outcome == CLUSTER_OK) {
-        broker->live = true;
-        broker->last_answer_ms = now_ms;
-        if (!was_live) {
-            cluster_changed(cluster);
-        }
-        return;
-    }
-    if (outcome == CLUSTER_CONNECT_FAILED) {
-        broker->live = false;
-        bool busy = broker->probe != NULL || broker->resolve != NULL;
-        if (!busy && broker_try_other(broker)) {
-            broker_decide(broker, cluster->params.conf);
-        }
-        cluster_changed(cluster);
-    }
-    cluster_look_at(cluster, broker, broker_soon_ms(broker, now_ms, cluster_random(cluster)));
-}
-
-/* ---- waiting and readiness ---- */
-
-static void unlink_waiter(struct cluster_waiter *waiter)
-{
-    *waiter->link = waiter->next;
-    if (waiter->next != NULL) {
-        waiter->next->link = waiter->link;
-    }
-    waiter->next = NULL;
-    waiter->link = NULL;
-}
-
-static void link_waiter(struct cluster_waiter **list, struct cluster_waiter *waiter)
-{
-    waiter->next = *list;
-    waiter->link = list;
-    if (waiter->next != NULL) {
-        waiter->next->link = &waiter->next;
-    }
-    *list = waiter;
-}
-
-void cluster_wait_cancel(struct cluster_waiter *waiter)
-{
-    if (waiter->link != NULL) {
-        unlink_waiter(waiter);
-    }
-}
-
-static void on_wake(uv_timer_t *timer);
-
-static void wake_in(struct cluster *cluster, uint64_t delay_ms)
-{
-    if (!cluster->closing) {
-        uv_timer_start(&cluster->wake, on_wake, delay_ms, 0);
-    }
-}
-
-void cluster_wait(struct cluster *cluster, struct cluster_waiter *waiter)
-{
-    assert(!cluster->closing);
-    link_waiter(&cluster->waiters, waiter);
-    /* A look soon, in case nothing was under way; and an answer even if nothing changes. */
-    struct broker *broker = waiter->node_id >= 0 ? find_node(cluster, waiter->node_id) : NULL;
-    if (broker != NULL) {
-        uint64_t now_ms = cluster_now_ms(cluster);
-        cluster_look_at(cluster, broker, broker_soon_ms(broker, now_ms, cluster_random(cluster)));
-    }
-    if (!uv_is_active((uv_handle_t *)&cluster->wake)) {
-        wake_in(cluster, WAKE_LATER_MS);
-    }
-}
-
-static enum route_status peek(struct cluster *cluster, int32_t node_id)
-{
-    struct route route;
-    size_t cursor = cluster->cursor;
-    enum route_status status = cluster_route(cluster, node_id, &route);
-    cluster->cursor = cursor;
-    return status;
-}
-
-static bool is_settled(const struct cluster *cluster, enum route_status status)
-{
-    return status != ROUTE_PENDING && !(status == ROUTE_NONE_LIVE && cluster->looking > 0);
-}
-
-static void tell_waiters(struct cluster *cluster)
-{
-    struct cluster_waiter *list = cluster->waiters;
-    cluster->waiters = NULL;
-    if (list != NULL) {
-        list->link = &list;
-    }
-    while (list != NULL) {
-        struct cluster_waiter *waiter = list;
-        enum route_status status = peek(cluster, waiter->node_id);
-        unlink_waiter(waiter);
-        if (is_settled(cluster, status)) {
-            waiter->fn(waiter, status);
-        } else {
-            link_waiter(&cluster->waiters, waiter);
-        }
-    }
-    if (cluster->waiters != NULL && !uv_is_active((uv_handle_t *)&cluster->wake)) {
-        wake_in(cluster, WAKE_LATER_MS);
-    }
-}
-
-/* Every broker had its first look, or those that have not had long enough. */
-static bool looked_around(const struct cluster *cluster)
-{
-    if (cluster_now_ms(cluster) - cluster->first_answer_ms >= READY_WAIT_MS) {
-        return true;
-    }
-    for (size_t i = 0; i < cluster->node_count; i++) {
-        if (!cluster->nodes[i]->looked) {
-            return false;
-        }
-    }
-    for (size_t i = 0; i < cluster->seed_count; i++) {
-        if (!cluster->seeds[i].looked && !cluster_seed_is_retired(cluster, &cluster->seeds[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void check_ready(struct cluster *cluster)
-{
-    if (cluster->ready || !cluster->advertised_known) {
-        return;
-    }
-    if (cluster->first_answer_ms == 0) {
-        cluster->first_answer_ms = cluster_now_ms(cluster);
-    }
-    if (!looked_around(cluster)) {
-        wake_in(cluster, WAKE_LATER_MS);
-        return;
-    }
-    cluster->ready = true;
-    struct log_field fields[] = {log_str("cluster", cluster->params.conf->name),
-                                 log_uint("nodes", cluster->node_count),
-                                 log_uint("apis", cluster->advertised.count)};
-    log_write(LOG_LEVEL_INFO, "cluster_ready", fields, 3);
-    if (cluster->params.on_ready != NULL) {
-        cluster->params.on_ready(cluster->params.context);
-    }
-}
-
-static void count_live(struct cluster *cluster)
-{
-    uint64_t live = 0;
-    for (size_t i = 0; i < cluster->node_count; i++) {
-        live += cluster->nodes[i]->live;
-    }
-    stats_set(&cluster->params.stats->nodes_live, live);
-}
-
-static void on_wake(uv_timer_t *timer)
-{
-    struct cluster *cluster = timer->data;
-    if (cluster->advertised_stale) {
-        advertise(cluster);
-    }
-    count_live(cluster);
-    check_ready(cluster);
-    tell_waiters(cluster);
-}
-
-void cluster_changed(struct cluster *cluster)
-{
-    wake_in(cluster, 0);
-}
-
-bool cluster_ready(const struct cluster *cluster)
-{
-    return cluster->ready;
-}
+/* ---- status ---- */
 
 const struct conf_cluster *cluster_conf(const struct cluster *cluster)
 {
     return cluster->params.conf;
 }
-
-/* ---- status ---- */
 
 size_t cluster_node_count(const struct cluster *cluster)
 {
@@ -609,7 +370,7 @@ void cluster_close(struct cluster **cluster_p, void (*on_closed)(void *context),
     cluster->open = 2;
     while (cluster->waiters != NULL) {
         struct cluster_waiter *waiter = cluster->waiters;
-        unlink_waiter(waiter);
+        cluster_wait_cancel(waiter);
         waiter->fn(waiter, ROUTE_UNKNOWN);
     }
     for (size_t i = 0; i < cluster->node_count; i++) {

@@ -50,8 +50,13 @@ bool cluster_seed_is_retired(const struct cluster *cluster, const struct broker 
 /* cluster.c */
 bool cluster_learn_from(struct cluster *cluster, int32_t node_id, struct view host, int32_t port,
                         struct view rack);
-/* Something that waiters, readiness or the advertised versions depend on has changed. */
-void cluster_changed(struct cluster *cluster);
+struct broker *cluster_find_node(const struct cluster *cluster, int32_t node_id);
+/* Makes the advertised versions anew. */
+void cluster_advertise(struct cluster *cluster);
 void cluster_part_gone(void *cluster);
 uint32_t cluster_random(struct cluster *cluster);
 uint64_t cluster_now_ms(const struct cluster *cluster);
+
+/* cluster_route.c */
+/* Something that waiters, readiness or the advertised versions depend on has changed. */
+void cluster_changed(struct cluster *cluster);
