@@ -141,7 +141,7 @@ static void dial_waited(struct cluster_waiter *waiter, enum route_status status)
 void dial_start(struct session *s)
 {
     enum route_status status = ROUTE_OK;
-    if (!s->passthrough) {
+    if (s->route.generation == NULL) {
         status = cluster_route(s->gate->cluster, s->target, &s->route);
     }
     if (status == ROUTE_PENDING || status == ROUTE_NONE_LIVE) {

@@ -11,7 +11,7 @@
 
 struct session;
 
-/** DIAL begins; s->route is set already for passthrough. */
+/** DIAL begins; s->route may be set already. */
 void dial_start(struct session *s);
 
 /** The broker leg is up. */

@@ -17,12 +17,13 @@
 bool passthrough_wanted(struct session *s)
 {
     struct route route;
-    if (cluster_route(s->gate->cluster, s->target, &route) != ROUTE_OK ||
-        route.generation->login != CONF_LOGIN_PASSTHROUGH) {
+    if (cluster_route(s->gate->cluster, s->target, &route) != ROUTE_OK) {
         return false;
     }
+    /* Who judges the login is decided by this broker, so it is this broker that is dialled: a port for any broker
+     * could otherwise be given a passthrough one after the login has been judged here. */
     s->route = route;
-    return true;
+    return route.generation->login == CONF_LOGIN_PASSTHROUGH;
 }
 
 static void put_frame(struct writer *w, struct view payload)

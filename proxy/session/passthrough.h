@@ -12,7 +12,10 @@
 
 struct session;
 
-/** The broker behind this port is of a generation with `login: passthrough`; s->route is then set. */
+/**
+ * The broker behind this port is of a generation with `login: passthrough`. s->route is set whenever a way to the broker
+ * is known now, passthrough or not.
+ */
 bool passthrough_wanted(struct session *s);
 
 /** The client's SaslHandshake has come (payload is the whole frame without its size): keeps it and dials. */
