@@ -293,6 +293,10 @@ static void read_mechanisms(const struct yaml_node *map, struct user *user,
         return;
     }
     bool wanted[SLOT_COUNT] = {false};
+    if (list->count == 0) {
+        conf_errors_add(errors, list->place,
+                        "mechanisms is empty: the user could not log in (drop it or name one)");
+    }
     for (const struct yaml_node *it = list->first; it != NULL; it = it->next) {
         mechanism_wanted(it, user, wanted, errors);
     }

@@ -62,6 +62,9 @@ Test(credentials, every_mistake_has_its_place)
     refused("users:\n  - name: a\n    scram-sha-256: \"" R256 "\"\n"
             "    mechanisms: [SCRAM]\n",
             4, "unknown mechanism");
+    refused("users:\n  - name: a\n    scram-sha-256: \"" R256 "\"\n"
+            "    mechanisms: []\n",
+            4, "empty");
     refused("phantom_key: c2hvcnQ=\nusers:\n  - name: a\n    scram-sha-256: \"" R256 "\"\n", 1,
             "phantom_key");
 }
