@@ -112,11 +112,13 @@ def run(options: argparse.Namespace, cluster: Cluster, setu: Setu, tell) -> tupl
     seen = identities(cluster, setu, tell)
     refused = denied(cluster, setu, tell)
 
+    os.sync()
     tell.head(f"Writing {options.records:,} records of {RECORD_BYTES} bytes without Setu, for comparison")
     direct = load.write(cluster.login_direct(), "direct-demo", options.records, RECORD_BYTES, cluster.directory,
                         "perf-direct", tell.written(options.records))
     tell(f"   {direct.acknowledged:,} acknowledged, {direct.records_per_s:,.0f} records/s, {direct.mb_per_s:.1f} MB/s")
 
+    os.sync()  # what the run before left to be written must not slow this one
     tell.head(f"Writing {options.records:,} records as orders (SCRAM-SHA-512) through Setu")
     through = load.write(setu.login("orders"), "orders-demo", options.records, RECORD_BYTES, cluster.directory,
                          "perf-setu", tell.written(options.records))

@@ -12,9 +12,9 @@ from tests.rig import paths
 from tests.rig.process import Process, ProcessFailed, tail
 
 # Short-lived tools: the first compiler only, one collector thread, a small heap.
-BRIEF = ["-Xshare:auto", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m"]
+BRIEF = ["-Xshare:auto", "-XX:-UsePerfData", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m"]
 # Load generators: full speed.
-LOAD = ["-Xshare:auto", "-XX:+UseSerialGC", "-Xmx1g"]
+LOAD = ["-Xshare:auto", "-XX:-UsePerfData", "-XX:+UseSerialGC", "-Xmx1g"]
 
 
 def quiet_logging(version: str) -> list[str]:
@@ -33,7 +33,7 @@ def compiled() -> pathlib.Path:
         return target
     fresh = target.with_name(f"{target.name}.{os.getpid()}")
     fresh.mkdir(parents=True)
-    done = subprocess.run(["javac", "-J-XX:TieredStopAtLevel=1", "-proc:none", "-d", fresh,
+    done = subprocess.run(["javac", "-J-XX:TieredStopAtLevel=1", "-J-XX:-UsePerfData", "-proc:none", "-d", fresh,
                            "-cp", paths.classpath(paths.AJNA), *sources], capture_output=True, text=True)
     if done.returncode != 0:
         shutil.rmtree(fresh)

@@ -11,7 +11,7 @@ from tests.rig import java_tools, paths, ports, wire
 from tests.rig.process import Process
 
 LISTENERS = ("CLIENT", "INTERNAL", "DIRECT", "ADMIN")
-BROKER_JVM = ["-Xshare:auto", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"]
+BROKER_JVM = ["-Xshare:auto", "-XX:-UsePerfData", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"]
 PRINCIPAL_RULES = r"RULE:^CN=([^,]+),OU=services,O=Setu rig$/$1/,DEFAULT"
 
 
