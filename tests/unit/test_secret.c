@@ -200,32 +200,41 @@ static double square_root(double x)
     return r;
 }
 
-/* |t| between "differs in the first byte" and "differs in the last", slow outliers cut. */
+static int double_compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* |t| between "differs in the first byte" and "differs in the last". The slowest tenth of all
+ * samples is cut: there the machine was busy elsewhere. */
 static double leak(equal_fn equal)
 {
+    static double took[SAMPLES], sorted[SAMPLES];
+    static uint8_t class[SAMPLES];
     uint8_t secret[LENGTH] = {0}, early[LENGTH] = {1}, late[LENGTH] = {0};
     late[LENGTH - 1] = 1;
-    struct moments classes[2] = {{.n = 0}, {.n = 0}};
-    double cut = 1e18;
     volatile unsigned sink = 0;
     unsigned choice = 12345;
     for (int i = 0; i < SAMPLES; i++) {
         choice = choice * 1103515245u + 12345u;
-        unsigned class = (choice >> 16) & 1;
-        struct view guess = view_of(class == 0 ? early : late, LENGTH);
+        class[i] = (uint8_t)(choice >> 16 & 1);
+        struct view guess = view_of(class[i] == 0 ? early : late, LENGTH);
         double from = now_ns();
         for (int j = 0; j < BATCH; j++) {
             sink += equal(view_of(secret, LENGTH), guess);
         }
-        double took = now_ns() - from;
-        if (i == 1000) {
-            cut = 3 * (classes[0].mean + classes[1].mean) / 2;
-        }
-        if (took < cut) {
-            moments_add(&classes[class], took);
-        }
+        took[i] = now_ns() - from;
     }
     cr_assert_eq(sink, 0, "no guess is right");
+    memcpy(sorted, took, sizeof took);
+    qsort(sorted, SAMPLES, sizeof sorted[0], double_compare);
+    struct moments classes[2] = {{.n = 0}, {.n = 0}};
+    for (int i = 0; i < SAMPLES; i++) {
+        if (took[i] <= sorted[SAMPLES * 9 / 10]) {
+            moments_add(&classes[class[i]], took[i]);
+        }
+    }
     double spread = classes[0].square / (classes[0].n * classes[0].n) +
                     classes[1].square / (classes[1].n * classes[1].n);
     double difference = classes[0].mean - classes[1].mean;
