@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fake_broker.h"
+#include "tests/unit/fake_broker.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fake_server.h"
+#include "tests/unit/fake_server.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "fake_broker.h"
+#include "tests/unit/fake_broker.h"
 
 struct fake_server {
     uv_tcp_t listener;

@@ -7,7 +7,7 @@
 #include "auth/credentials.h"
 #include "auth/scram.h"
 #include "auth/secret.h"
-#include "fake_broker.h"
+#include "tests/unit/fake_broker.h"
 #include "protocol/api.h"
 
 static struct secret pencil, pen;

@@ -219,7 +219,7 @@ Test(cli, scram_make_refuses)
     cr_assert_eq(setu("setu scram make orders", ""), CLI_NEGATIVE);
     cr_assert_eq(setu("setu scram make orders", "\n"), CLI_NEGATIVE);
     cr_assert_eq(setu("setu scram make orders", longest), CLI_NEGATIVE);
-    cr_assert_eq(setu("setu scram make or\x01ders", "pencil"), CLI_USAGE);
+    cr_assert_eq(setu("setu scram make or\001ders", "pencil"), CLI_USAGE);
 }
 
 Test(cli, scram_import)

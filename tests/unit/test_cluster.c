@@ -11,7 +11,7 @@
 
 #include "auth/credentials.h"
 #include "conf/config.h"
-#include "fake_server.h"
+#include "tests/unit/fake_server.h"
 #include "protocol/api.h"
 #include "proxy/io/io.h"
 #include "proxy/ops/log.h"
@@ -119,7 +119,7 @@ static void load(const char *generations, const char *password, const char *more
     }
     snprintf(
         text, sizeof text,
-        "audit: {file: \"\"}\nusers: {file: /u.yaml}\nlimits: {connect_timeout_ms: 300}\n"
+        "audit: {file: \"\"}\nusers: {file: /u.yaml}\nlimits: {connect_timeout_ms: 2000}\n"
         "listeners:\n"
         "  - {name: l, cluster: main, bind: 127.0.0.1, port: 1000, advertised_host: localhost,\n"
         "     node_base_port: 2000, mechanisms: [SCRAM-SHA-512]}\n"
@@ -236,7 +236,7 @@ Test(cluster, learns_every_broker_from_one)
     start(legacy_by_rule, "pencil", "");
     cr_assert_eq(cluster_route(t.cluster, -1, &route), ROUTE_PENDING);
     cr_assert_eq(cluster_route(t.cluster, 1, &route), ROUTE_UNKNOWN);
-    cr_assert(run_until(is_ready, 5000));
+    cr_assert(run_until(is_ready, 20000));
     cr_assert_eq(t.opened_count, 4);
     cr_assert(is_everybody_live());
     cr_assert_not(node(44).live);
@@ -258,7 +258,7 @@ Test(cluster, any_goes_round)
 {
     int seen[SERVERS + 1] = {0};
     start(legacy_by_rule, "pencil", "");
-    cr_assert(run_until(is_ready, 5000));
+    cr_assert(run_until(is_ready, 20000));
     for (int i = 0; i < 30; i++) {
         struct route route;
         cr_assert_eq(cluster_route(t.cluster, -1, &route), ROUTE_OK);
@@ -272,7 +272,7 @@ Test(cluster, each_broker_its_own_versions)
 {
     t.servers[1].broker.produce_max = 7;
     start(legacy_by_rule, "pencil", "    api_versions: broker\n");
-    cr_assert(run_until(is_ready, 5000));
+    cr_assert(run_until(is_ready, 20000));
     cr_assert_eq(produce_max(1), 9);
     cr_assert_eq(produce_max(2), 7);
     cr_assert_eq(produce_max(-1), 7);
@@ -285,7 +285,7 @@ Test(cluster, without_identity_versions_and_what_clients_teach)
 {
     struct route route;
     start(legacy_by_rule, NULL, "");
-    cr_assert(run_until(is_ready, 5000));
+    cr_assert(run_until(is_ready, 20000));
     cr_assert_eq(t.opened_count, 0, "no Metadata without a login");
     cr_assert_eq(produce_max(-1), 9);
     cr_assert_eq(cluster_route(t.cluster, -1, &route), ROUTE_OK);
@@ -305,8 +305,8 @@ Test(cluster, refused_identity_still_sees_versions)
 {
     struct route route;
     start(legacy_by_rule, "pen", "");
-    cr_assert(run_until(is_refused, 5000));
-    cr_assert(run_until(is_ready, 5000));
+    cr_assert(run_until(is_refused, 20000));
+    cr_assert(run_until(is_ready, 20000));
     cr_assert_eq(produce_max(-1), 9);
     cr_assert_eq(cluster_route(t.cluster, -1, &route), ROUTE_OK);
     cr_assert_neq(node(-1).last_error[0], '\0');
@@ -329,17 +329,17 @@ Test(cluster, a_broker_flips_and_flips_back)
     struct route route;
     const char *const *mechanisms = t.servers[1].broker.mechanisms;
     start(by_look, "pencil", "");
-    cr_assert(run_until(is_ready, 5000));
+    cr_assert(run_until(is_ready, 20000));
     cr_assert(is_node_2_legacy());
     cr_assert_eq(t.stats.generation_flips, 0);
     t.servers[1].broker.mechanisms = NULL; /* re-imaged: no SASL any more */
-    cr_assert(run_until(is_node_2_open, 5000));
+    cr_assert(run_until(is_node_2_open, 20000));
     cr_assert_eq(t.stats.generation_flips, 1);
     cr_assert_eq(node(2).flips, 1);
     cr_assert_eq(cluster_route(t.cluster, 2, &route), ROUTE_OK);
     cr_assert_str_eq(route.generation->name, "open");
     t.servers[1].broker.mechanisms = mechanisms;
-    cr_assert(run_until(is_node_2_legacy, 5000) || node(2).live);
+    cr_assert(run_until(is_node_2_legacy, 20000) || node(2).live);
 }
 
 Test(cluster, nothing_fits)
@@ -373,26 +373,26 @@ Test(cluster, a_broker_dies_and_returns)
 {
     struct route route;
     start(legacy_by_rule, "pencil", "");
-    cr_assert(run_until(is_ready, 5000));
+    cr_assert(run_until(is_ready, 20000));
     fake_server_stop(&t.servers[2]);
-    cr_assert(run_until(is_node_3_down, 5000));
+    cr_assert(run_until(is_node_3_down, 20000));
     for (int i = 0; i < 20; i++) {
         cr_assert_eq(cluster_route(t.cluster, -1, &route), ROUTE_OK);
         cr_assert_neq(route.node_id, 3);
     }
     fake_server_start(&t.servers[2], &t.loop, t.servers[2].port);
-    cr_assert(run_until(is_node_3_live, 5000));
+    cr_assert(run_until(is_node_3_live, 20000));
 }
 
 Test(cluster, a_report_leads_to_a_look)
 {
     struct route route;
     start(legacy_by_rule, "pencil", "");
-    cr_assert(run_until(is_ready, 5000));
+    cr_assert(run_until(is_ready, 20000));
     cr_assert_eq(cluster_route(t.cluster, 3, &route), ROUTE_OK);
     cluster_report(t.cluster, &route, CLUSTER_CONNECT_FAILED);
     cr_assert(is_node_3_down());
-    cr_assert(run_until(is_node_3_live, 5000));
+    cr_assert(run_until(is_node_3_live, 20000));
     size_t before = t.servers[2].accepted;
     for (int i = 0; i < 1000; i++) {
         cluster_report(t.cluster, &route, CLUSTER_LOGIN_FAILED);
@@ -407,7 +407,7 @@ Test(cluster, silent_and_slamming_brokers)
     t.servers[1].silent = true;
     t.servers[2].slams = true;
     start(by_look, "pencil", "");
-    cr_assert(run_until(is_ready, 8000), "two bad brokers do not keep the third from serving");
+    cr_assert(run_until(is_ready, 20000), "two bad brokers do not keep the third from serving");
     cr_assert(node(1).live);
     cr_assert_not(node(2).live);
     cr_assert_not(node(3).live);
@@ -435,15 +435,15 @@ Test(cluster, follows_a_node_to_its_new_address)
 {
     struct route route;
     start(legacy_by_rule, "pencil", "");
-    cr_assert(run_until(is_ready, 5000));
+    cr_assert(run_until(is_ready, 20000));
     uint16_t old = t.servers[2].port;
     fake_server_stop(&t.servers[2]);
     run_until(never, 1);
     fake_server_start(&t.servers[2], &t.loop, 0);
     cr_assert_neq(t.servers[2].port, old);
     t.nodes[2].port = t.servers[2].port;
-    cr_assert(run_until(is_node_3_down, 5000));
-    cr_assert(run_until(is_node_3_live, 5000));
+    cr_assert(run_until(is_node_3_down, 20000));
+    cr_assert(run_until(is_node_3_live, 20000));
     cr_assert_eq(cluster_route(t.cluster, 3, &route), ROUTE_OK);
     cr_assert_eq(route.port, t.servers[2].port);
     cr_assert_eq(t.opened_count, SERVERS, "the same node");
@@ -480,7 +480,7 @@ Test(cluster, waits_for_a_look)
     cluster_wait_cancel(&cancelled);
     cluster_wait_cancel(&cancelled);
     cr_assert_eq(told_count, 0);
-    cr_assert(run_until(is_told, 5000));
+    cr_assert(run_until(is_told, 20000));
     cr_assert_eq(told, ROUTE_OK);
     cr_assert_eq(told_count, 1);
 }

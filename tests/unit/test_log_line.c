@@ -26,7 +26,8 @@ static const char *json_value(const struct log_field *field)
 {
     static char value[8 * LOG_VALUE_MAX];
     json_error_t error;
-    json_t *root = json_loads(make(LOG_FORMAT_JSON, field, 1), JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    json_t *root = json_loads(make(LOG_FORMAT_JSON, field, 1),
+                              JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     cr_assert_not_null(root, "%s: %s", error.text, line);
     const char *text = json_string_value(json_object_get(root, "k"));
     cr_assert_not_null(text, "%s", line);
