@@ -116,11 +116,11 @@ bool faults_add(struct faults *faults, const char *spec, char *error_r, size_t e
     char text[256];
     char *rest = NULL;
     struct fault fault = {.api = FAULT_ANY_API, .action = FAULT_ACTION_COUNT};
-    if (faults->count == FAULTS_MAX || strlen(spec) >= sizeof text) {
+    int length = snprintf(text, sizeof text, "%s", spec);
+    if (faults->count == FAULTS_MAX || length < 0 || (size_t)length >= sizeof text) {
         snprintf(error_r, error_size, "too many, or too long");
         return false;
     }
-    strcpy(text, spec);
     for (char *part = strtok_r(text, ",", &rest); part; part = strtok_r(NULL, ",", &rest)) {
         if (!part_parse(&fault, part)) {
             snprintf(error_r, error_size, "cannot read \"%.80s\"", part);

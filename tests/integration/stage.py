@@ -137,14 +137,19 @@ class Stage:
     """Brokers and Setu in a directory of their own. Change `config` before start()."""
 
     def __init__(self, program: pathlib.Path | None = None, broker_options: dict[int, list] | None = None,
-                 limits: dict | None = None, integrity: str = "observe", descriptors: int | None = None):
+                 limits: dict | None = None, integrity: str = "observe", descriptors: int | None = None,
+                 legacy_login: str = "sasl", workers: int = 1):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="setu-stage-"))
         self.program = program or setu_program()
         self.descriptors = descriptors
         self.authority = Authority(self.directory / "ca")
         self.certificates = {name: self.authority.issue(name, server=name in ("broker", "listener"))
                              for name in ("broker", "listener", "setu", "orders", "payments")}
-        self._users("broker-users.yaml", {name: f"{name}-at-the-broker" for name in ("orders", "payments", "setu")})
+        # With passthrough a client logs in at the broker with its own password; else Setu does, with another one.
+        self.legacy_login = legacy_login
+        passwords = PASSWORDS if legacy_login == "passthrough" else {}
+        self._users("broker-users.yaml", {name: passwords.get(name, f"{name}-at-the-broker")
+                                          for name in ("orders", "payments", "setu")})
         self._users("users.yaml", PASSWORDS)
         first = ports.free_block(2)
         where = {node: first + i for i, node in enumerate(NODES)}
@@ -156,7 +161,7 @@ class Stage:
                         for node in NODES}
         self.base, self.tls_base = ports.free_block(20), ports.free_block(20)
         self.port, self.tls_port = self.base + 19, self.tls_base + 19
-        self.config = self._config(limits or {}, integrity)
+        self.config = self._config(limits or {}, integrity) | {"workers": workers}
         self.config_file = self.directory / "setu.yaml"
         self.stats_file = self.directory / "setu.prom"
         self.log = self.directory / "setu.log"
@@ -175,6 +180,12 @@ class Stage:
                 for name in ("orders", "payments")]
         return private_file(self.directory / "legacy.yaml", yaml({"credentials": rows}) + "\n")
 
+    def _legacy(self) -> dict:
+        row = {"name": "legacy", "match": {"node_ids": "1"}, "protocol": "SASL_PLAINTEXT", "login": self.legacy_login}
+        if self.legacy_login == "sasl":
+            row["sasl"] = {"mechanism": "SCRAM-SHA-512", "credentials_file": self._legacy_credentials()}
+        return row
+
     def _listener(self, name: str, base: int) -> dict:
         return {"name": name, "role": "clients", "cluster": "main", "bind": "127.0.0.1", "port": base + 19,
                 "advertised_host": "localhost", "node_base_port": base, "node_ports_max": 19,
@@ -186,7 +197,6 @@ class Stage:
         password = private_file(self.directory / "setu.password", "setu-at-the-broker")
         ca = self.authority.certificate
         return {
-            "workers": 1,
             "log": {"level": "info", "format": "json", "file": "-"},
             "audit": {"file": self.directory / "audit.log", "on_failure": "deny"},
             "limits": {"drain_timeout_ms": 1000, "login_failure_delay_ms": 50, "connections": 20000} | limits,
@@ -201,8 +211,7 @@ class Stage:
                 "identity": {"certificate": "setu", "sasl": {"mechanism": "SCRAM-SHA-512", "username": "setu",
                                                              "password_file": password}},
                 "generations": [
-                    {"name": "legacy", "match": {"node_ids": "1"}, "protocol": "SASL_PLAINTEXT", "login": "sasl",
-                     "sasl": {"mechanism": "SCRAM-SHA-512", "credentials_file": self._legacy_credentials()}},
+                    self._legacy(),
                     {"name": "ajna", "match": {"node_ids": "2"}, "protocol": "SSL", "login": "mapped-certificate",
                      "tls": {"ca": ca}}],
             }],
@@ -237,8 +246,10 @@ class Stage:
             return False
 
     def close(self) -> list[str]:
-        """Ends everything; what was wrong with how it ended."""
+        """Ends everything; what was wrong with how it ended. A second call does nothing."""
         wrong = []
+        if not self.directory.exists():
+            return wrong
         if self.process and self.process.popen:
             by_itself = self.process.popen.poll()
             status = self.process.stop(30)
@@ -417,6 +428,11 @@ class StageTest(unittest.TestCase):
             wait_until(lambda: seen() == expected, timeout_s, "closes", 0.02)
         except TimeoutError:
             self.assertEqual(seen(), expected)
+
+    def only_closed(self, *reasons: str) -> None:
+        """No close since the test began had another reason, those of clients that went by themselves aside."""
+        self.stage.fresh_stats()
+        self.assertLessEqual(set(self.stage.closes(self.mark)), {"client_closed", *reasons})
 
     def remark(self) -> None:
         self.mark = self.stage.mark()

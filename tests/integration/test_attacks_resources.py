@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attacks on memory and descriptors: T01, T08, T09, T15."""
 
+import contextlib
 import pathlib
 import resource
 import socket
@@ -10,7 +11,7 @@ import time
 
 from tests.integration import kafka_client as kafka
 from tests.integration.kafka_client import Client, Closed, Raw
-from tests.integration.stage import PASSWORDS, StageTest, raise_descriptors
+from tests.integration.stage import NODES, PASSWORDS, Stage, StageTest, raise_descriptors
 from tests.rig.process import wait_until
 
 CAP = 524288
@@ -186,8 +187,21 @@ class EveryByte(StageTest):
             while self.visit(stop, reset):
                 stop += 1
             self.assertGreater(stop, 500)
-        self.closed({"client_closed": self.stage.closes(self.mark)["client_closed"],
-                     "client_reset": self.stage.closes(self.mark)["client_reset"]})
+        self.only_closed("client_reset")
+
+    def test_t15_client_leaves_while_setu_works(self):
+        """In the states that last: passwords are verified and keys computed off the loop, brokers are dialled."""
+        for i in range(120):
+            client = Client(self.stage.node_port(NODES[i % 2]))
+            mechanism = "PLAIN" if i % 3 else "SCRAM-SHA-512"
+            client.handshake(mechanism)
+            token = b"\0orders\0" + PASSWORDS["orders"].encode()
+            if mechanism != "PLAIN":
+                scram = kafka.Scram(mechanism, "orders", PASSWORDS["orders"])
+                token = scram.final(client.authenticate(scram.first()))
+            client.ask(36, 1, kafka.authenticate_body(token))
+            time.sleep(i % 40 / 1000)
+            client.reset() if i % 5 < 2 else client.close()
 
     def test_t15_client_leaves_at_every_byte_over_tls(self):
         for stop in range(0, 700, 7):
@@ -223,15 +237,15 @@ class EveryByte(StageTest):
 
     def test_t15_broker_ends_within_an_answer(self):
         self._ends("Metadata", "cut", 3, 9, kafka.metadata_body(9, ["good"]))
-        self.closed({"broker_closed": self.stage.closes(self.mark)["broker_closed"]})
+        self.only_closed("broker_closed")
 
     def test_t15_broker_resets_within_an_answer(self):
         self._ends("Produce", "rst", 0, 7, kafka.produce_body(7, "good", {0: kafka.batch([b"x"])}))
-        self.closed({"broker_reset": self.stage.closes(self.mark)["broker_reset"]})
+        self.only_closed("broker_reset")
 
     def test_t15_broker_ends_within_a_streamed_answer(self):
         self._ends("Fetch", "rst", 1, 11, kafka.fetch_body(11, "good", {0: 0}, bytes_max=1))
-        self.closed({"broker_reset": self.stage.closes(self.mark)["broker_reset"]})
+        self.only_closed("broker_reset")
 
     def test_t15_broker_ends_within_its_login(self):
         broker = self.stage.brokers[1]
@@ -247,3 +261,61 @@ class EveryByte(StageTest):
                     pass
                 finally:
                     client.close()
+
+
+class EveryBytePassedThrough(EveryByte):
+    """T15 where the client's own SASL exchange goes to the broker."""
+
+    stage_options = {"legacy_login": "passthrough", "limits": {"login_timeout_ms": 20000}}
+
+
+class Stopping(StageTest):
+    """SIGTERM finds connections in every state; all of them are ended, counted and given back."""
+
+    def test_stop_in_every_state(self):
+        for workers in (1, 3):
+            stage = Stage(self.stage.program, {0: ["--source", "flood:1000000"]},
+                          {"login_failure_delay_ms": 5000, "drain_timeout_ms": 1500}, workers=workers)
+            with contextlib.closing(stage), contextlib.ExitStack() as open_ones:
+                stage.start()
+                for _ in range(workers * 2):
+                    self._fill(stage, open_ones)
+                began = time.monotonic()
+                wrong = stage.close()
+                self.assertEqual(wrong, [])
+                self.assertLess(time.monotonic() - began, 8)
+
+    @staticmethod
+    def _fill(stage: Stage, open_ones: contextlib.ExitStack) -> None:
+        def keep(one):
+            return open_ones.enter_context(one)
+
+        keep(stage.raw())
+        keep(stage.raw()).send(b"\0\0")
+        keep(stage.raw()).send(kafka.request(18, 0)[:9])
+        keep(stage.raw(stage.tls_port))
+        keep(stage.raw(stage.tls_port)).send(b"\x16\x03\x01\x02\x00\x01")
+        scram = kafka.Scram("SCRAM-SHA-512", "orders", "x")
+        halfway = keep(Client(stage.port))
+        halfway.handshake("SCRAM-SHA-512")
+        halfway.authenticate(scram.first())
+        denied = keep(Client(stage.port))
+        denied.handshake("PLAIN")
+        denied.ask(36, 1, kafka.authenticate_body(b"\0orders\0wrong"))
+        idle = keep(stage.client(1, client_id="idle"))
+        idle.metadata(["good"])
+        polls = keep(stage.client(2))
+        polls.ask(1, 11, kafka.fetch_body(11, "good", {1: polls.offset("good", 1)}, wait_ms=30000))
+        full = keep(stage.client(1))
+        for _ in range(20):
+            full.ask(1, 11, kafka.fetch_body(11, "flood", {0: 0}))
+        half = keep(stage.client(2))
+        half.send(kafka.request(0, 7, kafka.produce_body(7, "good", {1: kafka.batch([b"x" * 1000])}))[:500])
+        held = keep(stage.client(1))
+        held.send(kafka.request(1, 11, kafka.fetch_body(11, "good", {0: 0}))[:30])
+        stage.brokers[1].fault("api=accept,nth=1,do=stall")
+        dials = keep(Client(stage.node_port(1)))
+        dials.log_in("orders", PASSWORDS["orders"])
+        verifies = keep(Client(stage.port))
+        verifies.handshake("PLAIN")
+        verifies.ask(36, 1, kafka.authenticate_body(b"\0orders\0" + PASSWORDS["orders"].encode()))

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Large frames and slow peers: what passes through Setu does not stay in it. In the release build."""
 
-import socket
+import itertools
+import ssl
 import time
 
 from tests.integration import kafka_client as kafka
@@ -10,6 +11,10 @@ from tests.rig.process import wait_until
 
 MIB = 1024 * 1024
 LARGE = 90 * 1000 * 1000
+
+
+def over(tls: bool) -> str:
+    return " over TLS" if tls else ""
 
 
 class Large(StageTest):
@@ -22,36 +27,36 @@ class Large(StageTest):
         one = kafka.batch([b"x" * 1000] * 64)
         cls.one, cls.records = len(one), one * (LARGE // len(one))
 
-    def warm_up(self, node: int) -> None:
+    def warm_up(self, node: int, tls: bool) -> None:
         """What is kept for good, such as the allocator's first pages, is there before we look."""
-        with self.stage.client(node, timeout_s=60) as client:
+        with self.stage.client(node, tls=tls, timeout_s=60) as client:
             client.metadata(["large"])
             for _ in range(4):
                 _, base = client.produce("large", node - 1, self.records[:self.one * 20])
                 client.fetch("large", node - 1, base)
 
     def test_90_mb_produced_in_one_request(self):
-        for node in NODES:
-            self.warm_up(node)
-            with self.stage.client(node, timeout_s=120) as client:
+        for node, tls in itertools.product(NODES, (False, True)):
+            self.warm_up(node, tls)
+            with self.stage.client(node, tls=tls, timeout_s=120) as client:
                 client.metadata(["large"])
                 before = self.stage.rss()
                 error, _ = client.produce("large", node - 1, self.records)
                 self.assertEqual(error, 0)
                 grown = self.stage.rss_peak() - before
-                print(f"\n    90 MB produced to node {node}: {grown // 1024} KiB more", flush=True)
+                print(f"\n    90 MB produced to node {node}{over(tls)}: {grown // 1024} KiB more", flush=True)
                 self.assertLess(grown, 2 * MIB)
 
     def test_90_mb_fetched_in_one_answer(self):
-        for node in NODES:
-            self.warm_up(node)
-            with self.stage.client(node, timeout_s=120) as client:
+        for node, tls in itertools.product(NODES, (False, True)):
+            self.warm_up(node, tls)
+            with self.stage.client(node, tls=tls, timeout_s=120) as client:
                 client.metadata(["large"])
                 before = self.stage.rss()
                 error, records = client.fetch("flood", node - 1, 0)
                 self.assertEqual((error, len(records)), (0, LARGE))
                 grown = self.stage.rss_peak() - before
-                print(f"\n    90 MB fetched from node {node}: {grown // 1024} KiB more", flush=True)
+                print(f"\n    90 MB fetched from node {node}{over(tls)}: {grown // 1024} KiB more", flush=True)
                 self.assertLess(grown, 2 * MIB)
                 self.assertEqual(len(kafka.batches(records[:MIB])), MIB // self.one)
 
@@ -65,24 +70,24 @@ class Large(StageTest):
 
     def test_a_client_that_does_not_read(self):
         """Twenty answers of 90 MB each are asked for and not read: the broker must wait, not Setu swell."""
-        for node in NODES:
-            self.warm_up(node)
-            with self.stage.client(node, timeout_s=120) as client:
+        for node, tls in itertools.product(NODES, (False, True)):
+            self.warm_up(node, tls)
+            with self.stage.client(node, tls=tls, timeout_s=120) as client:
                 client.metadata(["large"])
                 before = self.stage.rss()
                 ids = [client.ask(1, 11, kafka.fetch_body(11, "flood", {node - 1: 0})) for _ in range(20)]
                 self.at_rest("bytes_total", side="broker", direction="in")
                 grown = self.stage.rss_peak() - before
-                print(f"\n    a client of node {node} that does not read: {grown // 1024} KiB more", flush=True)
+                print(f"\n    a client of node {node}{over(tls)} that does not read: {grown // 1024} KiB more", flush=True)
                 self.assertLess(grown, 2 * MIB)
                 self.assertGreater(self.stage.number("backpressure_total", side="broker"), 0)
                 found = kafka.fetched(client.answer(1, 11, ids[0]), 11)[0]
                 self.assertEqual((found[node - 1][0], len(found[node - 1][1])), (0, LARGE), "and nothing is lost")
 
     def test_a_broker_that_does_not_read(self):
-        for node in NODES:
-            self.warm_up(node)
-            with self.stage.client(node, timeout_s=20) as client:
+        for node, tls in itertools.product(NODES, (False, True)):
+            self.warm_up(node, tls)
+            with self.stage.client(node, tls=tls, timeout_s=20) as client:
                 client.metadata(["large"])
                 self.stage.brokers[node].fault("api=Produce,do=stall")
                 client.ask(0, 7, kafka.produce_body(7, "large", {node - 1: kafka.batch([b"x"])}))
@@ -91,7 +96,7 @@ class Large(StageTest):
                 sent = self._send_until_stuck(client, data)
                 self.assertLess(sent, len(data), "the client is made to wait")
                 grown = self.stage.rss_peak() - before
-                print(f"\n    a broker {node} that does not read: {grown // 1024} KiB more", flush=True)
+                print(f"\n    a broker {node} that does not read{over(tls)}: {grown // 1024} KiB more", flush=True)
                 self.assertLess(grown, 2 * MIB)
                 self.assertGreater(self.stage.number("backpressure_total", side="client"), 0)
             self.stage.brokers[node].clear()
@@ -105,7 +110,7 @@ class Large(StageTest):
             try:
                 sent += client.socket.send(data[sent:sent + MIB])
                 last = time.monotonic()
-            except BlockingIOError:
+            except (BlockingIOError, ssl.SSLWantWriteError):
                 time.sleep(0.01)
         return sent
 
