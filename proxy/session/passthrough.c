@@ -3,7 +3,9 @@
 
 #include <string.h>
 
+#include "auth/mech.h"
 #include "auth/principal.h"
+#include "auth/scram_message.h"
 #include "conf/config.h"
 #include "protocol/api.h"
 #include "protocol/handshake.h"
@@ -76,29 +78,39 @@ static struct view plain_user(struct view token)
     return second == NULL ? view_of(NULL, 0) : view_of(rest.at, (size_t)(second - rest.at));
 }
 
-/* "n,a=…,n=user,r=…": the value of n=, which ends at the next comma (RFC 5802 escapes a comma in it). */
-static struct view scram_user(struct view token)
+/* Parsed as strictly as for a login of our own: a message that two readers could understand differently would put a
+ * name into the audit log that is not the one the broker saw. A delegation token's user is no principal (KIP-48). */
+static bool scram_claimed(struct view token, char *claimed, size_t capacity)
 {
-    const uint8_t *at = memmem(token.at, token.length, ",n=", 3);
-    if (at == NULL) {
-        return view_of(NULL, 0);
+    struct scram_client_first first;
+    size_t length = 0;
+    if (scram_client_first_parse(token, &first) != AUTH_REASON_NONE || first.tokenauth ||
+        !scram_name_read(first.user, claimed, capacity - 1, &length)) {
+        return false;
     }
-    struct view rest = view_from(token, (size_t)(at - token.at) + 3);
-    const uint8_t *end = memchr(rest.at, ',', rest.length);
-    return end == NULL ? view_of(NULL, 0) : view_of(rest.at, (size_t)(end - rest.at));
+    claimed[length] = '\0';
+    return true;
 }
 
-static void keep_claimed(struct session *s, struct view token)
+static bool plain_claimed(struct view token, char *claimed, size_t capacity)
+{
+    struct view user = plain_user(token);
+    if (user.length == 0 || user.length >= capacity) {
+        return false;
+    }
+    memcpy(claimed, user.at, user.length);
+    claimed[user.length] = '\0';
+    return true;
+}
+
+static bool keep_claimed(struct session *s, struct view token)
 {
     struct handshake *hs = s->handshake;
-    if (hs->claimed[0] != '\0' || token.length == 0) {
-        return;
+    if (hs->claimed[0] != '\0') {
+        return true;
     }
-    struct view user = strcmp(s->mechanism, "PLAIN") == 0 ? plain_user(token) : scram_user(token);
-    if (user.length > 0 && user.length < sizeof hs->claimed && memchr(user.at, '=', user.length) == NULL) {
-        memcpy(hs->claimed, user.at, user.length);
-        hs->claimed[user.length] = '\0';
-    }
+    return mech_cleartext(s->mechanism) ? plain_claimed(token, hs->claimed, sizeof hs->claimed)
+                                        : scram_claimed(token, hs->claimed, sizeof hs->claimed);
 }
 
 void passthrough_client_frame(struct session *s, struct view payload)
@@ -119,7 +131,11 @@ void passthrough_client_frame(struct session *s, struct view payload)
         session_close(s, CLOSE_FRAME_MALFORMED);
         return;
     }
-    keep_claimed(s, token);
+    if (!keep_claimed(s, token)) {
+        evidence_login_denied(s, NULL, "malformed");
+        session_close(s, CLOSE_LOGIN_DENIED);
+        return;
+    }
     hs->version = header.api_version;
     hs->correlation_id = header.correlation_id;
     leg_pause(&s->client);
