@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A Setu whose configuration or life is the test's own business: RigTest.setu() wants one life and loopback."""
+
+from tests.rig import Setu
+from tests.rig.process import wait_until
+
+
+def assert_clean(case, setu: Setu) -> None:
+    """No sanitizer spoke in any of its lives."""
+    text = setu.log.read_text(errors="replace")
+    case.assertNotIn("Sanitizer", text, f"sanitizer report in {setu.log}")
+    case.assertNotIn("runtime error:", text, f"undefined behaviour in {setu.log}")
+
+
+def start(case, setu: Setu) -> Setu:
+    """Starts it; it is ended and looked at after the test."""
+    def finish():
+        if setu.process.popen is None:
+            return
+        by_itself = setu.process.popen.poll()
+        status = setu.process.stop(40)
+        assert_clean(case, setu)
+        case.assertIsNone(by_itself, f"{setu.log}: ended by itself with {by_itself}")
+        case.assertEqual(status, 0, f"{setu.log}: exit status after SIGTERM")
+
+    case.addCleanup(finish)
+    setu.start()
+    return setu
+
+
+def stats(setu: Setu) -> dict[str, float]:
+    """Counters as in the stats file, `name{labels}` → number."""
+    found = {}
+    for line in setu.stats.read_text().splitlines():
+        name, _, number = line.rpartition(" ")
+        if name and not line.startswith("#"):
+            found[name.removeprefix("setu_")] = float(number)
+    return found
+
+
+def fresh_stats(setu: Setu) -> dict[str, float]:
+    """Counted after this call began."""
+    seen = [setu.stats.stat().st_ino]
+
+    def rewritten_twice():
+        inode = setu.stats.stat().st_ino
+        if inode != seen[-1]:
+            seen.append(inode)
+        return len(seen) > 2  # the one under way may have been counted earlier
+
+    wait_until(rewritten_twice, 10, "the stats file is rewritten")
+    return stats(setu)
