@@ -14,6 +14,7 @@
 #include "auth/tls_context.h"
 #include "conf/config.h"
 #include "conf/errors.h"
+#include "proxy/cluster/identity.h"
 
 /* The text is read again by its own name: what counts is what was loaded a moment ago, shown in every audit record. */
 static void hash_file(const char *path, char hex[65])
@@ -111,6 +112,18 @@ static void check_generation_tls(const struct shared *shared, struct conf_errors
     }
 }
 
+/* Each worker loads them for itself; here it is seen that it can. */
+static void check_identities(const struct shared *shared, struct conf_errors *errors)
+{
+    const struct config *config = shared->config;
+    for (size_t i = 0; i < config->clusters_count; i++) {
+        struct identity identity;
+        if (identity_load(&identity, &config->clusters[i], shared->certificates, errors)) {
+            identity_free(&identity);
+        }
+    }
+}
+
 static void load_all(struct shared *shared, struct conf_errors *errors)
 {
     struct config *config = shared->config;
@@ -126,6 +139,7 @@ static void load_all(struct shared *shared, struct conf_errors *errors)
     check_listener_tls(config, errors);
     if (shared->certificates != NULL) {
         check_generation_tls(shared, errors);
+        check_identities(shared, errors);
     }
 }
 

@@ -40,6 +40,7 @@ struct worker {
     size_t clusters_open;
     uint64_t drain_deadline_ms;  /* loop time */
     pthread_t thread;
+    bool first;                  /* of all workers */
     bool ending;                 /* the last handles are being closed */
     bool failed;
 };
@@ -161,6 +162,7 @@ static bool worker_start_clusters(struct worker *worker)
             .conf = &config->clusters[i],
             .certificates = shared->certificates,
             .stats = &worker->world.stats,
+            .audit = worker->first ? shared->audit : NULL, /* every worker looks; one tells */
             .on_node = worker_on_node,
             .on_ready = worker_on_ready,
             .context = worker,
@@ -269,6 +271,7 @@ struct process {
     size_t ended_count;
     pthread_mutex_t lock;
     struct stats_file *stats_file;
+    struct stats_names stats_names;
     enum worker_order order;
 };
 
@@ -283,13 +286,11 @@ static void process_sum(void *context, struct stats *out)
     stats_sum(out, all, count);
 }
 
-static const struct stats_names process_names = {.close_reason = close_reason_name};
-
 static void process_log_stats(struct process *process)
 {
     struct stats sum;
     process_sum(process, &sum);
-    stats_log(&sum, &process_names);
+    stats_log(&sum, &process->stats_names);
 }
 
 static void process_audit(struct process *process, enum audit_code code)
@@ -437,6 +438,7 @@ static bool process_open_logs(struct process *process)
         log_text(LOG_LEVEL_ERROR, "audit_log_not_opened", error);
         return false;
     }
+    process->stats_names = (struct stats_names){close_reason_name, process->shared->audit};
     return true;
 }
 
@@ -448,6 +450,7 @@ static bool process_start_workers(struct process *process)
         return false;
     }
     for (size_t i = 0; i < count; i++) {
+        process->workers[i].first = i == 0;
         if (!worker_init(&process->workers[i], process->shared)) {
             log_text(LOG_LEVEL_ERROR, "worker_not_started", "see the lines before");
             return false;
@@ -480,7 +483,7 @@ static int process_serve(struct process *process)
     process_audit(process, AUDIT_START);
     process_start_threads(process);
     if (process->options->stats_file != NULL) {
-        process->stats_file = stats_file_start(process->options->stats_file, 1000, &process_names, process_sum, process);
+        process->stats_file = stats_file_start(process->options->stats_file, 1000, &process->stats_names, process_sum, process);
     }
     uv_run(&process->loop, UV_RUN_DEFAULT);
     for (size_t i = 0; i < process->worker_count; i++) {
