@@ -60,7 +60,7 @@ class RigTest(unittest.TestCase):
         return name
 
     def setu(self, start: bool = True, **options) -> Setu:
-        """A Setu before the cluster, stopped after the test; it must not have ended by itself, nor with a bad status."""
+        """A Setu before the cluster, stopped after the test; it must neither end by itself nor with a bad status."""
         made = Setu(self.cluster, name=self.unique("setu"), **options)
 
         def finish():
@@ -102,7 +102,7 @@ class RigTest(unittest.TestCase):
 
     def java(self, version: str, login: Login, topic: str, timeout_s: float = 90, settings: dict | None = None,
              **options) -> subprocess.CompletedProcess:
-        """Runs java/JavaClient.java on the client jars of `version`, for example java("4.4.0", login, t, produce=10)."""
+        """Runs java/JavaClient.java on the jars of `version`, for example java("4.4.0", login, topic, produce=10)."""
         config = login.java_file(self._file("properties"), **(settings or {}))
         arguments = ["--config", config, "--topic", topic]
         for name, value in options.items():

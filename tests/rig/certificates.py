@@ -16,7 +16,7 @@ def _openssl(*arguments) -> str:
 
 
 class Certificate:
-    """`chain` (leaf first, then the CA), `key`, and `store` = key and chain in one file, as Java's PEM stores want it."""
+    """`chain` (leaf first, then the CA), `key`, and `store`: both in one file, as Java's PEM stores want it."""
 
     def __init__(self, directory: pathlib.Path, name: str):
         self.name = name
@@ -55,7 +55,7 @@ class Authority:
         path.chmod(0o600)
 
     def issue(self, name: str, common_name: str | None = None, server: bool = False, days: int = 30) -> Certificate:
-        """A certificate for a client, or with `server` one for a broker on 127.0.0.1 and localhost that may also dial."""
+        """A client's certificate, or with `server` that of a broker on 127.0.0.1 and localhost that may also dial."""
         made = Certificate(self.directory, name)
         request, extensions = self.directory / f"{name}.csr", self.directory / f"{name}.ext"
         usage = "serverAuth,clientAuth" if server else "clientAuth"

@@ -122,7 +122,8 @@ def run(options: argparse.Namespace, cluster: Cluster, setu: Setu, tell) -> tupl
     tell.head(f"Writing {options.records:,} records as orders (SCRAM-SHA-512) through Setu")
     through = load.write(setu.login("orders"), "orders-demo", options.records, RECORD_BYTES, cluster.directory,
                          "perf-setu", tell.written(options.records))
-    tell(f"   {through.acknowledged:,} acknowledged, {through.records_per_s:,.0f} records/s, {through.mb_per_s:.1f} MB/s")
+    tell(f"   {through.acknowledged:,} acknowledged, {through.records_per_s:,.0f} records/s, "
+         f"{through.mb_per_s:.1f} MB/s")
 
     tell.head("Reading all of them back through Setu, and comparing their contents")
     tell("   drawing once more what was written, to compare with")

@@ -49,7 +49,8 @@ def decisions(broker, principal: str | None = None, resource: str | None = None,
                 if not match or principal and match["principal"] != principal or resource and match["name"] != resource:
                     continue
                 found.append(Decision(broker.node_id, match["principal"], match["verdict"] == "Allowed",
-                                      match["operation"].replace("_", "").lower(), match["type"], match["name"], match["request"]))
+                                      match["operation"].replace("_", "").lower(), match["type"], match["name"],
+                                      match["request"]))
     except FileNotFoundError:
         pass
     return found

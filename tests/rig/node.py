@@ -11,7 +11,8 @@ from tests.rig import java_tools, paths, ports, wire
 from tests.rig.process import Process
 
 LISTENERS = ("CLIENT", "INTERNAL", "DIRECT", "ADMIN")
-BROKER_JVM = ["-Xshare:auto", "-XX:-UsePerfData", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"]
+BROKER_JVM = ["-Xshare:auto", "-XX:-UsePerfData", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC",
+              "-XX:+ExitOnOutOfMemoryError"]
 PRINCIPAL_RULES = r"RULE:^CN=([^,]+),OU=services,O=Setu rig$/$1/,DEFAULT"
 
 
@@ -179,8 +180,8 @@ class Broker:
             classes = [f"-XX:ArchiveClassesAtExit={archive}"]
         elif archive.is_file():
             classes = [f"-XX:SharedArchiveFile={archive}"]
-        return [paths.java(), *BROKER_JVM, *classes, f"-Drig.logs={self.logs}", f"-D{style[0]}{paths.RIG / 'logging' / style[1]}",
-                "-cp", paths.classpath(self.version), "kafka.Kafka", str(self.configuration)]
+        return [paths.java(), *BROKER_JVM, *classes, f"-Drig.logs={self.logs}",
+                f"-D{style[0]}{paths.RIG / 'logging' / style[1]}", "-cp", paths.classpath(self.version), "kafka.Kafka", str(self.configuration)]
 
     def format(self, users: list[str]) -> None:
         """KRaft only: prepares the data directory; `users` are SCRAM credentials for --add-scram."""
