@@ -198,6 +198,21 @@ static void dial_begin_work(struct session *s)
     hs->working = true;
 }
 
+static const struct password *dial_password(struct session *s)
+{
+    const struct passwords *passwords = world_passwords(s->world, s->route.generation);
+    return passwords != NULL ? passwords_find(passwords, s->principal) : NULL;
+}
+
+static void dial_keep_keys(struct session *s)
+{
+    struct scram_keys keys;
+    if (s->route.generation->login == CONF_LOGIN_SASL && broker_login_take_keys(s->handshake->broker_login, &keys)) {
+        world_keep_keys(s->world, dial_password(s), &keys);
+        scram_keys_wipe(&keys);
+    }
+}
+
 static bool dial_send(struct session *s)
 {
     struct handshake *hs = s->handshake;
@@ -224,6 +239,7 @@ static void dial_step(struct session *s, enum broker_login_status status)
         dial_failed(s);
         break;
     case BROKER_LOGIN_OK:
+        dial_keep_keys(s);
         cluster_report(s->gate->cluster, &s->route, CLUSTER_OK);
         if (broker_login_versions(hs->broker_login) != NULL) {
             cluster_saw_versions(s->gate->cluster, s->route.node_id, broker_login_versions(hs->broker_login));
@@ -231,12 +247,6 @@ static void dial_step(struct session *s, enum broker_login_status status)
         dial_done(s);
         break;
     }
-}
-
-static const struct password *dial_password(struct session *s)
-{
-    const struct passwords *passwords = world_passwords(s->world, s->route.generation);
-    return passwords != NULL ? passwords_find(passwords, s->principal) : NULL;
 }
 
 void dial_open(struct session *s)
@@ -266,6 +276,7 @@ void dial_open(struct session *s)
         params.mechanism = generation->sasl.mechanism;
         params.username = password->username;
         params.password = &password->secret;
+        params.keys = world_find_keys(s->world, password);
     }
     hs->broker_login = broker_login_new(&params);
     if (hs->broker_login == NULL) {

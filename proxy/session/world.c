@@ -58,6 +58,42 @@ void world_free(struct world *world)
         SSL_CTX_free(gone->ctx);
         free(gone);
     }
+    while (world->keys != NULL) {
+        struct world_keys *gone = world->keys;
+        world->keys = gone->next;
+        scram_keys_wipe(&gone->keys);
+        free(gone);
+    }
+}
+
+static struct world_keys *find_keys(const struct world *world, const struct password *password)
+{
+    struct world_keys *kept = world->keys;
+    while (kept != NULL && kept->password != password) {
+        kept = kept->next;
+    }
+    return kept;
+}
+
+const struct scram_keys *world_find_keys(const struct world *world, const struct password *password)
+{
+    const struct world_keys *kept = find_keys(world, password);
+    return kept != NULL ? &kept->keys : NULL;
+}
+
+void world_keep_keys(struct world *world, const struct password *password, const struct scram_keys *keys)
+{
+    struct world_keys *kept = find_keys(world, password);
+    if (kept == NULL) {
+        kept = calloc(1, sizeof *kept);
+        if (kept == NULL) {
+            return; /* only slower */
+        }
+        kept->password = password;
+        kept->next = world->keys;
+        world->keys = kept;
+    }
+    kept->keys = *keys;
 }
 
 const struct passwords *world_passwords(const struct world *world, const struct conf_generation *generation)

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "auth/scram.h"
 #include "protocol/bytes.h"
 #include "proxy/io/io.h"
 #include "proxy/ops/stats.h"
@@ -26,6 +27,7 @@ struct conf_listener;
 struct config;
 struct credentials;
 struct mapping;
+struct password;
 struct passwords;
 struct penalty;
 struct rules;
@@ -58,12 +60,23 @@ struct world_context {
     struct world_context *next;
 };
 
+/**
+ * What PBKDF2 gave for one stored password, kept so that only the first login of a principal to a broker pays for it.
+ * As many as there are stored passwords; wiped with the worker.
+ */
+struct world_keys {
+    const struct password *password;
+    struct scram_keys keys;
+    struct world_keys *next;
+};
+
 struct world {
     struct io io;
     struct stats stats;
     struct shared *shared;
     struct penalty *penalty;
     struct world_context *contexts;
+    struct world_keys *keys;
     struct writer rewrite;           /* for the response being rewritten; empty between two */
     uint64_t crc_logged_ms;          /* loop time of the last line about a bad checksum */
     struct session *sessions;        /* every session of this worker */
@@ -90,11 +103,17 @@ struct gate {
  */
 SSL_CTX *world_client_ctx(struct world *world, const struct conf_generation *generation, const char *certificate);
 
-/** Frees the contexts. */
+/** Frees the contexts and wipes the keys. */
 void world_free(struct world *world);
 
 /** The stored passwords of a generation with `login: sasl`; NULL: none. */
 const struct passwords *world_passwords(const struct world *world, const struct conf_generation *generation);
+
+/** The kept keys of a stored password, or NULL; valid until the next world_keep_keys. */
+const struct scram_keys *world_find_keys(const struct world *world, const struct password *password);
+
+/** Keeps a copy, in place of an earlier one of the same password. */
+void world_keep_keys(struct world *world, const struct password *password, const struct scram_keys *keys);
 
 /** exchange_random_fn over the operating system's generator. */
 bool world_random(void *context, uint8_t *at, size_t length);
