@@ -318,6 +318,8 @@ bool mapping_explain(const struct mapping *mapping, const char *principal, mappi
                 .why = why,
             };
             step(context, &said);
+        } else if (decision_r->outcome == MAPPING_ERROR) {
+            break; /* nothing can change it, and the next rule may be as expensive */
         }
     }
     if (decision_r->outcome != MAPPING_MAPPED) {

@@ -311,6 +311,20 @@ Test(audit, every_changed_byte_is_named)
     free_log(log);
 }
 
+/* The length stands outside of the hash, so it may be written in one way only. */
+Test(audit, a_length_written_longer_is_no_record)
+{
+    struct log *log = new_log("h", 1);
+    cr_assert_lt(log->at[0], 0x80);
+    uint8_t *copy = malloc(log->out.length + 1);
+    copy[0] = log->at[0] | 0x80;
+    copy[1] = 0;
+    memcpy(copy + 2, log->at + 1, log->out.length - 1);
+    bad_at(view_of(copy, log->out.length + 1), 1, "not a record");
+    free(copy);
+    free_log(log);
+}
+
 /* The records `order` of `log`, in that order. */
 static uint8_t *arrange(const struct log *log, const size_t *order, size_t count, size_t *length_r)
 {

@@ -162,6 +162,20 @@ Test(mapping, the_order_of_rules_has_no_meaning)
     mapping_unref(&mapping);
 }
 
+struct trace {
+    char text[1024];
+};
+
+static void trace_step(void *context, const struct mapping_step *step)
+{
+    struct trace *trace = context;
+    const size_t used = strlen(trace->text);
+    snprintf(trace->text + used, sizeof(trace->text) - used, "%d:%d %s %s %s %d %s\n", step->rule,
+             step->line, mapping_kind_name(step->kind), step->pattern, step->certificate,
+             (int)step->verdict, step->why);
+    cr_assert_str_eq(step->file, "setu.yaml");
+}
+
 Test(mapping, a_rule_that_runs_away_denies_even_when_another_matches)
 {
     struct mapping *mapping = good("  - {principal_glob: \"a*\", certificate: a}\n"
@@ -169,6 +183,19 @@ Test(mapping, a_rule_that_runs_away_denies_even_when_another_matches)
     denied(mapping, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaacb", MAPPING_ERROR, 1,
            MAPPING_NO_RULE);
     expect(mapping, "aab", "a", 0);
+    mapping_unref(&mapping);
+    mapping = good("  - {principal_regex: \"(a+)+b\", certificate: a}\n"
+                   "  - {principal_glob: \"a*\", certificate: a}\n"
+                   "  - {principal_glob: \"*b\", certificate: b}\n");
+    struct trace trace = {""};
+    struct mapping_decision decision;
+    cr_assert_not(mapping_explain(mapping, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaacb",
+                                  trace_step, &trace, &decision));
+    cr_assert_eq(decision.outcome, MAPPING_ERROR);
+    cr_assert_eq(decision.rule, 0);
+    cr_assert_eq(decision.other_rule, MAPPING_NO_RULE);
+    cr_assert_not_null(strstr(trace.text, "2 regex spent its budget"));
+    cr_assert_not_null(strstr(trace.text, "glob *b b 1 glob matches"), "the trace goes on");
     mapping_unref(&mapping);
 }
 
@@ -204,20 +231,6 @@ Test(mapping, every_fault_is_told)
                          &errors));
     cr_assert_eq(errors.errors, 3);
     conf_errors_deinit(&errors);
-}
-
-struct trace {
-    char text[1024];
-};
-
-static void trace_step(void *context, const struct mapping_step *step)
-{
-    struct trace *trace = context;
-    const size_t used = strlen(trace->text);
-    snprintf(trace->text + used, sizeof(trace->text) - used, "%d:%d %s %s %s %d %s\n", step->rule,
-             step->line, mapping_kind_name(step->kind), step->pattern, step->certificate,
-             (int)step->verdict, step->why);
-    cr_assert_str_eq(step->file, "setu.yaml");
 }
 
 Test(mapping, an_explanation_goes_through_every_rule_in_order)

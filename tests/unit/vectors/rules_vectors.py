@@ -22,7 +22,7 @@ CASES = [
     ("RULE:^.*[Cc][Nn]=([a-zA-Z0-9.]*).*$/$1/", "CN=evil,OU=team CN=admin"),
     ("RULE:^cn=(.*?),ou=x$/$1/L, RULE:^uid=(.*?)$/$1/ ,\nDEFAULT", "uid=7"),
     ("RULE:(.*)/x/", "CN=a"), ("RULE:^(.*)$/x/", "CN=a"), ("RULE:.*/x/", ""),
-    ("RULE:(.*?)/[$1]/", "ab"), ("RULE:a*/-/", "aa"), ("RULE:(a|ab)(c|bcd)*/$1/", "abcd"),
+    ("RULE:(.*?)/[$1]/", "ab"), ("RULE:.*?/-/", "üa日"), ("RULE:a*/-/", "aa"), ("RULE:(a|ab)(c|bcd)*/$1/", "abcd"),
     ("RULE:(?:a|ab)/x/", "ab"),
     ("RULE:CN=(.*)\\/(.*)/$1\\/$2/", "CN=a/b"), ("RULE:^(.*)$/\\$1/", "CN=a"),
     ("RULE:^(.*)$/\\\\$1/", "CN=a"), ("RULE:^(.*)$/a\\bc/", "CN=a"),
