@@ -11,7 +11,7 @@ import sys
 import time
 
 from tests.rig import __main__ as rig_cli
-from tests.rig import evidence, load, paths, process
+from tests.rig import embedded, evidence, load, paths, process
 from tests.rig.cluster import SERVICES, Cluster
 from tests.rig.setu import Setu
 
@@ -189,12 +189,6 @@ def hints(cluster: Cluster, setu: Setu) -> str:
     return "\n".join(lines)
 
 
-def embedded(_options: argparse.Namespace, _tell) -> tuple[dict, bool]:
-    """The same job on the built-in test broker, for machines where Apache Kafka cannot run."""
-    broker = paths.ROOT / "build" / "release" / "tests" / "broker" / "setu_test_broker"
-    raise paths.Missing(f"the built-in test broker is not built ({broker.relative_to(paths.ROOT)})")
-
-
 def check_disk(records: int) -> None:
     needed = records * DISK_BYTES_PER_RECORD + (1 << 30)
     directory = os.environ.get("TMPDIR", "/tmp")
@@ -272,7 +266,7 @@ def main() -> int:
     tell = Teller()
     try:
         if options.embedded:
-            report, good = embedded(options, tell)
+            report, good = embedded.run(options.records, RECORD_BYTES, tell)
             write_report(options, report)
             summary(report, good, tell)
             return 0 if good else 1
