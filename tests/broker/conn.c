@@ -17,7 +17,7 @@
 enum {
     READ_BYTES = 256 * 1024,
     LINGER_MS = 2000,
-    SLOW_TICK_MS = 10,
+    SLOW_TICK_MS = 1,
     FRAMES_A_TURN = 64,
     IO_BLOCKED = -1,
     IO_FAILED = -2

@@ -34,7 +34,8 @@ static const char help[] =
     "  --many-topics N         N more topics of 3 partitions\n"
     "  --partitions P          of topics made on demand (default 1; 0: none are made)\n"
     "  --keep MIB              keep so much of each partition for Fetch (default 0)\n"
-    "  --slow BYTES            send at most so many bytes a second on each connection\n"
+    "  --slow BYTES            send at most so many bytes a second on each connection; 1000, the\n"
+    "                          least, is a byte at a time\n"
     "  --fault SPEC            misbehave; may be repeated, the first that fits is taken:\n"
     "                          [api=NAME,][principal=NAME,][nth=N,]do=ACTION[:N]\n"
     "                          api: a Kafka API, or accept; nth: only the nth time it fits\n"
@@ -214,7 +215,7 @@ static bool parse_keep(struct options *o, const char *text)
 static bool parse_slow(struct options *o, const char *text)
 {
     long long rate = 0;
-    bool good = parse_number(text, 100, INT32_MAX, &rate);
+    bool good = parse_number(text, 1000, INT32_MAX, &rate);
     o->slow_bytes_per_s = (uint64_t)rate;
     return good;
 }

@@ -319,6 +319,17 @@ class Deadlines(StageTest):
         self.assertAlmostEqual(time.monotonic() - began, 1.5, delta=0.7)
         self.closed(login_timeout=1)
 
+    def test_t07_progress_buys_no_time(self):
+        """The deadline is counted from the accept, whatever was achieved since."""
+        began = time.monotonic()
+        with self.stage.raw(self.stage.tls_port) as raw:
+            time.sleep(1)
+            raw.socket = self.stage.tls().wrap_socket(raw.socket, server_hostname="localhost")
+            raw.send(kafka.request(17, 1, kafka.handshake_body("SCRAM-SHA-512"))).frame()
+            raw.ended()
+        self.assertAlmostEqual(time.monotonic() - began, 1.5, delta=0.4)
+        self.closed(login_timeout=1)
+
     def test_t07_silence(self):
         began = time.monotonic()
         with self.stage.raw() as raw, self.stage.raw(self.stage.tls_port) as secure:

@@ -175,6 +175,7 @@ class Requests(StageTest):
             def send(self, data):
                 for i in range(len(data)):
                     self.socket.sendall(data[i:i + 1])
+                    time.sleep(0.0005)  # or they would be read together
                 return self
 
         for node, tls in itertools.product(NODES, (False, True)):
@@ -217,6 +218,26 @@ class Requests(StageTest):
                 client.send(struct.pack(">ihhi", length, 0, 7, 9))
                 self.assertEqual(client.ended(), b"")
         self.closed(frame_too_large=2, frame_malformed=3)
+
+
+class ByteByByte(StageTest):
+    """The broker's bytes come one at a time: no answer, of a login or of a request, is ever in one piece."""
+
+    stage_options = {"broker_options": {0: ["--slow", "1000"]}}
+
+    def test_every_answer_in_single_bytes(self):
+        for node in NODES:
+            with self.stage.client(node) as client:
+                self.assertEqual(client.metadata(["slow"])[1], {"slow": [1, 2]})
+                values = [b"first", b"second"]
+                error, base = client.produce("slow", node - 1, kafka.batch(values) + kafka.batch(values))
+                self.assertEqual(error, 0)
+                error, records = client.fetch("slow", node - 1, base)
+                self.assertEqual([row[1:] for row in kafka.batches(records)], [(2, True), (2, True)])
+                ids = [client.ask(2, 5, kafka.list_offsets_body(5, "slow", node - 1, -1)), client.ask(18, 0),
+                       client.ask(3, 9, kafka.metadata_body(9, ["slow"]))]
+                for key, version, correlation_id in zip((2, 18, 3), (5, 0, 9), ids):
+                    client.answer(key, version, correlation_id)
 
 
 class Checksums(StageTest):
