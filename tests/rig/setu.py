@@ -2,6 +2,7 @@
 """Setu in front of a cluster: its configuration, its process, the way clients reach it."""
 
 import json
+import os
 import pathlib
 
 from tests.rig import clients, cluster as cluster_module, paths, ports, wire
@@ -83,7 +84,7 @@ class Setu:
                 listener["tls"] |= {"client_ca": self.cluster.authority.certificate,
                                     "principal_mapping_rules": "RULE:^CN=([^,]+),.*$/$1/"}
         return {
-            "workers": 1,
+            "workers": int(os.environ.get("SETU_WORKERS") or 1),
             "log": {"level": log_level, "format": "logfmt", "file": "-"},
             "audit": {"file": self.audit, "on_failure": "deny"},
             "integrity": {"crc": "observe"},
