@@ -180,6 +180,14 @@ bool flow_rests(const struct flow *flow)
     return flow->mode == FLOW_HEAD && flow->cut_length == 0;
 }
 
+size_t flow_missing(const struct flow *flow, const struct flow_direction *direction)
+{
+    if (flow->mode != FLOW_HEAD) {
+        return flow->remaining;
+    }
+    return flow->cut_length > 0 ? direction->head_bytes - flow->cut_length : 0;
+}
+
 struct records_walk *flow_walk(struct flow *flow)
 {
     if (flow->walk == NULL) {

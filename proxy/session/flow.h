@@ -62,6 +62,9 @@ bool flow_bytes(struct session *s, struct flow *flow, const struct flow_directio
 /** At a frame boundary. */
 bool flow_rests(const struct flow *flow);
 
+/** Bytes that the frame or the head under way is known to lack; 0 at a frame boundary. */
+size_t flow_missing(const struct flow *flow, const struct flow_direction *direction);
+
 /** The walk of this flow, made at first use. */
 struct records_walk *flow_walk(struct flow *flow);
 

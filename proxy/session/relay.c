@@ -47,17 +47,34 @@ static bool relay_must_wait(struct session *s, const struct side *side)
     return leg_backlog(side->to) > 0 || (side->from == &s->client && inflight_full(&s->relay.inflight));
 }
 
+/*
+ * While Setu drains, only the rest of the request that has begun is taken: a client that never waits for its answers
+ * would otherwise never rest.
+ */
+static size_t relay_wanted(const struct session *s, const struct side *side)
+{
+    if (!s->world->draining || side->from != &s->client) {
+        return IO_SCRATCH_BYTES;
+    }
+    size_t missing = flow_missing(side->flow, side->direction);
+    return missing < IO_SCRATCH_BYTES ? missing : IO_SCRATCH_BYTES;
+}
+
 /* One read and what follows from it. false: nothing more to do in this turn. */
 static bool relay_read(struct session *s, const struct side *side)
 {
     uint8_t *scratch = s->world->io.scratch;
-    size_t length = 0;
+    size_t length = 0, wanted = relay_wanted(s, side);
+    if (wanted == 0) {
+        leg_pause(side->from);
+        return false;
+    }
     if (relay_must_wait(s, side)) {
         stats_add(side->paused, 1);
         leg_pause(side->from);
         return false;
     }
-    switch (leg_read(side->from, scratch, IO_SCRATCH_BYTES, &length)) {
+    switch (leg_read(side->from, scratch, wanted, &length)) {
     case LEG_READ_SOME:
         break;
     case LEG_READ_BLOCKED:
@@ -81,7 +98,7 @@ static bool relay_read(struct session *s, const struct side *side)
         side->direction->to_failed(s);
         return false;
     }
-    return length == IO_SCRATCH_BYTES;
+    return length == wanted;
 }
 
 static void relay_pump(struct session *s, const struct side *side)
@@ -98,6 +115,9 @@ void relay_requests(struct session *s)
 {
     struct side side = relay_side_requests(s);
     relay_pump(s, &side);
+    if (s->world->draining) {
+        session_drain(s);
+    }
 }
 
 void relay_responses(struct session *s)
@@ -125,6 +145,9 @@ void relay_broker_drained(struct session *s)
 {
     if (!inflight_full(&s->relay.inflight)) {
         leg_resume(&s->client);
+    }
+    if (s->world->draining) {
+        session_drain(s);
     }
 }
 

@@ -266,7 +266,8 @@ void session_finish(struct session *s, enum close_reason reason)
 
 void session_drain(struct session *s)
 {
-    if (s->state == SESSION_RELAY && relay_rests(s) && leg_backlog(&s->client) == 0) {
+    bool owes = leg_backlog(&s->client) > 0 || leg_backlog(&s->broker) > 0;
+    if (s->state == SESSION_RELAY && relay_rests(s) && !owes) {
         session_close(s, CLOSE_DRAINED);
     } else if (s->state < SESSION_RELAY) {
         session_close(s, CLOSE_DRAINED);

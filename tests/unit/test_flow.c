@@ -199,3 +199,26 @@ Test(flow, a_held_frame_grows_with_the_bytes_not_with_the_size_declared)
     cr_assert_eq(flow.held_length, 10u);
     flow_free(&flow);
 }
+
+Test(flow, feeding_what_is_missing_ends_at_each_frame_boundary)
+{
+    uint8_t bytes[512];
+    struct flow flow = {0};
+    size_t length = put_frames(bytes), at = 0, frames = 0;
+    cr_assert_eq(flow_missing(&flow, &direction), 0u);
+    while (at < length) {
+        size_t end = at + load(bytes + at) + 4u;
+        feed(&flow, bytes + at, 1);
+        at++;
+        for (size_t n = flow_missing(&flow, &direction); n > 0; n = flow_missing(&flow, &direction)) {
+            cr_assert_leq(at + n, end);
+            feed(&flow, bytes + at, n);
+            at += n;
+        }
+        cr_assert_eq(at, end);
+        cr_assert(flow_rests(&flow));
+        frames++;
+    }
+    cr_assert_eq(frames, 7u);
+    flow_free(&flow);
+}
