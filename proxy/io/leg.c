@@ -14,8 +14,12 @@
 
 static void leg_on_poll(uv_poll_t *poll, int status, int events);
 
+/* The first failure is the cause, what fails after it a consequence. */
 static void leg_fail_errno(struct leg *leg, enum leg_error error, int number)
 {
+    if (leg->error != LEG_ERROR_NONE) {
+        return;
+    }
     leg->error = error;
     snprintf(leg->error_text, sizeof leg->error_text, "%s", strerror(number));
 }
@@ -224,7 +228,7 @@ enum leg_read_status leg_read(struct leg *leg, uint8_t *into, size_t capacity, s
 {
     *length = 0;
     if (leg->error != LEG_ERROR_NONE || leg->state != LEG_UP) {
-        return LEG_READ_FAILED;
+        return leg->error == LEG_ERROR_END ? LEG_READ_END : LEG_READ_FAILED;
     }
     return leg->ssl == NULL ? leg_recv(leg, into, capacity, length)
                             : tls_read(leg, into, capacity, length);
@@ -243,7 +247,7 @@ void leg_resume(struct leg *leg)
     }
     leg->reading = true;
     leg_update(leg);
-    if (leg->ssl != NULL && SSL_has_pending(leg->ssl)) {
+    if (leg->ssl != NULL && tls_has_news(leg)) {
         leg_again(leg);
     }
 }
@@ -286,7 +290,7 @@ static void leg_secure(struct leg *leg)
     leg->state = LEG_UP;
     leg_update(leg);
     leg->on_event(leg, LEG_OPEN);
-    if (leg->state == LEG_UP && leg->reading && SSL_has_pending(leg->ssl)) {
+    if (leg->state == LEG_UP && leg->reading && tls_has_news(leg)) {
         leg_again(leg);
     }
 }
@@ -318,6 +322,10 @@ static void leg_on_error(struct leg *leg)
 {
     uv_poll_stop(&leg->poll);
     leg->events = 0;
+    if (leg->state == LEG_SECURING) {
+        leg_secure(leg); /* the alert that says why may lie before the error */
+        return;
+    }
     if (leg->state == LEG_UP && leg->reading) {
         leg->on_event(leg, LEG_READABLE); /* bytes before the error are still to be read */
         leg_update(leg);

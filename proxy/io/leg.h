@@ -66,6 +66,8 @@ struct leg {
     bool reading;           /* the owner wants LEG_READABLE */
     bool again;             /* orthogonal to state: queued in io for another look */
     uint64_t bytes_in, bytes_out; /* wire bytes */
+    size_t wire_left;       /* TLS: wire bytes that the read under way may still take; 0 also: the socket is empty */
+    size_t provoked;        /* TLS: unsent wire bytes that reading alone has made, alerts and answers to key updates */
     char error_text[160];
 };
 

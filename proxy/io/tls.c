@@ -9,6 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    TLS_WIRE_TURN_MAX = IO_BATCH_BYTES, /* a full scratch of full records fits */
+    TLS_SILENT_TURN_MAX = 16,           /* records without data, such as key updates: tiny, and dear to open */
+    TLS_PROVOKED_MAX = 64 * 1024,
+};
+
 /* ---- the BIO ---- */
 
 static int bio_write(BIO *bio, const char *bytes, int length)
@@ -25,15 +31,22 @@ static int bio_read(BIO *bio, char *into, int capacity)
 {
     struct leg *leg = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
+    size_t wanted = (size_t)capacity < leg->wire_left ? (size_t)capacity : leg->wire_left;
+    if (wanted == 0) {
+        BIO_set_retry_read(bio); /* the poll handle reports the rest in the next turn */
+        return -1;
+    }
     ssize_t n;
     do {
-        n = recv(leg->fd, into, (size_t)capacity, 0);
+        n = recv(leg->fd, into, wanted, 0);
     } while (n < 0 && errno == EINTR);
     if (n > 0) {
         leg->bytes_in += (uint64_t)n;
+        leg->wire_left -= (size_t)n;
         return (int)n;
     }
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        leg->wire_left = 0;
         BIO_set_retry_read(bio);
         return -1;
     }
@@ -83,6 +96,7 @@ void tls_attach(struct leg *leg)
     BIO_set_data(bio, leg);
     BIO_set_init(bio, 1);
     SSL_set_bio(leg->ssl, bio, bio);
+    SSL_clear_mode(leg->ssl, SSL_MODE_AUTO_RETRY); /* or SSL_read stays with records without data while there are any */
 }
 
 /* ---- errors ---- */
@@ -158,51 +172,97 @@ enum tls_handshake_status tls_handshake(struct leg *leg)
         return TLS_HANDSHAKE_FAILED;
     }
     ERR_clear_error();
+    leg->wire_left = TLS_WIRE_TURN_MAX;
     int rc = SSL_do_handshake(leg->ssl);
     int error = rc == 1 ? SSL_ERROR_NONE : SSL_get_error(leg->ssl, rc);
-    if (error != SSL_ERROR_NONE && error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) {
+    bool failed = error != SSL_ERROR_NONE && error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE;
+    if (failed) {
         tls_fail(leg);
-        /* Let the alert go out: the peer learns the cause. The result no longer matters. */
-        enum leg_error kept = leg->error;
-        bool alert_sent = leg_flush(leg);
-        leg->error = alert_sent ? leg->error : kept;
-        return TLS_HANDSHAKE_FAILED;
     }
-    if (!leg_flush(leg)) {
+    /* After a failure too: the alert tells the peer the cause. */
+    if (!leg_flush(leg) || failed) {
         return TLS_HANDSHAKE_FAILED;
     }
     return error == SSL_ERROR_NONE ? TLS_HANDSHAKE_DONE : TLS_HANDSHAKE_MORE;
 }
 
+/* Reads records until into is full (SSL_ERROR_NONE), the socket is empty, or this turn's share is used up. */
+static int tls_read_records(struct leg *leg, uint8_t *into, size_t capacity, size_t *length)
+{
+    ERR_clear_error();
+    leg->wire_left = TLS_WIRE_TURN_MAX;
+    for (int silent = 0; *length < capacity;) {
+        size_t n = 0;
+        int rc = SSL_read_ex(leg->ssl, into + *length, capacity - *length, &n);
+        *length += n;
+        int error = rc == 1 ? SSL_ERROR_NONE : SSL_get_error(leg->ssl, rc);
+        bool was_silent = error == SSL_ERROR_WANT_READ && leg->wire_left > 0;
+        if (error != SSL_ERROR_NONE && (!was_silent || ++silent == TLS_SILENT_TURN_MAX)) {
+            return error;
+        }
+    }
+    return SSL_ERROR_NONE;
+}
+
+/*
+ * Sends what reading has made OpenSSL say since `said` wire bytes were said: nobody else would. A peer that makes it
+ * speak again and again and takes nothing of it is given up.
+ */
+static bool tls_send_provoked(struct leg *leg, uint64_t said)
+{
+    uint64_t says = leg->bytes_out + leg_backlog(leg);
+    if (says == said) {
+        return true;
+    }
+    if (!leg_flush(leg)) {
+        return false;
+    }
+    leg->provoked = leg->spill_length == 0 ? 0 : leg->provoked + (size_t)(says - said);
+    if (leg->provoked > TLS_PROVOKED_MAX) {
+        leg->error = LEG_ERROR_TLS;
+        snprintf(leg->error_text, sizeof leg->error_text, "provokes answers and does not take them");
+        return false;
+    }
+    return true;
+}
+
+static bool tls_ended(struct leg *leg, int error)
+{
+    switch (error) {
+    case SSL_ERROR_NONE:
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+        return false;
+    case SSL_ERROR_ZERO_RETURN:
+        return true;
+    default:
+        tls_fail(leg);
+        return true;
+    }
+}
+
 enum leg_read_status tls_read(struct leg *leg, uint8_t *into, size_t capacity, size_t *length)
 {
-    size_t total = 0;
-    int error = SSL_ERROR_NONE;
-    ERR_clear_error();
-    while (total < capacity) {
-        size_t n = 0;
-        int rc = SSL_read_ex(leg->ssl, into + total, capacity - total, &n);
-        if (rc != 1) {
-            error = SSL_get_error(leg->ssl, rc);
-            break;
+    uint64_t said = leg->bytes_out + leg_backlog(leg);
+    int error = tls_read_records(leg, into, capacity, length);
+    bool ended = tls_ended(leg, error);
+    ended = !tls_send_provoked(leg, said) || ended;
+    if (*length > 0) {
+        if (ended) {
+            leg_again(leg); /* the next read tells; no poll event need come for what OpenSSL has taken already */
         }
-        total += n;
-    }
-    *length = total;
-    if (total > 0) {
-        /* An end or an error behind these bytes comes back with the next read. */
-        ERR_clear_error();
         return LEG_READ_SOME;
     }
-    if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
-        return leg_flush(leg) ? LEG_READ_BLOCKED : LEG_READ_FAILED;
+    if (!ended) {
+        return LEG_READ_BLOCKED;
     }
-    if (error == SSL_ERROR_ZERO_RETURN) {
-        return LEG_READ_END;
-    }
-    tls_fail(leg);
     /* Java closes without close_notify now and then: the frame length, not TLS, tells a cut-off message. */
-    return leg->error == LEG_ERROR_END ? LEG_READ_END : LEG_READ_FAILED;
+    return leg->error == LEG_ERROR_NONE || leg->error == LEG_ERROR_END ? LEG_READ_END : LEG_READ_FAILED;
+}
+
+bool tls_has_news(const struct leg *leg)
+{
+    return SSL_has_pending(leg->ssl) || SSL_get_shutdown(leg->ssl) != 0 || leg->error != LEG_ERROR_NONE;
 }
 
 bool tls_write(struct leg *leg, const uint8_t *bytes, size_t length)
@@ -224,6 +284,9 @@ bool tls_write(struct leg *leg, const uint8_t *bytes, size_t length)
 
 void tls_shutdown(struct leg *leg)
 {
+    if ((SSL_get_shutdown(leg->ssl) & SSL_SENT_SHUTDOWN) != 0) {
+        return;
+    }
     ERR_clear_error();
     if (SSL_shutdown(leg->ssl) >= 0 || SSL_get_error(leg->ssl, -1) == SSL_ERROR_WANT_READ) {
         bool sent = leg_flush(leg);

@@ -18,6 +18,9 @@ enum tls_handshake_status tls_handshake(struct leg *leg);
 /** leg_read for TLS: reads records until the buffer is full or the socket is empty. */
 enum leg_read_status tls_read(struct leg *leg, uint8_t *into, size_t capacity, size_t *length);
 
+/** A read would give bytes, the end or an error that no poll event need report any more. */
+bool tls_has_news(const struct leg *leg);
+
 /** leg_write for TLS, in records of at most IO_RECORD_BYTES. Wire bytes stay in the batch until leg_flush. */
 bool tls_write(struct leg *leg, const uint8_t *bytes, size_t length);
 

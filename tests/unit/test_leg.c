@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proxy/io/tls.h"
 #include "tests/unit/pair.h"
 
 enum { BIG = 3 * 1000 * 1000 };
@@ -120,6 +121,161 @@ Test(leg, a_tls_close_is_an_end)
     cr_assert(pair_run(&pair, b_ended));
     pair_stop(&pair);
     SSL_CTX_free(client);
+    SSL_CTX_free(server);
+}
+
+Test(leg, a_tls_end_right_behind_data_is_told)
+{
+    struct pair pair;
+    SSL_CTX *client = context(false), *server = context(true);
+    pair_start(&pair, SSL_new(client), SSL_new(server));
+    cr_assert(pair_run(&pair, both_open));
+    cr_assert(leg_write(&pair.a.leg, (const uint8_t *)"x", 1));
+    SSL_shutdown(pair.a.leg.ssl); /* the socket stays open: no poll event follows */
+    cr_assert(leg_flush(&pair.a.leg));
+    cr_assert(pair_run(&pair, b_ended));
+    cr_assert_eq(pair.b.got_length, 1u);
+    pair_stop(&pair);
+    SSL_CTX_free(client);
+    SSL_CTX_free(server);
+}
+
+Test(leg, a_tls_error_right_behind_data_is_told_as_what_it_is)
+{
+    struct pair pair;
+    const uint8_t no_record[] = {0x17, 3, 3, 0, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
+    SSL_CTX *client = context(false), *server = context(true);
+    pair_start(&pair, SSL_new(client), SSL_new(server));
+    cr_assert(pair_run(&pair, both_open));
+    cr_assert(leg_write(&pair.a.leg, (const uint8_t *)"x", 1));
+    cr_assert(leg_put_wire(&pair.a.leg, no_record, sizeof no_record));
+    cr_assert(leg_flush(&pair.a.leg));
+    cr_assert(pair_run(&pair, b_failed));
+    cr_assert_eq(pair.b.leg.error, LEG_ERROR_TLS);
+    cr_assert_eq(pair.b.got_length, 1u);
+    cr_assert_eq(pair.b.ended, 0);
+    pair_stop(&pair);
+    SSL_CTX_free(client);
+    SSL_CTX_free(server);
+}
+
+/* ---- TLS records that carry no data ---- */
+
+static void update_key(struct pair *pair)
+{
+    cr_assert_eq(SSL_key_update(pair->a.leg.ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+    cr_assert_eq(SSL_do_handshake(pair->a.leg.ssl), 1);
+}
+
+static void start_updates(struct pair *pair, SSL_CTX **client_r, SSL_CTX **server_r)
+{
+    *client_r = context(false);
+    *server_r = context(true);
+    SSL_CTX_set_num_tickets(*server_r, 0);
+    pair_start(pair, SSL_new(*client_r), SSL_new(*server_r));
+    cr_assert(pair_run(pair, both_open));
+    leg_pause(&pair->a.leg);
+}
+
+Test(leg, answers_to_key_updates_leave_though_data_came_with_them)
+{
+    struct pair pair;
+    SSL_CTX *client, *server;
+    start_updates(&pair, &client, &server);
+    update_key(&pair);
+    update_key(&pair);
+    cr_assert(leg_write(&pair.a.leg, (const uint8_t *)"x", 1));
+    cr_assert(leg_flush(&pair.a.leg));
+    uint64_t before = pair.b.leg.bytes_out;
+    for (int i = 0; i < 10; i++) {
+        uv_run(&pair.loop, UV_RUN_NOWAIT);
+    }
+    cr_assert_eq(pair.b.got_length, 1u);
+    cr_assert_eq(leg_backlog(&pair.b.leg), 0u, "whoever waits for the leg to drain would wait for ever");
+    cr_assert_gt(pair.b.leg.bytes_out, before);
+    pair_stop(&pair);
+    SSL_CTX_free(client);
+    SSL_CTX_free(server);
+}
+
+Test(leg, a_peer_that_updates_keys_all_the_time_gets_short_turns)
+{
+    struct pair pair;
+    SSL_CTX *client, *server;
+    start_updates(&pair, &client, &server);
+    for (int i = 0; i < 500; i++) {
+        update_key(&pair);
+    }
+    cr_assert(leg_flush(&pair.a.leg));
+    uint64_t before = pair.b.leg.bytes_in;
+    uv_run(&pair.loop, UV_RUN_NOWAIT);
+    cr_assert_gt(pair.b.leg.bytes_in, before);
+    cr_assert_lt(pair.b.leg.bytes_in - before, 2000u, "the others wait meanwhile");
+    pair_stop(&pair);
+    SSL_CTX_free(client);
+    SSL_CTX_free(server);
+}
+
+Test(leg, a_peer_that_provokes_answers_and_takes_none_is_given_up)
+{
+    struct pair pair;
+    SSL_CTX *client, *server;
+    int least = 1;
+    start_updates(&pair, &client, &server);
+    cr_assert_eq(setsockopt(pair.b.leg.fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof least), 0);
+    for (int i = 0; i < 20000 && pair.b.failed == 0; i++) {
+        update_key(&pair);
+        cr_assert(i % 100 != 0 || leg_flush(&pair.a.leg));
+        uv_run(&pair.loop, UV_RUN_NOWAIT);
+    }
+    cr_assert_eq(pair.b.failed, 1);
+    cr_assert_eq(pair.b.leg.error, LEG_ERROR_TLS);
+    cr_assert_leq(pair.b.leg.spill_capacity, 128u * 1024);
+    pair_stop(&pair);
+    SSL_CTX_free(client);
+    SSL_CTX_free(server);
+}
+
+/* ---- handshakes that fail ---- */
+
+/* A client's first flight, without a leg. */
+static size_t client_hello(uint8_t *into, size_t capacity)
+{
+    SSL_CTX *ctx = context(false);
+    SSL *ssl = SSL_new(ctx);
+    BIO *out = BIO_new(BIO_s_mem());
+    SSL_set_connect_state(ssl);
+    SSL_set_bio(ssl, BIO_new(BIO_s_mem()), out);
+    cr_assert_eq(SSL_do_handshake(ssl), -1);
+    int n = BIO_read(out, into, (int)capacity);
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+    cr_assert_gt(n, 0);
+    return (size_t)n;
+}
+
+static bool b_has_said_something(const struct pair *pair)
+{
+    return pair->b.leg.bytes_out > 0;
+}
+
+Test(leg, an_alert_before_a_reset_is_heard)
+{
+    struct pair pair;
+    uint8_t hello[2048];
+    const uint8_t unknown_ca[] = {0x15, 3, 3, 0, 2, 2, 48};
+    size_t length = client_hello(hello, sizeof hello);
+    SSL_CTX *server = context(true);
+    pair_start(&pair, NULL, SSL_new(server));
+    int raw = dup(pair.a.leg.fd);
+    leg_close(&pair.a.leg);
+    cr_assert_eq(write(raw, hello, length), (ssize_t)length);
+    cr_assert(pair_run(&pair, b_has_said_something));
+    cr_assert_eq(write(raw, unknown_ca, sizeof unknown_ca), (ssize_t)sizeof unknown_ca);
+    close(raw); /* with unread bytes: a reset */
+    cr_assert(pair_run(&pair, b_failed));
+    cr_assert_eq(pair.b.leg.error, LEG_ERROR_TLS_REJECTED, "%s", leg_error_name(pair.b.leg.error));
+    pair_stop(&pair);
     SSL_CTX_free(server);
 }
 
