@@ -35,6 +35,7 @@ struct handshake {
     enum login_step step;
     bool raw_tokens;                /* SaslHandshake v0 */
     bool working;                   /* work is queued or runs */
+    uint8_t refusals;               /* of ApiVersions requests, after which the client may ask again */
     bool denial_sent;
     bool awaiting_broker;           /* passthrough: a token is at the broker, its answer has not come */
     int16_t version;                /* of the SaslAuthenticate under way */

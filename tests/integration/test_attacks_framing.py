@@ -204,6 +204,13 @@ class Framing(StageTest):
             self.assertEqual(answer.take("h"), 42)
             self.assertIn(3, client.api_versions(3))
 
+    def test_t12_asking_for_ever(self):
+        """Answers before login are few, whether they are read or not."""
+        for data in (kafka.request(18, 99), kafka.request(18, 3, kafka.api_versions_body(3, "bad name"))):
+            with kafka.Client(self.stage.port) as client:
+                self.assertLess(len(client.send_anyway(data * 50000).ended()), 1000)
+        self.closed(login_order=2)
+
     def test_t13_unknown_apis_after_login(self):
         refused = [(95, 0), (200, 0), (10001, 0), (32767, 0), (-1, 0), (0, 14), (1, 19), (3, 14), (3, 32767), (4, 0),
                    (38, 0), (50, 0), (58, 0), (78, 0)]
