@@ -202,7 +202,8 @@ static void port_on_poll(uv_poll_t *poll, int status, int events)
 
 /* ---- ports ---- */
 
-static socklen_t port_address(const struct conf_listener *conf, int number, struct sockaddr_storage *address)
+static socklen_t port_address(const struct conf_listener *conf, int number,
+                              struct sockaddr_storage *address)
 {
     memset(address, 0, sizeof *address);
     struct sockaddr_in *in = (struct sockaddr_in *)address;
@@ -276,7 +277,8 @@ static bool port_listen(struct port *port)
     if (port->listening) {
         return true;
     }
-    if (listen(port->fd, LISTENER_BACKLOG) != 0 || uv_poll_start(&port->poll, UV_READABLE, port_on_poll) != 0) {
+    if (listen(port->fd, LISTENER_BACKLOG) != 0 ||
+        uv_poll_start(&port->poll, UV_READABLE, port_on_poll) != 0) {
         port_log(port, LOG_LEVEL_ERROR, "port_not_opened", errno);
         return false;
     }
@@ -345,18 +347,23 @@ static bool listener_secure(struct listener *listener)
     listener->gate.tls = tls_server_ctx_new(conf, world_now_ns() / 1000000000, &errors);
     log_all(&errors);
     conf_errors_deinit(&errors);
-    listener->gate.rules = rules_parse(view_from_string(conf->tls.principal_mapping_rules), &rules_error);
+    listener->gate.rules =
+        rules_parse(view_from_string(conf->tls.principal_mapping_rules), &rules_error);
     return listener->gate.tls != NULL && listener->gate.rules != NULL;
 }
 
-struct listener *listener_new(struct world *world, struct cluster *cluster, const struct conf_listener *conf)
+struct listener *listener_new(struct world *world, struct cluster *cluster,
+                              const struct conf_listener *conf)
 {
     struct listener *listener = calloc(1, sizeof *listener);
     if (listener == NULL) {
         return NULL;
     }
-    listener->gate = (struct gate){
-        .world = world, .cluster = cluster, .conf = conf, .node_port = gate_node_port, .on_gone = gate_gone};
+    listener->gate = (struct gate){.world = world,
+                                   .cluster = cluster,
+                                   .conf = conf,
+                                   .node_port = gate_node_port,
+                                   .on_gone = gate_gone};
     listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (!listener_secure(listener) || port_new(listener, -1) == NULL) {
         listener_free(&listener);

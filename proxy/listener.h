@@ -20,8 +20,8 @@ struct listener;
 struct world;
 
 /** Binds the bootstrap port, but does not listen yet. NULL: logged. world and cluster must outlive it. */
-struct listener *listener_new(struct world *world, struct cluster *cluster, const struct conf_listener *conf)
-    __attribute__((warn_unused_result));
+struct listener *listener_new(struct world *world, struct cluster *cluster,
+                              const struct conf_listener *conf) __attribute__((warn_unused_result));
 
 /** Begins to accept on the bootstrap port: the cluster can be served now. Idempotent. */
 void listener_open(struct listener *listener);

@@ -26,7 +26,8 @@ static void hash_file(const char *path, char hex[65])
     FILE *file = fopen(path, "rbe");
     EVP_MD_CTX *md = EVP_MD_CTX_new();
     if (file != NULL && md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1) {
-        for (size_t n = fread(block, 1, sizeof block, file); n > 0; n = fread(block, 1, sizeof block, file)) {
+        for (size_t n = fread(block, 1, sizeof block, file); n > 0;
+             n = fread(block, 1, sizeof block, file)) {
             EVP_DigestUpdate(md, block, n);
         }
         EVP_DigestFinal_ex(md, digest, &length);
@@ -89,10 +90,11 @@ static void check_listener_tls(const struct config *config, struct conf_errors *
             continue;
         }
         SSL_CTX_free(tls_server_ctx_new(listener, world_now_ns() / 1000000000, errors));
-        struct rules *rules = rules_parse(view_from_string(listener->tls.principal_mapping_rules), &rules_error);
+        struct rules *rules =
+            rules_parse(view_from_string(listener->tls.principal_mapping_rules), &rules_error);
         if (rules == NULL) {
-            conf_errors_add(errors, config_place(config, &listener->tls.principal_mapping_rules), "%s",
-                            rules_error.text);
+            conf_errors_add(errors, config_place(config, &listener->tls.principal_mapping_rules),
+                            "%s", rules_error.text);
         }
         rules_free(&rules);
     }
@@ -106,7 +108,8 @@ static void check_generation_tls(const struct shared *shared, struct conf_errors
         for (size_t k = 0; k < cluster->generations_count; k++) {
             const struct conf_generation *generation = &cluster->generations[k];
             if (config_protocol_has_tls(generation->protocol)) {
-                SSL_CTX_free(tls_client_ctx_new(shared->certificates, NULL, &generation->tls, errors));
+                SSL_CTX_free(
+                    tls_client_ctx_new(shared->certificates, NULL, &generation->tls, errors));
             }
         }
     }
@@ -132,8 +135,9 @@ static void load_all(struct shared *shared, struct conf_errors *errors)
     if (config->users.file[0] != '\0') {
         shared->users = credentials_load(config->users.file, errors);
     } else if (wants_users(config)) {
-        conf_errors_add(errors, config_place(config, &config->users.file),
-                        "users.file is missing, but a listener offers SASL mechanisms (name the users file)");
+        conf_errors_add(
+            errors, config_place(config, &config->users.file),
+            "users.file is missing, but a listener offers SASL mechanisms (name the users file)");
     }
     load_passwords(shared, errors);
     check_listener_tls(config, errors);

@@ -13,7 +13,8 @@ struct conf_errors;
  * Loads everything but the audit log. NULL when anything is wrong: every problem found is in errors. Blocking reads:
  * start-up and checks only.
  */
-struct shared *shared_load(const char *config_file, struct conf_errors *errors) __attribute__((warn_unused_result));
+struct shared *shared_load(const char *config_file, struct conf_errors *errors)
+    __attribute__((warn_unused_result));
 
 /** Wipes and frees; the workers must have ended. *shared = NULL; NULL is fine. */
 void shared_free(struct shared **shared);

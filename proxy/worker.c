@@ -31,17 +31,17 @@ enum worker_order { WORKER_GO_ON, WORKER_DRAIN, WORKER_STOP };
 struct worker {
     struct world world;
     uv_loop_t loop;
-    uv_async_t order_async;      /* the main thread has set order */
+    uv_async_t order_async; /* the main thread has set order */
     uv_timer_t drain_timer;
     atomic_int order;
-    struct cluster **clusters;   /* one per configured cluster, in its order */
+    struct cluster **clusters; /* one per configured cluster, in its order */
     struct listener **listeners;
     size_t listener_count;
     size_t clusters_open;
-    uint64_t drain_deadline_ms;  /* loop time */
+    uint64_t drain_deadline_ms; /* loop time */
     pthread_t thread;
-    bool first;                  /* of all workers */
-    bool ending;                 /* the last handles are being closed */
+    bool first;  /* of all workers */
+    bool ending; /* the last handles are being closed */
     bool failed;
 };
 
@@ -110,7 +110,8 @@ static void worker_drain(struct worker *worker)
         next = s->next;
         session_drain(s);
     }
-    worker->drain_deadline_ms = uv_now(&worker->loop) + world->shared->config->limits.drain_timeout_ms;
+    worker->drain_deadline_ms =
+        uv_now(&worker->loop) + world->shared->config->limits.drain_timeout_ms;
     uv_timer_start(&worker->drain_timer, worker_drain_tick, WORKER_TICK_MS, WORKER_TICK_MS);
 }
 
@@ -192,7 +193,8 @@ static bool worker_start_listeners(struct worker *worker)
     const struct config *config = worker->world.shared->config;
     for (size_t i = 0; i < config->listeners_count; i++) {
         const struct conf_listener *conf = &config->listeners[i];
-        worker->listeners[i] = listener_new(&worker->world, worker_cluster(worker, conf->cluster), conf);
+        worker->listeners[i] =
+            listener_new(&worker->world, worker_cluster(worker, conf->cluster), conf);
         if (worker->listeners[i] == NULL) {
             return false;
         }
@@ -334,7 +336,8 @@ static void process_on_signal(uv_signal_t *handle, int number)
         }
         break;
     case SIGHUP:
-        log_text(LOG_LEVEL_WARN, "reload_refused", "this version does not reload; restart to use a new configuration");
+        log_text(LOG_LEVEL_WARN, "reload_refused",
+                 "this version does not reload; restart to use a new configuration");
         break;
     default:
         break;
@@ -426,7 +429,8 @@ static bool process_open_logs(struct process *process)
     };
     struct audit_log_params audit = {
         .file = config->audit.file,
-        .on_failure = config->audit.on_failure == CONF_AUDIT_DENY ? AUDIT_LOG_DENY : AUDIT_LOG_CONTINUE,
+        .on_failure =
+            config->audit.on_failure == CONF_AUDIT_DENY ? AUDIT_LOG_DENY : AUDIT_LOG_CONTINUE,
     };
     char error[512];
     if (log_init(&log) != 0) {
@@ -474,7 +478,8 @@ static void process_log_started(const struct process *process)
 
 static int process_serve(struct process *process)
 {
-    if (uv_loop_init(&process->loop) != 0 || uv_async_init(&process->loop, &process->ended, process_on_ended) != 0 ||
+    if (uv_loop_init(&process->loop) != 0 ||
+        uv_async_init(&process->loop, &process->ended, process_on_ended) != 0 ||
         !process_signals(process) || !process_start_workers(process)) {
         return 1;
     }
@@ -483,7 +488,8 @@ static int process_serve(struct process *process)
     process_audit(process, AUDIT_START);
     process_start_threads(process);
     if (process->options->stats_file != NULL) {
-        process->stats_file = stats_file_start(process->options->stats_file, 1000, &process->stats_names, process_sum, process);
+        process->stats_file = stats_file_start(process->options->stats_file, 1000,
+                                               &process->stats_names, process_sum, process);
     }
     uv_run(&process->loop, UV_RUN_DEFAULT);
     for (size_t i = 0; i < process->worker_count; i++) {

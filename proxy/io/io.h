@@ -25,7 +25,9 @@ enum {
 
 struct io {
     uv_loop_t *loop;
-    uint8_t *scratch;       /* IO_SCRATCH_BYTES after IO_HEADROOM_BYTES; its content dies with the next leg_read on this worker */
+    /* IO_SCRATCH_BYTES after IO_HEADROOM_BYTES; its content dies with the next leg_read on this
+     * worker */
+    uint8_t *scratch;
     uint8_t *block;         /* the allocation scratch lies in */
     uint8_t *batch;         /* IO_BATCH_BYTES of wire bytes of batch_leg, not yet sent */
     size_t batch_length;

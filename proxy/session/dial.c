@@ -31,8 +31,8 @@ static struct dial_failure dial_classify(struct session *s)
     struct broker_login *login = s->handshake->broker_login;
     const struct leg *leg = &s->broker;
     bool with_certificate = s->route.generation->login == CONF_LOGIN_MAPPED_CERTIFICATE;
-    struct dial_failure f = {CLOSE_BROKER_TLS_FAILED, CLUSTER_CONNECT_FAILED, leg_error_name(leg->error),
-                             leg->error_text, true};
+    struct dial_failure f = {CLOSE_BROKER_TLS_FAILED, CLUSTER_CONNECT_FAILED,
+                             leg_error_name(leg->error), leg->error_text, true};
     switch (leg->error) {
     case LEG_ERROR_CONNECT:
         f.close = CLOSE_BROKER_UNREACHABLE;
@@ -68,7 +68,9 @@ static struct dial_failure dial_classify(struct session *s)
 static void dial_count_failure(struct session *s, enum close_reason reason)
 {
     struct stats *stats = &s->world->stats;
-    stats_add(reason == CLOSE_BROKER_UNREACHABLE ? &stats->broker_connect_failed : &stats->broker_login_failed, 1);
+    stats_add(reason == CLOSE_BROKER_UNREACHABLE ? &stats->broker_connect_failed
+                                                 : &stats->broker_login_failed,
+              1);
     if (reason == CLOSE_BROKER_NOT_TRUSTED || reason == CLOSE_BROKER_TLS_FAILED) {
         stats_add(&stats->tls_broker_failed, 1);
     }
@@ -93,7 +95,8 @@ void dial_failed(struct session *s)
 static SSL *dial_ssl(struct session *s)
 {
     const struct conf_generation *generation = s->route.generation;
-    const char *name = generation->login == CONF_LOGIN_MAPPED_CERTIFICATE ? s->certificate->name : NULL;
+    const char *name =
+        generation->login == CONF_LOGIN_MAPPED_CERTIFICATE ? s->certificate->name : NULL;
     SSL_CTX *ctx = world_client_ctx(s->world, generation, name);
     SSL *ssl = ctx != NULL ? SSL_new(ctx) : NULL;
     if (ssl != NULL && !tls_expect_host(ssl, s->route.host, generation->tls.verify_hostname)) {
@@ -133,7 +136,8 @@ static void dial_waited(struct cluster_waiter *waiter, enum route_status status)
         dial_connect(s);
         return;
     }
-    struct log_field extra[] = {log_str("route", route_status_name(status)), log_int("target", s->target)};
+    struct log_field extra[] = {log_str("route", route_status_name(status)),
+                                log_int("target", s->target)};
     session_log(s, LOG_LEVEL_WARN, "route_failed", extra, 2);
     session_close(s, CLOSE_ROUTE_UNKNOWN);
 }
@@ -146,12 +150,14 @@ void dial_start(struct session *s)
     }
     if (status == ROUTE_PENDING || status == ROUTE_NONE_LIVE) {
         struct cluster_waiter *waiter = &s->handshake->waiter;
-        *waiter = (struct cluster_waiter){.node_id = s->target, .fn = dial_waited, .owner = s->handshake};
+        *waiter =
+            (struct cluster_waiter){.node_id = s->target, .fn = dial_waited, .owner = s->handshake};
         cluster_wait(s->gate->cluster, waiter);
         return;
     }
     if (status != ROUTE_OK) {
-        struct log_field extra[] = {log_str("route", route_status_name(status)), log_int("target", s->target)};
+        struct log_field extra[] = {log_str("route", route_status_name(status)),
+                                    log_int("target", s->target)};
         session_log(s, LOG_LEVEL_WARN, "route_failed", extra, 2);
         session_close(s, CLOSE_ROUTE_UNKNOWN);
         return;
@@ -207,7 +213,8 @@ static const struct password *dial_password(struct session *s)
 static void dial_keep_keys(struct session *s)
 {
     struct scram_keys keys;
-    if (s->route.generation->login == CONF_LOGIN_SASL && broker_login_take_keys(s->handshake->broker_login, &keys)) {
+    if (s->route.generation->login == CONF_LOGIN_SASL &&
+        broker_login_take_keys(s->handshake->broker_login, &keys)) {
         world_keep_keys(s->world, dial_password(s), &keys);
         scram_keys_wipe(&keys);
     }
@@ -217,7 +224,8 @@ static bool dial_send(struct session *s)
 {
     struct handshake *hs = s->handshake;
     struct view out = writer_view(&hs->out);
-    bool sent = out.length == 0 || (leg_write(&s->broker, out.at, out.length) && leg_flush(&s->broker));
+    bool sent =
+        out.length == 0 || (leg_write(&s->broker, out.at, out.length) && leg_flush(&s->broker));
     writer_reset(&hs->out);
     return sent;
 }
@@ -242,7 +250,8 @@ static void dial_step(struct session *s, enum broker_login_status status)
         dial_keep_keys(s);
         cluster_report(s->gate->cluster, &s->route, CLUSTER_OK);
         if (broker_login_versions(hs->broker_login) != NULL) {
-            cluster_saw_versions(s->gate->cluster, s->route.node_id, broker_login_versions(hs->broker_login));
+            cluster_saw_versions(s->gate->cluster, s->route.node_id,
+                                 broker_login_versions(hs->broker_login));
         }
         dial_done(s);
         break;
@@ -269,7 +278,8 @@ void dial_open(struct session *s)
     if (generation->login == CONF_LOGIN_SASL) {
         const struct password *password = dial_password(s);
         if (password == NULL) {
-            evidence_broker_failed(s, "no_stored_credential", "the credentials file has no entry for this principal", true);
+            evidence_broker_failed(s, "no_stored_credential",
+                                   "the credentials file has no entry for this principal", true);
             session_close(s, CLOSE_BROKER_LOGIN_FAILED);
             return;
         }

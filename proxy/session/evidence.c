@@ -81,7 +81,8 @@ void evidence_login_denied(struct session *s, const char *claimed, const char *r
     session_log(s, LOG_LEVEL_WARN, "login_denied", extra, 2);
 }
 
-static void mapping_count_outcome(struct stats *stats, const struct mapping_decision *decision, bool allowed)
+static void mapping_count_outcome(struct stats *stats, const struct mapping_decision *decision,
+                                  bool allowed)
 {
     switch (decision->outcome) {
     case MAPPING_MAPPED:
@@ -99,7 +100,8 @@ static void mapping_count_outcome(struct stats *stats, const struct mapping_deci
     }
 }
 
-void evidence_mapping(struct session *s, const struct mapping_decision *decision, bool allowed, const char *reason)
+void evidence_mapping(struct session *s, const struct mapping_decision *decision, bool allowed,
+                      const char *reason)
 {
     struct evidence ev;
     evidence_begin(&ev, s, allowed ? AUDIT_MAPPING_DECIDED : AUDIT_MAPPING_DENIED);
@@ -116,7 +118,8 @@ void evidence_mapping(struct session *s, const struct mapping_decision *decision
         log_str("certificate", allowed ? decision->certificate : NULL),
         log_str("reason", reason),
     };
-    session_log(s, allowed ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, allowed ? "mapping_decided" : "mapping_denied", extra, 3);
+    session_log(s, allowed ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
+                allowed ? "mapping_decided" : "mapping_denied", extra, 3);
 }
 
 void evidence_broker_ok(struct session *s)

@@ -20,13 +20,15 @@ void evidence_login_accepted(struct session *s);
 void evidence_login_denied(struct session *s, const char *claimed, const char *reason);
 
 /** What the mapping said about s->principal; s->certificate is set when it was mapped. */
-void evidence_mapping(struct session *s, const struct mapping_decision *decision, bool allowed, const char *reason);
+void evidence_mapping(struct session *s, const struct mapping_decision *decision, bool allowed,
+                      const char *reason);
 
 /** The broker of s->route accepted what it was shown and answered. */
 void evidence_broker_ok(struct session *s);
 
 /** It did not; reason is a stable word, detail may be NULL. trusted: false when its own certificate was the fault. */
-void evidence_broker_failed(struct session *s, const char *reason, const char *detail, bool trusted);
+void evidence_broker_failed(struct session *s, const char *reason, const char *detail,
+                            bool trusted);
 
 /** A logged-in client sent what it may not send. */
 void evidence_request_refused(struct session *s, const char *reason, const char *api);

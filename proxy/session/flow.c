@@ -156,8 +156,8 @@ static bool pass_body(struct pass *p)
     return false;
 }
 
-bool flow_bytes(struct session *s, struct flow *flow, const struct flow_direction *direction, uint8_t *bytes,
-                size_t length)
+bool flow_bytes(struct session *s, struct flow *flow, const struct flow_direction *direction,
+                uint8_t *bytes, size_t length)
 {
     bytes -= flow->cut_length;
     memcpy(bytes, flow->cut, flow->cut_length);

@@ -24,7 +24,8 @@ struct flow {
     enum flow_mode mode;
     uint8_t cut_length;           /* bytes in cut */
     uint8_t cut[FLOW_HEAD_BYTES_MAX]; /* the beginning of a frame head */
-    size_t remaining;             /* bytes of the frame still to come, in WATCH and HOLD and STREAM */
+    /* bytes of the frame still to come, in WATCH and HOLD and STREAM */
+    size_t remaining;
     size_t frame_bytes;           /* of the whole frame under way, its 4 size bytes included */
     int16_t api_key, api_version; /* of it */
     int32_t correlation_id;
@@ -56,8 +57,8 @@ struct flow_direction {
  * Walks bytes[0..length), which lie behind FLOW_HEAD_BYTES_MAX writable bytes (a cut head is put back there). false:
  * the session was closed.
  */
-bool flow_bytes(struct session *s, struct flow *flow, const struct flow_direction *direction, uint8_t *bytes,
-                size_t length) __attribute__((warn_unused_result));
+bool flow_bytes(struct session *s, struct flow *flow, const struct flow_direction *direction,
+                uint8_t *bytes, size_t length) __attribute__((warn_unused_result));
 
 /** At a frame boundary. */
 bool flow_rests(const struct flow *flow);

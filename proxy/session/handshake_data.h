@@ -19,7 +19,8 @@ struct session;
 
 enum login_step {
     LOGIN_INITIAL,   /* ApiVersions or SaslHandshake may come */
-    LOGIN_HANDSHAKE, /* ApiVersions was answered: only SaslHandshake (KafkaChannel's HANDSHAKE_REQUEST) */
+    /* ApiVersions was answered: only SaslHandshake (KafkaChannel's HANDSHAKE_REQUEST) */
+    LOGIN_HANDSHAKE,
     LOGIN_TOKENS,    /* SaslAuthenticate, or raw tokens after SaslHandshake v0 */
 };
 
@@ -37,13 +38,16 @@ struct handshake {
     bool working;                   /* work is queued or runs */
     uint8_t refusals;               /* of ApiVersions requests, after which the client may ask again */
     bool denial_sent;
-    bool awaiting_broker;           /* passthrough: a token is at the broker, its answer has not come */
+    /* passthrough: a token is at the broker, its answer has not come */
+    bool awaiting_broker;
     int16_t version;                /* of the SaslAuthenticate under way */
     int32_t correlation_id;         /* of it */
     char mechanism[32];             /* passthrough: as the client named it */
-    char claimed[256];              /* passthrough: the user the client's first token names; "" unknown */
+    /* passthrough: the user the client's first token names; "" unknown */
+    char claimed[256];
     struct writer denial;           /* DENY: the frame that will be sent, or empty */
-    struct writer first;            /* passthrough: the client's SaslHandshake frame, for the broker */
+    /* passthrough: the client's SaslHandshake frame, for the broker */
+    struct writer first;
     struct writer out;              /* for frames to be sent; reset after each use */
 };
 

@@ -23,7 +23,8 @@ static void inflight_grow(struct inflight *fl)
 
 bool inflight_push(struct inflight *fl, const struct inflight_entry *entry)
 {
-    if (fl->count >= INFLIGHT_MAX || (entry->answer != NULL && fl->answers >= INFLIGHT_ANSWERS_MAX)) {
+    if (fl->count >= INFLIGHT_MAX ||
+        (entry->answer != NULL && fl->answers >= INFLIGHT_ANSWERS_MAX)) {
         return false;
     }
     if (fl->count == fl->capacity) {

@@ -16,7 +16,8 @@
 enum {
     INFLIGHT_FULL = 4096,   /* then the client leg is not read until responses have come */
     INFLIGHT_MAX = 16384,   /* one more read of a worker's scratch cannot exceed this */
-    INFLIGHT_ANSWERS_MAX = 32, /* answers of Setu's own that may wait; no client has more than one */
+    /* answers of Setu's own that may wait; no client has more than one */
+    INFLIGHT_ANSWERS_MAX = 32,
 };
 
 struct inflight_entry {
@@ -38,7 +39,8 @@ struct inflight {
  * Appends a copy of entry, answer included (ownership passes). false: INFLIGHT_MAX or INFLIGHT_ANSWERS_MAX is reached;
  * nothing is taken.
  */
-bool inflight_push(struct inflight *fl, const struct inflight_entry *entry) __attribute__((warn_unused_result));
+bool inflight_push(struct inflight *fl, const struct inflight_entry *entry)
+    __attribute__((warn_unused_result));
 
 /** The oldest, or NULL. Dies with the next push or pop. */
 const struct inflight_entry *inflight_front(const struct inflight *fl);

@@ -22,8 +22,6 @@
 #include "proxy/session/session.h"
 #include "proxy/session/session_private.h"
 
-enum { LOGIN_REFUSALS_MAX = 4 };
-
 /* ---- sending ---- */
 
 /* Sends what hs->out holds and wipes it. */
@@ -31,7 +29,8 @@ static void login_send(struct session *s)
 {
     struct handshake *hs = s->handshake;
     struct view out = writer_view(&hs->out);
-    bool sent = writer_ok(&hs->out) && leg_write(&s->client, out.at, out.length) && leg_flush(&s->client);
+    bool sent =
+        writer_ok(&hs->out) && leg_write(&s->client, out.at, out.length) && leg_flush(&s->client);
     writer_reset(&hs->out);
     if (!sent) {
         session_client_failed(s);
@@ -67,7 +66,8 @@ static void login_refuse(struct session *s)
     uint32_t jitter = 0;
     login_address(s, &address);
     (void)world_random(NULL, (uint8_t *)&jitter, sizeof jitter);
-    uint32_t delay_ms = penalty_failed(s->world->penalty, &address, uv_now(s->world->io.loop), jitter);
+    uint32_t delay_ms =
+        penalty_failed(s->world->penalty, &address, uv_now(s->world->io.loop), jitter);
     leg_pause(&s->client);
     session_enter(s, SESSION_DENY);
     session_delay(s, delay_ms);
@@ -112,7 +112,8 @@ void login_denial_sent(struct session *s)
 
 /* ---- the principal is proved ---- */
 
-static bool login_find_certificate(struct session *s, const char **reason_r, struct mapping_decision *decision_r)
+static bool login_find_certificate(struct session *s, const char **reason_r,
+                                   struct mapping_decision *decision_r)
 {
     const struct shared *shared = s->world->shared;
     if (!mapping_decide(shared->mapping, s->principal, decision_r)) {
@@ -120,7 +121,8 @@ static bool login_find_certificate(struct session *s, const char **reason_r, str
         return false;
     }
     s->certificate = certificates_find(shared->certificates, decision_r->certificate);
-    if (s->certificate == NULL || !certificates_valid_at(s->certificate, world_now_ns() / 1000000000)) {
+    if (s->certificate == NULL ||
+        !certificates_valid_at(s->certificate, world_now_ns() / 1000000000)) {
         s->certificate = NULL;
         *reason_r = "certificate_expired";
         return false;
@@ -234,7 +236,8 @@ static void login_on_exchange(struct session *s, enum exchange_status status, st
         login_proved(s, exchange_principal(hs->exchange), reply);
         break;
     case EXCHANGE_DENIED:
-        login_deny(s, exchange_claimed(hs->exchange), auth_reason_name(exchange_reason(hs->exchange)));
+        login_deny(s, exchange_claimed(hs->exchange),
+                   auth_reason_name(exchange_reason(hs->exchange)));
         break;
     case EXCHANGE_PENDING:
         login_begin_work(s);
@@ -258,17 +261,8 @@ static void login_token(struct session *s, struct view token)
 
 /* ---- the three requests ---- */
 
-/* Clients ask a second time, with a version that the refusal names (KIP-511); who never stops is to get no more. */
-static bool login_may_ask_again(struct session *s)
-{
-    if (++s->handshake->refusals <= LOGIN_REFUSALS_MAX) {
-        return true;
-    }
-    session_close(s, CLOSE_LOGIN_ORDER);
-    return false;
-}
-
-static void login_api_versions(struct session *s, const struct request_header *header, struct view body)
+static void login_api_versions(struct session *s, const struct request_header *header,
+                               struct view body)
 {
     struct handshake *hs = s->handshake;
     struct api_versions versions;
@@ -278,10 +272,8 @@ static void login_api_versions(struct session *s, const struct request_header *h
         return;
     }
     if (!api_admits(API_API_VERSIONS, header->api_version)) {
-        if (login_may_ask_again(s)) {
-            api_versions_unsupported(&hs->out, header->correlation_id);
-            login_send(s);
-        }
+        api_versions_unsupported(&hs->out, header->correlation_id);
+        login_send(s); /* the client asks again with a version we know (KIP-511) */
         return;
     }
     if (!api_versions_decode_request(header->api_version, body, &request)) {
@@ -295,9 +287,6 @@ static void login_api_versions(struct session *s, const struct request_header *h
     if (header->api_version >= 3 && (!api_versions_software_valid(request.software_name) ||
                                      !api_versions_software_valid(request.software_version))) {
         versions = (struct api_versions){.error_code = HANDSHAKE_INVALID_REQUEST};
-        if (!login_may_ask_again(s)) {
-            return;
-        }
     } else {
         hs->step = LOGIN_HANDSHAKE;
     }
@@ -317,8 +306,8 @@ static const char *login_offered(const struct session *s, struct view mechanism)
     return NULL;
 }
 
-static void login_write_handshake(struct session *s, struct writer *w, const struct request_header *header,
-                                  int16_t error_code)
+static void login_write_handshake(struct session *s, struct writer *w,
+                                  const struct request_header *header, int16_t error_code)
 {
     const struct conf_listener *conf = s->gate->conf;
     struct sasl_handshake_response response = {.error_code = error_code};
@@ -328,8 +317,8 @@ static void login_write_handshake(struct session *s, struct writer *w, const str
     sasl_handshake_encode_response(w, header->api_version, header->correlation_id, &response);
 }
 
-static void login_handshake(struct session *s, const struct request_header *header, struct view body,
-                            struct view payload)
+static void login_handshake(struct session *s, const struct request_header *header,
+                            struct view body, struct view payload)
 {
     struct handshake *hs = s->handshake;
     struct view mechanism;
@@ -363,7 +352,8 @@ static void login_handshake(struct session *s, const struct request_header *head
     login_send(s);
 }
 
-static void login_authenticate(struct session *s, const struct request_header *header, struct view body)
+static void login_authenticate(struct session *s, const struct request_header *header,
+                               struct view body)
 {
     struct handshake *hs = s->handshake;
     struct view token;
@@ -394,7 +384,8 @@ static void login_request(struct session *s, struct view payload)
 {
     struct request_header header;
     if (request_header_decode(payload, &header) != FRAME_OK) {
-        bool gssapi = s->handshake->step == LOGIN_INITIAL && payload.length > 0 && payload.at[0] == 0x60;
+        bool gssapi =
+            s->handshake->step == LOGIN_INITIAL && payload.length > 0 && payload.at[0] == 0x60;
         session_close(s, gssapi ? CLOSE_CLIENT_NOT_KAFKA : CLOSE_FRAME_MALFORMED);
         return;
     }
@@ -450,7 +441,8 @@ static bool login_is_foreign(struct session *s, struct view in)
 
 static bool login_takes_frames(const struct session *s)
 {
-    return s->state == SESSION_LOGIN || (s->state == SESSION_EXCHANGE && !s->handshake->awaiting_broker);
+    return s->state == SESSION_LOGIN ||
+           (s->state == SESSION_EXCHANGE && !s->handshake->awaiting_broker);
 }
 
 static void login_bytes(struct session *s, struct view in)
@@ -509,7 +501,8 @@ static void login_by_certificate(struct session *s)
         return;
     }
     session_enter(s, SESSION_MAP);
-    login_deny(s, peer.subject, status == TLS_PEER_NO_RULE ? "no_principal_rule" : "certificate_name");
+    login_deny(s, peer.subject,
+               status == TLS_PEER_NO_RULE ? "no_principal_rule" : "certificate_name");
 }
 
 void login_start(struct session *s)

@@ -123,11 +123,13 @@ void passthrough_client_frame(struct session *s, struct view payload)
         return;
     }
     stats_api(&s->world->stats, header.api_key);
-    if (header.api_key != API_SASL_AUTHENTICATE || !api_admits(header.api_key, header.api_version)) {
+    if (header.api_key != API_SASL_AUTHENTICATE ||
+        !api_admits(header.api_key, header.api_version)) {
         session_close(s, CLOSE_LOGIN_ORDER);
         return;
     }
-    if (!sasl_authenticate_decode_request(header.api_version, view_from(payload, header.length), &token)) {
+    if (!sasl_authenticate_decode_request(header.api_version, view_from(payload, header.length),
+                                          &token)) {
         session_close(s, CLOSE_FRAME_MALFORMED);
         return;
     }
@@ -162,7 +164,8 @@ static bool to_client(struct session *s, struct view payload)
 static void refused(struct session *s, struct view payload, const char *reason)
 {
     evidence_login_denied(s, s->handshake->claimed, reason);
-    cluster_report(s->gate->cluster, &s->route, CLUSTER_OK); /* the broker is well; the client is not */
+    cluster_report(s->gate->cluster, &s->route,
+                   CLUSTER_OK); /* the broker is well; the client is not */
     put_frame(&s->handshake->denial, payload);
     leg_close(&s->broker);
     session_enter(s, SESSION_DENY);
@@ -207,18 +210,21 @@ static void on_answer(struct session *s, struct view payload)
     struct sasl_handshake_response shake;
     struct sasl_authenticate_response answer = {0};
     hs->awaiting_broker = false;
-    bool decoded = response_header_decode(payload, key, version, &correlation_id, &header) == FRAME_OK &&
-                   correlation_id == hs->correlation_id;
-    decoded = decoded && (hs->version < 0
-                              ? sasl_handshake_decode_response(view_from(payload, header), &shake)
-                              : sasl_authenticate_decode_response(version, view_from(payload, header), &answer));
+    bool decoded =
+        response_header_decode(payload, key, version, &correlation_id, &header) == FRAME_OK &&
+        correlation_id == hs->correlation_id;
+    decoded = decoded &&
+              (hs->version < 0 ? sasl_handshake_decode_response(view_from(payload, header), &shake)
+                               : sasl_authenticate_decode_response(
+                                     version, view_from(payload, header), &answer));
     if (!decoded) {
         session_close(s, CLOSE_RESPONSE_MALFORMED);
         return;
     }
     int16_t error_code = hs->version < 0 ? shake.error_code : answer.error_code;
     if (error_code != HANDSHAKE_NONE) {
-        refused(s, payload, key == API_SASL_HANDSHAKE ? "mechanism_refused_by_broker" : "denied_by_broker");
+        refused(s, payload,
+                key == API_SASL_HANDSHAKE ? "mechanism_refused_by_broker" : "denied_by_broker");
         return;
     }
     if (key == API_SASL_AUTHENTICATE && is_last(s, answer.auth_bytes)) {

@@ -13,8 +13,8 @@
 struct session;
 
 /**
- * The broker behind this port is of a generation with `login: passthrough`. s->route is set whenever a way to the broker
- * is known now, passthrough or not.
+ * The broker behind this port is of a generation with `login: passthrough`. s->route is set whenever a way to the
+ * broker is known now, passthrough or not.
  */
 bool passthrough_wanted(struct session *s);
 

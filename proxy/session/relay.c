@@ -29,22 +29,35 @@ struct side {
 static struct side relay_side_requests(struct session *s)
 {
     struct stats *stats = &s->world->stats;
-    return (struct side){&s->client, &s->broker, &s->relay.requests, &relay_request_direction,
-                         &stats->client_bytes_in, &stats->broker_bytes_out, &stats->paused_client,
-                         CLOSE_CLIENT_CLOSED, session_client_failed};
+    return (struct side){&s->client,
+                         &s->broker,
+                         &s->relay.requests,
+                         &relay_request_direction,
+                         &stats->client_bytes_in,
+                         &stats->broker_bytes_out,
+                         &stats->paused_client,
+                         CLOSE_CLIENT_CLOSED,
+                         session_client_failed};
 }
 
 static struct side relay_side_responses(struct session *s)
 {
     struct stats *stats = &s->world->stats;
-    return (struct side){&s->broker, &s->client, &s->relay.responses, &relay_response_direction,
-                         &stats->broker_bytes_in, &stats->client_bytes_out, &stats->paused_broker,
-                         CLOSE_BROKER_CLOSED, session_broker_failed};
+    return (struct side){&s->broker,
+                         &s->client,
+                         &s->relay.responses,
+                         &relay_response_direction,
+                         &stats->broker_bytes_in,
+                         &stats->client_bytes_out,
+                         &stats->paused_broker,
+                         CLOSE_BROKER_CLOSED,
+                         session_broker_failed};
 }
 
 static bool relay_must_wait(struct session *s, const struct side *side)
 {
-    return leg_backlog(side->to) > 0 || (side->from == &s->client && inflight_full(&s->relay.inflight));
+    return leg_backlog(side->to) > 0 ||
+           (side->from == &s->client && inflight_full(&s->relay.inflight));
 }
 
 /*
@@ -161,7 +174,8 @@ void relay_start(struct session *s)
 
 bool relay_rests(const struct session *s)
 {
-    return s->relay.inflight.count == 0 && flow_rests(&s->relay.requests) && flow_rests(&s->relay.responses);
+    return s->relay.inflight.count == 0 && flow_rests(&s->relay.requests) &&
+           flow_rests(&s->relay.responses);
 }
 
 void relay_free(struct relay *relay)

@@ -25,7 +25,8 @@ struct relay {
     struct inflight inflight;
     struct flow requests, responses;
     bool acks_known;         /* the Produce request under way has told its acks */
-    bool crc_wrong;          /* a batch of the frame under way failed its checksum, and that is to be enforced */
+    /* a batch of the frame under way failed its checksum, and that is to be enforced */
+    bool crc_wrong;
 };
 
 /** Both legs are up and logged in: starts to pass frames. */

@@ -47,7 +47,8 @@ static void count_batch(struct session *s, const struct flow *flow, const struct
     }
 }
 
-static void on_produce_batch(void *context, const struct batch_head *head, enum batch_verdict verdict)
+static void on_produce_batch(void *context, const struct batch_head *head,
+                             enum batch_verdict verdict)
 {
     struct session *s = context;
     count_batch(s, &s->relay.requests, head, verdict);
@@ -73,7 +74,8 @@ static void on_acks(void *context, int16_t acks)
     s->relay.acks_known = acks == 0 || inflight_push(&s->relay.inflight, &entry);
 }
 
-static const struct records_events produce_events = {.on_acks = on_acks, .on_batch = on_produce_batch};
+static const struct records_events produce_events = {.on_acks = on_acks,
+                                                     .on_batch = on_produce_batch};
 static const struct records_events fetch_events = {.on_batch = on_fetch_batch};
 
 static void walk_begin(struct session *s, struct flow *flow, enum records_kind kind,
@@ -106,7 +108,8 @@ bool relay_records_feed(struct session *s, struct flow *flow, uint8_t *at, size_
         return false;
     }
     bool last = flow->remaining == length;
-    if (status == RECORDS_BAD || last != (status == RECORDS_DONE) || (produce && last && !s->relay.acks_known)) {
+    if (status == RECORDS_BAD || last != (status == RECORDS_DONE) ||
+        (produce && last && !s->relay.acks_known)) {
         session_close(s, produce ? CLOSE_FRAME_MALFORMED : CLOSE_RESPONSE_MALFORMED);
         return false;
     }

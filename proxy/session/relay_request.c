@@ -42,7 +42,8 @@ static bool request_push(struct session *s, const struct flow *flow)
 static bool request_refuse(struct session *s, const struct flow *flow, enum close_reason reason)
 {
     char api[64];
-    snprintf(api, sizeof api, "%s (%d) v%d", api_name(flow->api_key), flow->api_key, flow->api_version);
+    snprintf(api, sizeof api, "%s (%d) v%d", api_name(flow->api_key), flow->api_key,
+             flow->api_version);
     evidence_request_refused(s, close_reason_name(reason), api);
     session_close(s, reason);
     return false;
@@ -62,7 +63,9 @@ static bool request_verdict(struct session *s, struct flow *flow)
 {
     const struct conf_limits *limits = &s->world->shared->config->limits;
     if (flow->api_key == API_API_VERSIONS) {
-        return request_hold(s, flow, limits->login_frame_max_bytes); /* any version: the answer to a newer one is ours */
+        return request_hold(
+            s, flow,
+            limits->login_frame_max_bytes); /* any version: the answer to a newer one is ours */
     }
     switch (api_request_action(flow->api_key, flow->api_version)) {
     case API_FORWARD:
@@ -111,7 +114,8 @@ static bool request_watch(struct session *s, struct flow *flow, uint8_t *at, siz
 
 /* ---- ApiVersions ---- */
 
-static bool request_versions(struct session *s, struct flow *flow, struct view payload, struct writer *w)
+static bool request_versions(struct session *s, struct flow *flow, struct view payload,
+                             struct writer *w)
 {
     struct request_header header;
     struct api_versions_request request;
@@ -121,7 +125,8 @@ static bool request_versions(struct session *s, struct flow *flow, struct view p
         return true;
     }
     if (request_header_decode(payload, &header) != FRAME_OK ||
-        !api_versions_decode_request(header.api_version, view_from(payload, header.length), &request)) {
+        !api_versions_decode_request(header.api_version, view_from(payload, header.length),
+                                     &request)) {
         session_close(s, CLOSE_FRAME_MALFORMED);
         return false;
     }
@@ -172,7 +177,8 @@ static bool request_inspect(struct session *s, struct flow *flow, struct view pa
         return false;
     }
     if (replica_id >= 0) {
-        return request_refuse(s, flow, CLOSE_REPLICA_REQUEST); /* CVE-2018-1288: a client posing as a follower */
+        return request_refuse(
+            s, flow, CLOSE_REPLICA_REQUEST); /* CVE-2018-1288: a client posing as a follower */
     }
     if (!request_push(s, flow)) {
         return false;
@@ -188,7 +194,8 @@ static bool request_inspect(struct session *s, struct flow *flow, struct view pa
 static bool request_held(struct session *s, struct flow *flow, uint8_t *at)
 {
     struct view payload = view_of(at + FRAME_SIZE_BYTES, flow->frame_bytes - FRAME_SIZE_BYTES);
-    return flow->api_key == API_API_VERSIONS ? request_answer(s, flow, payload) : request_inspect(s, flow, payload);
+    return flow->api_key == API_API_VERSIONS ? request_answer(s, flow, payload)
+                                             : request_inspect(s, flow, payload);
 }
 
 static bool request_end(struct session *s, struct flow *flow)

@@ -13,7 +13,8 @@
 #include "proxy/session/session_private.h"
 
 enum {
-    FETCH_HELD_BYTES_MAX = 64 * 1024,   /* smaller Fetch responses are held and rewritten, larger ones streamed */
+    FETCH_HELD_BYTES_MAX =
+        64 * 1024, /* smaller Fetch responses are held and rewritten, larger ones streamed */
     REWRITE_KEPT_BYTES_MAX = 256 * 1024 /* of memory kept between two rewrites */
 };
 
@@ -43,11 +44,13 @@ static bool response_head(struct session *s, struct flow *flow, const uint8_t *a
 {
     int32_t length;
     const struct inflight_entry *oldest = inflight_front(&s->relay.inflight);
-    if (frame_response_head(view_of(at, FRAME_RESPONSE_HEAD_BYTES), &length, &flow->correlation_id) != FRAME_OK) {
+    if (frame_response_head(view_of(at, FRAME_RESPONSE_HEAD_BYTES), &length,
+                            &flow->correlation_id) != FRAME_OK) {
         session_close(s, CLOSE_RESPONSE_MALFORMED);
         return false;
     }
-    if (oldest == NULL || oldest->answer != NULL || oldest->correlation_id != flow->correlation_id) {
+    if (oldest == NULL || oldest->answer != NULL ||
+        oldest->correlation_id != flow->correlation_id) {
         session_close(s, CLOSE_RESPONSE_UNEXPECTED);
         return false;
     }
@@ -107,7 +110,8 @@ static bool response_rewrite(struct session *s, struct flow *flow, struct view p
     enum endpoint_status status =
         endpoint_rewrite(flow->api_key, flow->api_version, payload, response_map, s, w);
     if (status != ENDPOINT_OK) {
-        struct log_field extra[] = {log_str("api", api_name(flow->api_key)), log_int("version", flow->api_version)};
+        struct log_field extra[] = {log_str("api", api_name(flow->api_key)),
+                                    log_int("version", flow->api_version)};
         session_log(s, LOG_LEVEL_ERROR, "rewrite_failed", extra, 2);
         rewrite_done(w);
         stats_add(&stats->rewrites_refused, 1);

@@ -25,17 +25,20 @@ static void log_errors(const struct conf_errors *errors)
     }
 }
 
-SSL_CTX *world_client_ctx(struct world *world, const struct conf_generation *generation, const char *certificate)
+SSL_CTX *world_client_ctx(struct world *world, const struct conf_generation *generation,
+                          const char *certificate)
 {
     for (struct world_context *c = world->contexts; c != NULL; c = c->next) {
-        if (c->generation == generation && (c->certificate == certificate ||
-            (c->certificate != NULL && certificate != NULL && strcmp(c->certificate, certificate) == 0))) {
+        if (c->generation == generation &&
+            (c->certificate == certificate || (c->certificate != NULL && certificate != NULL &&
+                                               strcmp(c->certificate, certificate) == 0))) {
             return c->ctx;
         }
     }
     struct conf_errors errors;
     conf_errors_init(&errors);
-    SSL_CTX *ctx = tls_client_ctx_new(world->shared->certificates, certificate, &generation->tls, &errors);
+    SSL_CTX *ctx =
+        tls_client_ctx_new(world->shared->certificates, certificate, &generation->tls, &errors);
     if (ctx == NULL) {
         log_errors(&errors);
     }
@@ -81,7 +84,8 @@ const struct scram_keys *world_find_keys(const struct world *world, const struct
     return kept != NULL ? &kept->keys : NULL;
 }
 
-void world_keep_keys(struct world *world, const struct password *password, const struct scram_keys *keys)
+void world_keep_keys(struct world *world, const struct password *password,
+                     const struct scram_keys *keys)
 {
     struct world_keys *kept = find_keys(world, password);
     if (kept == NULL) {
@@ -96,7 +100,8 @@ void world_keep_keys(struct world *world, const struct password *password, const
     kept->keys = *keys;
 }
 
-const struct passwords *world_passwords(const struct world *world, const struct conf_generation *generation)
+const struct passwords *world_passwords(const struct world *world,
+                                        const struct conf_generation *generation)
 {
     const struct shared *shared = world->shared;
     for (size_t i = 0; i < shared->secret_count; i++) {

@@ -101,19 +101,23 @@ struct gate {
  * The SSL_CTX to show `certificate` (a configured name, or NULL) to brokers of generation; made at first use and kept.
  * NULL: it cannot be made; logged. Lives as long as world.
  */
-SSL_CTX *world_client_ctx(struct world *world, const struct conf_generation *generation, const char *certificate);
+SSL_CTX *world_client_ctx(struct world *world, const struct conf_generation *generation,
+                          const char *certificate);
 
 /** Frees the contexts and wipes the keys. */
 void world_free(struct world *world);
 
 /** The stored passwords of a generation with `login: sasl`; NULL: none. */
-const struct passwords *world_passwords(const struct world *world, const struct conf_generation *generation);
+const struct passwords *world_passwords(const struct world *world,
+                                        const struct conf_generation *generation);
 
 /** The kept keys of a stored password, or NULL; valid until the next world_keep_keys. */
-const struct scram_keys *world_find_keys(const struct world *world, const struct password *password);
+const struct scram_keys *world_find_keys(const struct world *world,
+                                         const struct password *password);
 
 /** Keeps a copy, in place of an earlier one of the same password. */
-void world_keep_keys(struct world *world, const struct password *password, const struct scram_keys *keys);
+void world_keep_keys(struct world *world, const struct password *password,
+                     const struct scram_keys *keys);
 
 /** exchange_random_fn over the operating system's generator. */
 bool world_random(void *context, uint8_t *at, size_t length);

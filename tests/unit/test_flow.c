@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The walk over frames, with directions of the test's own: whatever the split of the bytes, every frame is seen once, in
+ * The walk over frames, with directions of the test's own: whatever the split of the bytes, every
+ * frame is seen once, in
  * order, and every byte that is not held arrives once, in order, with held frames in their place.
  */
 #include "proxy/session/flow.h"
@@ -77,7 +78,8 @@ static void to_failed(struct session *s)
     cr_assert_fail("the pair does not fail");
 }
 
-static const struct flow_direction direction = {HEAD, head, watch, held, end, NULL, NULL, to, to_failed};
+static const struct flow_direction direction = {HEAD, head, watch, held,     end,
+                                                NULL, NULL, to,    to_failed};
 
 static bool open_and_quiet(const struct pair *p)
 {
@@ -153,7 +155,8 @@ Test(flow, any_two_cuts_of_the_bytes_give_the_same)
             feed(&flow, bytes + k, length - k);
             cr_assert_str_eq(seen, "s.hH.w.hH.hH.s.w.");
             cr_assert_eq(watched, 54u);
-            cr_assert_eq(watched_ends, 2u, "the last bytes of a watched frame are told as such, once");
+            cr_assert_eq(watched_ends, 2u,
+                         "the last bytes of a watched frame are told as such, once");
             cr_assert(flow_rests(&flow));
             cr_assert_null(flow.held);
             drain_to(total + length);
@@ -210,7 +213,8 @@ Test(flow, feeding_what_is_missing_ends_at_each_frame_boundary)
         size_t end = at + load(bytes + at) + 4u;
         feed(&flow, bytes + at, 1);
         at++;
-        for (size_t n = flow_missing(&flow, &direction); n > 0; n = flow_missing(&flow, &direction)) {
+        for (size_t n = flow_missing(&flow, &direction); n > 0;
+             n = flow_missing(&flow, &direction)) {
             cr_assert_leq(at + n, end);
             feed(&flow, bytes + at, n);
             at += n;

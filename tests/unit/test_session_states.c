@@ -10,7 +10,8 @@ Test(session_states, relay_is_reached_only_through_dial_or_a_brokers_own_verdict
 {
     for (int from = 0; from < SESSION_STATE_COUNT; from++) {
         bool may = session_may((enum session_state)from, SESSION_RELAY);
-        cr_assert_eq(may, from == SESSION_DIAL || from == SESSION_EXCHANGE, "%s", session_state_name((enum session_state)from));
+        cr_assert_eq(may, from == SESSION_DIAL || from == SESSION_EXCHANGE, "%s",
+                     session_state_name((enum session_state)from));
     }
 }
 
@@ -25,9 +26,11 @@ Test(session_states, dial_is_reached_only_after_mapping_or_from_a_login_passed_t
 Test(session_states, every_state_may_close_and_none_leaves_closed)
 {
     for (int state = 0; state < SESSION_STATE_COUNT; state++) {
-        cr_assert_eq(session_may((enum session_state)state, SESSION_CLOSED), state != SESSION_CLOSED);
+        cr_assert_eq(session_may((enum session_state)state, SESSION_CLOSED),
+                     state != SESSION_CLOSED);
         cr_assert_not(session_may(SESSION_CLOSED, (enum session_state)state));
-        cr_assert_not(state != SESSION_CLOSED && session_may((enum session_state)state, SESSION_SECURE));
+        cr_assert_not(state != SESSION_CLOSED &&
+                      session_may((enum session_state)state, SESSION_SECURE));
     }
 }
 
