@@ -443,6 +443,20 @@ static void leg_on_closed(uv_handle_t *handle)
     leg->on_event(leg, LEG_CLOSED);
 }
 
+bool leg_finish(struct leg *leg)
+{
+    if (leg->state != LEG_UP || leg->error != LEG_ERROR_NONE) {
+        return false;
+    }
+    if (leg->ssl != NULL) {
+        tls_shutdown(leg);
+    }
+    if (leg->error == LEG_ERROR_NONE && shutdown(leg->fd, SHUT_WR) != 0) {
+        leg_fail_errno(leg, LEG_ERROR_RESET, errno);
+    }
+    return leg->error == LEG_ERROR_NONE;
+}
+
 void leg_close(struct leg *leg)
 {
     if (leg->state == LEG_IDLE || leg->state == LEG_CLOSING || leg->state == LEG_GONE) {

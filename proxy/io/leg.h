@@ -115,6 +115,12 @@ void leg_resume(struct leg *leg);
 /** LEG_READABLE comes once more in this loop turn's end although no poll event may come. */
 void leg_again(struct leg *leg);
 
+/**
+ * Tells the peer that nothing more comes: with TLS by close_notify, then by the end of the stream. What the peer still
+ * sends can be read. false as for leg_write.
+ */
+bool leg_finish(struct leg *leg) __attribute__((warn_unused_result));
+
 /** Closes at once (what is in the backlog is lost); LEG_CLOSED follows from the loop. Idempotent. */
 void leg_close(struct leg *leg);
 

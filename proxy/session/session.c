@@ -19,7 +19,7 @@
 #include "proxy/session/login.h"
 #include "proxy/session/session_private.h"
 
-enum { SESSION_MAGIC = 0x53455455, SESSION_FINISH_MS = 5000 };
+enum { SESSION_MAGIC = 0x53455455, SESSION_FINISH_MS = 5000, SESSION_LINGER_MS = 1000 };
 
 #define M(id) (1u << SESSION_##id)
 static const struct {
@@ -81,6 +81,7 @@ static enum close_reason session_timeout_reason(const struct session *s)
     case SESSION_RELAY:
         return CLOSE_IDLE;
     case SESSION_DRAIN:
+    case SESSION_LINGER:
         return s->reason;
     default:
         return CLOSE_LOGIN_TIMEOUT;
@@ -131,6 +132,9 @@ static void session_arm(struct session *s)
         break;
     case SESSION_DRAIN:
         after_ms = SESSION_FINISH_MS;
+        break;
+    case SESSION_LINGER:
+        after_ms = SESSION_LINGER_MS;
         break;
     case SESSION_DENY: /* login.c sets the delay */
     case SESSION_CLOSED:
@@ -207,7 +211,7 @@ static void session_count_closed(struct session *s, enum session_state before)
     struct stats *stats = &s->world->stats;
     stats_add(&stats->client_closed[s->reason], 1);
     stats_sub(&stats->client_active, 1);
-    if (before == SESSION_RELAY || before == SESSION_DRAIN) {
+    if (before == SESSION_RELAY || before == SESSION_DRAIN || before == SESSION_LINGER) {
         stats_sub(&stats->broker_active, 1);
     } else {
         stats_sub(&stats->client_login, 1);
@@ -264,11 +268,44 @@ void session_finish(struct session *s, enum close_reason reason)
     session_enter(s, SESSION_DRAIN);
 }
 
+/*
+ * To close a socket on requests not read resets the connection, and a client may then drop answers
+ * that it has not looked at yet. So it is told the end, and what it sends before it hears of that
+ * is thrown away.
+ */
+static void session_linger(struct session *s)
+{
+    if (!leg_finish(&s->client)) {
+        session_close(s, CLOSE_DRAINED);
+        return;
+    }
+    s->reason = CLOSE_DRAINED;
+    leg_close(&s->broker);
+    session_enter(s, SESSION_LINGER);
+    leg_resume(&s->client);
+}
+
+static void session_throw_away(struct session *s)
+{
+    size_t length = 0;
+    switch (leg_read(&s->client, s->world->io.scratch, IO_SCRATCH_BYTES, &length)) {
+    case LEG_READ_SOME:
+        leg_again(&s->client);
+        break;
+    case LEG_READ_BLOCKED:
+        break;
+    case LEG_READ_END:
+    case LEG_READ_FAILED:
+        session_close(s, s->reason);
+        break;
+    }
+}
+
 void session_drain(struct session *s)
 {
     bool owes = leg_backlog(&s->client) > 0 || leg_backlog(&s->broker) > 0;
     if (s->state == SESSION_RELAY && relay_rests(s) && !owes) {
-        session_close(s, CLOSE_DRAINED);
+        session_linger(s);
     } else if (s->state < SESSION_RELAY) {
         session_close(s, CLOSE_DRAINED);
     }
@@ -298,7 +335,7 @@ void session_client_failed(struct session *s)
     if (s->state == SESSION_SECURE && s->gate->tls != NULL) {
         stats_add(&s->world->stats.tls_client_failed, 1);
     }
-    if (s->state == SESSION_DRAIN) {
+    if (s->state == SESSION_DRAIN || s->state == SESSION_LINGER) {
         session_close(s, s->reason);
         return;
     }
@@ -328,6 +365,8 @@ static void client_readable(struct session *s)
         relay_requests(s);
     } else if (s->state == SESSION_LOGIN || s->state == SESSION_EXCHANGE) {
         login_readable(s);
+    } else if (s->state == SESSION_LINGER) {
+        session_throw_away(s);
     }
 }
 

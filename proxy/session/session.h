@@ -51,8 +51,10 @@ struct session {
     struct route route;             /* valid from DIAL on */
     struct sockaddr_storage peer;   /* of the client */
     char *principal;                /* owned; NULL until the client has proved it */
-    char *client_id;                /* owned; the first one seen, for the broker's own logs; may be NULL */
-    const char *mechanism;          /* static or of the configuration: "SCRAM-SHA-512", "SSL"; NULL unknown */
+    /* owned; the first one seen, for the broker's own logs; may be NULL */
+    char *client_id;
+    /* static or of the configuration: "SCRAM-SHA-512", "SSL"; NULL unknown */
+    const char *mechanism;
     const struct certificate *certificate; /* of shared->certificates; NULL when none is shown */
     struct handshake *handshake;    /* NULL from RELAY on */
     struct relay relay;
@@ -73,12 +75,15 @@ void session_close(struct session *s, enum close_reason reason);
 /** Ends when the backlog of the leg that is still up has been sent (bounded in time). */
 void session_finish(struct session *s, enum close_reason reason);
 
-/** Stopping: closes the session if it rests at a response boundary; otherwise it is asked again after each response. */
+/**
+ * Stopping: ends the session if it rests at a response boundary; otherwise it is asked again after
+ * each response. The client is told the end, and has a second to end its side too.
+ */
 void session_drain(struct session *s);
 
 /** One log line about this session, with its id, peer, principal and node. extra may be NULL. */
-void session_log(const struct session *s, enum log_level level, const char *event, const struct log_field *extra,
-                 size_t extra_count);
+void session_log(const struct session *s, enum log_level level, const char *event,
+                 const struct log_field *extra, size_t extra_count);
 
 const char *session_state_name(enum session_state state);
 

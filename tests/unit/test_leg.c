@@ -324,3 +324,41 @@ Test(leg, writing_after_close_is_refused)
     cr_assert_not(leg_write(&pair.a.leg, (const uint8_t *)"x", 1));
     pair_stop(&pair);
 }
+
+/* ---- the end told, the peer still heard ---- */
+
+static bool a_got(const struct pair *pair)
+{
+    return pair->a.got_length >= 4;
+}
+
+static void finish_and_listen(struct pair *pair)
+{
+    cr_assert(pair_run(pair, both_open));
+    cr_assert(leg_write(&pair->a.leg, (const uint8_t *)"last", 4));
+    cr_assert(leg_finish(&pair->a.leg));
+    cr_assert(pair_run(pair, b_ended));
+    cr_assert_eq(pair->b.got_length, 4u);
+    cr_assert(leg_write(&pair->b.leg, (const uint8_t *)"late", 4));
+    cr_assert(leg_flush(&pair->b.leg));
+    cr_assert(pair_run(pair, a_got));
+    cr_assert_eq(pair->a.failed + pair->b.failed, 0);
+    pair_stop(pair);
+}
+
+Test(leg, what_the_peer_sends_after_our_end_is_still_read)
+{
+    struct pair pair;
+    pair_start(&pair, NULL, NULL);
+    finish_and_listen(&pair);
+}
+
+Test(leg, what_the_peer_sends_after_our_end_is_still_read_over_tls)
+{
+    struct pair pair;
+    SSL_CTX *client = context(false), *server = context(true);
+    pair_start(&pair, SSL_new(client), SSL_new(server));
+    finish_and_listen(&pair);
+    SSL_CTX_free(client);
+    SSL_CTX_free(server);
+}
