@@ -12,15 +12,16 @@ def assert_clean(case, setu: Setu) -> None:
     case.assertNotIn("runtime error:", text, f"undefined behaviour in {setu.log}")
 
 
-def start(case, setu: Setu) -> Setu:
-    """Starts it; it is ended and looked at after the test."""
+def start(case, setu: Setu, ends_by_itself: bool = False) -> Setu:
+    """Starts it; it is ended and looked at after the test. `ends_by_itself`: the test may have ended it before."""
     def finish():
         if setu.process.popen is None:
             return
-        by_itself = setu.process.popen.poll()
+        before = setu.process.popen.poll()
         status = setu.process.stop(40)
         assert_clean(case, setu)
-        case.assertIsNone(by_itself, f"{setu.log}: ended by itself with {by_itself}")
+        if not ends_by_itself:
+            case.assertIsNone(before, f"{setu.log}: ended by itself with {before}")
         case.assertEqual(status, 0, f"{setu.log}: exit status after SIGTERM")
 
     case.addCleanup(finish)
