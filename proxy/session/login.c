@@ -22,6 +22,8 @@
 #include "proxy/session/session.h"
 #include "proxy/session/session_private.h"
 
+enum { LOGIN_REFUSALS_MAX = 4 };
+
 /* ---- sending ---- */
 
 /* Sends what hs->out holds and wipes it. */
@@ -261,6 +263,19 @@ static void login_token(struct session *s, struct view token)
 
 /* ---- the three requests ---- */
 
+/*
+ * Clients ask a second time, with a version that the refusal names (KIP-511); who never stops is to
+ * get no more.
+ */
+static bool login_may_ask_again(struct session *s)
+{
+    if (++s->handshake->refusals <= LOGIN_REFUSALS_MAX) {
+        return true;
+    }
+    session_close(s, CLOSE_LOGIN_ORDER);
+    return false;
+}
+
 static void login_api_versions(struct session *s, const struct request_header *header,
                                struct view body)
 {
@@ -272,8 +287,10 @@ static void login_api_versions(struct session *s, const struct request_header *h
         return;
     }
     if (!api_admits(API_API_VERSIONS, header->api_version)) {
-        api_versions_unsupported(&hs->out, header->correlation_id);
-        login_send(s); /* the client asks again with a version we know (KIP-511) */
+        if (login_may_ask_again(s)) {
+            api_versions_unsupported(&hs->out, header->correlation_id);
+            login_send(s);
+        }
         return;
     }
     if (!api_versions_decode_request(header->api_version, body, &request)) {
@@ -287,6 +304,9 @@ static void login_api_versions(struct session *s, const struct request_header *h
     if (header->api_version >= 3 && (!api_versions_software_valid(request.software_name) ||
                                      !api_versions_software_valid(request.software_version))) {
         versions = (struct api_versions){.error_code = HANDSHAKE_INVALID_REQUEST};
+        if (!login_may_ask_again(s)) {
+            return;
+        }
     } else {
         hs->step = LOGIN_HANDSHAKE;
     }
