@@ -11,7 +11,7 @@
 
 enum {
     TLS_WIRE_TURN_MAX = IO_BATCH_BYTES, /* a full scratch of full records fits */
-    TLS_SILENT_TURN_MAX = 16,           /* records without data, such as key updates: tiny, and dear to open */
+    TLS_SILENT_TURN_MAX = 16,           /* records without data, such as key updates: dear */
     TLS_PROVOKED_MAX = 64 * 1024,
 };
 
@@ -96,7 +96,8 @@ void tls_attach(struct leg *leg)
     BIO_set_data(bio, leg);
     BIO_set_init(bio, 1);
     SSL_set_bio(leg->ssl, bio, bio);
-    SSL_clear_mode(leg->ssl, SSL_MODE_AUTO_RETRY); /* or SSL_read stays with records without data while there are any */
+    /* Or SSL_read stays with records without data while there are any. */
+    SSL_clear_mode(leg->ssl, SSL_MODE_AUTO_RETRY);
 }
 
 /* ---- errors ---- */
@@ -162,7 +163,8 @@ static bool tls_first_byte_ok(struct leg *leg)
         return true;
     }
     leg->error = LEG_ERROR_NOT_TLS;
-    snprintf(leg->error_text, sizeof leg->error_text, "first byte 0x%02x is no TLS handshake", first);
+    snprintf(leg->error_text, sizeof leg->error_text, "first byte 0x%02x is no TLS handshake",
+             first);
     return false;
 }
 
@@ -175,7 +177,8 @@ enum tls_handshake_status tls_handshake(struct leg *leg)
     leg->wire_left = TLS_WIRE_TURN_MAX;
     int rc = SSL_do_handshake(leg->ssl);
     int error = rc == 1 ? SSL_ERROR_NONE : SSL_get_error(leg->ssl, rc);
-    bool failed = error != SSL_ERROR_NONE && error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE;
+    bool failed =
+        error != SSL_ERROR_NONE && error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE;
     if (failed) {
         tls_fail(leg);
     }
@@ -186,7 +189,7 @@ enum tls_handshake_status tls_handshake(struct leg *leg)
     return error == SSL_ERROR_NONE ? TLS_HANDSHAKE_DONE : TLS_HANDSHAKE_MORE;
 }
 
-/* Reads records until into is full (SSL_ERROR_NONE), the socket is empty, or this turn's share is used up. */
+/* Until into is full (SSL_ERROR_NONE), the socket is empty, or this turn's share is used up. */
 static int tls_read_records(struct leg *leg, uint8_t *into, size_t capacity, size_t *length)
 {
     ERR_clear_error();
@@ -205,8 +208,8 @@ static int tls_read_records(struct leg *leg, uint8_t *into, size_t capacity, siz
 }
 
 /*
- * Sends what reading has made OpenSSL say since `said` wire bytes were said: nobody else would. A peer that makes it
- * speak again and again and takes nothing of it is given up.
+ * Sends what reading has made OpenSSL say since `said` wire bytes were said: nobody else would. A
+ * peer that makes it speak again and again and takes nothing of it is given up.
  */
 static bool tls_send_provoked(struct leg *leg, uint64_t said)
 {
@@ -220,7 +223,8 @@ static bool tls_send_provoked(struct leg *leg, uint64_t said)
     leg->provoked = leg->spill_length == 0 ? 0 : leg->provoked + (size_t)(says - said);
     if (leg->provoked > TLS_PROVOKED_MAX) {
         leg->error = LEG_ERROR_TLS;
-        snprintf(leg->error_text, sizeof leg->error_text, "provokes answers and does not take them");
+        snprintf(leg->error_text, sizeof leg->error_text,
+                 "provokes answers and does not take them");
         return false;
     }
     return true;
@@ -249,20 +253,24 @@ enum leg_read_status tls_read(struct leg *leg, uint8_t *into, size_t capacity, s
     ended = !tls_send_provoked(leg, said) || ended;
     if (*length > 0) {
         if (ended) {
-            leg_again(leg); /* the next read tells; no poll event need come for what OpenSSL has taken already */
+            /* The next read tells; no poll event need come for what OpenSSL has taken already. */
+            leg_again(leg);
         }
         return LEG_READ_SOME;
     }
     if (!ended) {
         return LEG_READ_BLOCKED;
     }
-    /* Java closes without close_notify now and then: the frame length, not TLS, tells a cut-off message. */
-    return leg->error == LEG_ERROR_NONE || leg->error == LEG_ERROR_END ? LEG_READ_END : LEG_READ_FAILED;
+    /* Java closes without close_notify now and then: the frame length, not TLS, tells a cut-off
+     * message. */
+    return leg->error == LEG_ERROR_NONE || leg->error == LEG_ERROR_END ? LEG_READ_END
+                                                                       : LEG_READ_FAILED;
 }
 
 bool tls_has_news(const struct leg *leg)
 {
-    return SSL_has_pending(leg->ssl) || SSL_get_shutdown(leg->ssl) != 0 || leg->error != LEG_ERROR_NONE;
+    return SSL_has_pending(leg->ssl) || SSL_get_shutdown(leg->ssl) != 0 ||
+           leg->error != LEG_ERROR_NONE;
 }
 
 bool tls_write(struct leg *leg, const uint8_t *bytes, size_t length)
