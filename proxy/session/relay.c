@@ -148,6 +148,9 @@ void relay_responses(struct session *s)
 
 void relay_client_drained(struct session *s)
 {
+    if (!relay_send_answers(s)) {
+        return;
+    }
     leg_resume(&s->broker);
     if (s->world->draining) {
         session_drain(s);

@@ -164,7 +164,8 @@ static bool request_answer(struct session *s, struct flow *flow, struct view pay
         session_close(s, CLOSE_LOGIN_ORDER);
         return false;
     }
-    return relay_send_answers(s);
+    /* Who does not take what was sent gets no more: the answers that wait are bounded. */
+    return leg_backlog(&s->client) > 0 || relay_send_answers(s);
 }
 
 /* ---- requests that carry a replica id ---- */

@@ -170,6 +170,12 @@ class Requests(StageTest):
                     self.assertEqual(len(records), 300000)
                     self.assertEqual(client.answer(18, 3, versions).take("h"), 0)
 
+    def test_own_answers_that_nobody_reads(self):
+        for times, tls in ((1, False), (2, True)):
+            with self.stage.client(1, tls=tls) as client:
+                client.send_anyway(kafka.request(18, 0) * 200000)
+                self.closed(login_order=times)
+
     def test_a_byte_at_a_time(self):
         class Slow(kafka.Client):
             def send(self, data):
