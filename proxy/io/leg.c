@@ -485,22 +485,16 @@ bool leg_is_gone(const struct leg *leg)
     return leg->state == LEG_IDLE || leg->state == LEG_GONE;
 }
 
-void leg_peer_text(const struct leg *leg, char *text, size_t size)
+void leg_address_text(const struct sockaddr *address, char *text, size_t size)
 {
-    struct sockaddr_storage address;
-    socklen_t length = sizeof address;
     char ip[INET6_ADDRSTRLEN] = "?";
-    if (leg->fd < 0 || getpeername(leg->fd, (struct sockaddr *)&address, &length) != 0) {
-        snprintf(text, size, "?");
-        return;
-    }
-    if (address.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
+    if (address->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
         inet_ntop(AF_INET6, &in6->sin6_addr, ip, sizeof ip);
         snprintf(text, size, "[%s]:%d", ip, ntohs(in6->sin6_port));
         return;
     }
-    const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
+    const struct sockaddr_in *in = (const struct sockaddr_in *)address;
     inet_ntop(AF_INET, &in->sin_addr, ip, sizeof ip);
     snprintf(text, size, "%s:%d", ip, ntohs(in->sin_port));
 }

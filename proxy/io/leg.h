@@ -127,8 +127,8 @@ void leg_close(struct leg *leg);
 /** True when nothing of the leg lives in the loop: never opened, or closed. */
 bool leg_is_gone(const struct leg *leg);
 
-/** The peer's address as text, "127.0.0.1:4711"; text holds at least 64 bytes. */
-void leg_peer_text(const struct leg *leg, char *text, size_t size);
+/** "127.0.0.1:4711", "[::1]:4711"; an IPv4 or IPv6 address; text holds at least 64 bytes. */
+void leg_address_text(const struct sockaddr *address, char *text, size_t size);
 
 /** A stable short name of the error, for logs. */
 const char *leg_error_name(enum leg_error error);

@@ -23,7 +23,8 @@ static void evidence_begin(struct evidence *ev, const struct session *s, enum au
 {
     ev->event = audit_event_init(code);
     struct audit_event *event = &ev->event;
-    leg_peer_text(&s->client, ev->client, sizeof ev->client);
+    /* As it was at the accept: a socket that was reset has no peer any more. */
+    leg_address_text((const struct sockaddr *)&s->peer, ev->client, sizeof ev->client);
     event->time_ns = world_now_ns();
     event->session_id = s->id;
     event->listener = s->gate->conf->name;

@@ -362,3 +362,16 @@ Test(leg, what_the_peer_sends_after_our_end_is_still_read_over_tls)
     SSL_CTX_free(client);
     SSL_CTX_free(server);
 }
+
+Test(leg, addresses_are_told_in_both_families)
+{
+    char text[64];
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(4711)};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(80)};
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    in6.sin6_addr = in6addr_loopback;
+    leg_address_text((const struct sockaddr *)&in, text, sizeof text);
+    cr_assert_str_eq(text, "127.0.0.1:4711");
+    leg_address_text((const struct sockaddr *)&in6, text, sizeof text);
+    cr_assert_str_eq(text, "[::1]:80");
+}
