@@ -107,9 +107,12 @@ void login_deny_now(struct session *s)
     session_delay(s, 5000); /* a peer that does not read its refusal is not waited for */
 }
 
-void login_denial_sent(struct session *s)
+void login_drained(struct session *s)
 {
-    session_close(s, CLOSE_LOGIN_DENIED);
+    /* What was sent before the refusal may drain too; that does not shorten its delay. */
+    if (s->handshake->denial_sent) {
+        session_close(s, CLOSE_LOGIN_DENIED);
+    }
 }
 
 /* ---- the principal is proved ---- */

@@ -21,8 +21,8 @@ void login_readable(struct session *s);
 /** The delay of a refusal is over. */
 void login_deny_now(struct session *s);
 
-/** The refusal has left. */
-void login_denial_sent(struct session *s);
+/** DENY: the client leg's backlog is empty again. */
+void login_drained(struct session *s);
 
 /**
  * Refuses the login: the same text and code for every reason, after the penalty's delay. claimed may be NULL; reason

@@ -93,7 +93,7 @@ static bool relay_read(struct session *s, const struct side *side)
     case LEG_READ_BLOCKED:
         return false;
     case LEG_READ_END:
-        session_finish(s, side->ended);
+        session_finish(s, side->from, side->ended);
         return false;
     case LEG_READ_FAILED:
         side->from_failed(s);

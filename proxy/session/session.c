@@ -253,18 +253,19 @@ void session_close(struct session *s, enum close_reason reason)
     leg_close(&s->broker);
 }
 
-void session_finish(struct session *s, enum close_reason reason)
+void session_finish(struct session *s, struct leg *ended, enum close_reason reason)
 {
+    struct leg *other = ended == &s->client ? &s->broker : &s->client;
     if (s->state == SESSION_CLOSED || s->state == SESSION_DRAIN) {
         return;
     }
-    if (s->state != SESSION_RELAY || (leg_backlog(&s->client) == 0 && leg_backlog(&s->broker) == 0)) {
+    if (s->state != SESSION_RELAY || leg_backlog(other) == 0) {
         session_close(s, reason);
         return;
     }
     s->reason = reason;
-    leg_pause(&s->client);
-    leg_pause(&s->broker);
+    leg_close(ended); /* or its own backlog would be tried again, fail, and end the wait */
+    leg_pause(other);
     session_enter(s, SESSION_DRAIN);
 }
 
@@ -353,10 +354,10 @@ void session_broker_failed(struct session *s)
         return;
     }
     if (s->broker.error == LEG_ERROR_TLS_REJECTED) {
-        session_finish(s, CLOSE_BROKER_REJECTED_CERTIFICATE);
+        session_finish(s, &s->broker, CLOSE_BROKER_REJECTED_CERTIFICATE);
         return;
     }
-    session_finish(s, CLOSE_BROKER_RESET);
+    session_finish(s, &s->broker, CLOSE_BROKER_RESET);
 }
 
 static void client_readable(struct session *s)
@@ -375,11 +376,9 @@ static void client_drained(struct session *s)
     if (s->state == SESSION_RELAY) {
         relay_client_drained(s);
     } else if (s->state == SESSION_DRAIN) {
-        if (leg_backlog(&s->broker) == 0) {
-            session_close(s, s->reason);
-        }
+        session_close(s, s->reason);
     } else if (s->state == SESSION_DENY) {
-        login_denial_sent(s);
+        login_drained(s);
     }
 }
 
@@ -424,7 +423,7 @@ static void broker_event(struct leg *leg, enum leg_event event)
     case LEG_DRAINED:
         if (s->state == SESSION_RELAY) {
             relay_broker_drained(s);
-        } else if (s->state == SESSION_DRAIN && leg_backlog(&s->client) == 0) {
+        } else if (s->state == SESSION_DRAIN) {
             session_close(s, s->reason);
         }
         break;

@@ -72,8 +72,8 @@ void session_enter(struct session *s, enum session_state state);
 /** Ends both legs at once. The first reason counts; further calls do nothing. */
 void session_close(struct session *s, enum close_reason reason);
 
-/** Ends when the backlog of the leg that is still up has been sent (bounded in time). */
-void session_finish(struct session *s, enum close_reason reason);
+/** One leg has ended: ends when the backlog of the other has been sent (bounded in time). */
+void session_finish(struct session *s, struct leg *ended, enum close_reason reason);
 
 /**
  * Stopping: ends the session if it rests at a response boundary; otherwise it is asked again after

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One session between two sockets of the test's own, with the least of a world around it. What it
+ * relays is not looked at here: how it ends is.
+ */
+#include "proxy/session/session.h"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "auth/audit.h"
+#include "auth/mapping.h"
+#include "auth/penalty.h"
+#include "conf/config.h"
+#include "conf/errors.h"
+#include "proxy/ops/audit_log.h"
+#include "proxy/session/login.h"
+
+enum { BIG = 4 * 1000 * 1000 };
+
+static const char yaml[] =
+    "audit: {file: \"\"}\nusers: {file: /u.yaml}\nlimits: {login_failure_delay_ms: 300}\n"
+    "clusters:\n  - name: main\n    bootstrap: [\"127.0.0.1:9092\"]\n    generations:\n"
+    "      - {name: old, protocol: SASL_PLAINTEXT, login: passthrough}\n"
+    "listeners:\n  - {name: clients, role: clients, cluster: main, bind: 127.0.0.1, port: 19092,\n"
+    "     advertised_host: localhost, node_base_port: 19100, mechanisms: [SCRAM-SHA-512]}\n";
+static struct shared shared;
+static struct world world;
+static struct gate gate;
+static uv_loop_t loop;
+static int client, broker, gone;
+
+static void on_gone(struct gate *of, const struct sockaddr *peer)
+{
+    (void)of;
+    (void)peer;
+    gone++;
+}
+
+static void turns(int count)
+{
+    for (int i = 0; i < count; i++) {
+        uv_run(&loop, UV_RUN_NOWAIT);
+    }
+}
+
+static void setup(void)
+{
+    const struct penalty_limits limits = {.addresses_max = 64, .delay_base_ms = 300};
+    const struct audit_log_params no_audit = {.file = ""};
+    const uint8_t key[16] = {0};
+    struct conf_errors errors;
+    char error[200];
+    conf_errors_init(&errors);
+    shared.config = config_parse(yaml, strlen(yaml), "setu.yaml", &errors);
+    cr_assert_not_null(shared.config, "%s", errors.count > 0 ? errors.items[0].text : "");
+    shared.mapping = mapping_build(shared.config, &errors);
+    shared.audit = audit_log_open(&no_audit, error, sizeof error);
+    conf_errors_deinit(&errors);
+    cr_assert_eq(uv_loop_init(&loop), 0);
+    io_init(&world.io, &loop);
+    world.shared = &shared;
+    world.penalty = penalty_new(&limits, key);
+    gate = (struct gate){.world = &world, .conf = shared.config->listeners, .on_gone = on_gone};
+}
+
+static void teardown(void)
+{
+    if (world.sessions != NULL) {
+        session_close(world.sessions, CLOSE_STOPPED);
+    }
+    io_stop(&world.io);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    cr_assert_eq(uv_loop_close(&loop), 0);
+    cr_assert_eq(gone, 1);
+    cr_assert_eq(world.io.spill_bytes, 0u);
+    cr_assert_eq(world.stats.client_active, 0u);
+    cr_assert_eq(world.stats.client_login, 0u);
+    cr_assert_eq(world.stats.broker_active, 0u);
+    io_free(&world.io);
+    penalty_free(&world.penalty);
+    mapping_unref(&shared.mapping);
+    config_unref(&shared.config);
+    audit_log_close(&shared.audit);
+    close(client);
+    close(broker);
+}
+
+static int ours(int *theirs)
+{
+    int fds[2];
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    *theirs = fds[0];
+    return fds[1];
+}
+
+/* A session that waits for the client's first request. */
+static struct session *begin(void)
+{
+    struct sockaddr_in peer = {.sin_family = AF_INET, .sin_port = htons(4711)};
+    peer.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    cr_assert(session_start(&gate, ours(&client), (const struct sockaddr *)&peer, 1));
+    turns(3);
+    cr_assert_eq(world.sessions->state, SESSION_LOGIN);
+    return world.sessions;
+}
+
+/* A session that relays. The broker is spared any login: the client's would have been its own. */
+static struct session *begin_relay(void)
+{
+    struct session *s = begin();
+    s->passthrough = true;
+    s->route.generation = &shared.config->clusters[0].generations[0];
+    session_enter(s, SESSION_DIAL);
+    cr_assert(leg_accept(&s->broker, ours(&broker), NULL));
+    turns(3);
+    cr_assert_eq(s->state, SESSION_EXCHANGE);
+    session_enter(s, SESSION_RELAY);
+    return s;
+}
+
+/* Puts more into the leg than its socket takes. */
+static void fill(struct leg *leg)
+{
+    uint8_t *bytes = calloc(1, BIG);
+    cr_assert(leg_write(leg, bytes, BIG));
+    cr_assert_gt(leg_backlog(leg), 0u);
+    free(bytes);
+}
+
+static size_t take_all(int fd)
+{
+    static char block[65536];
+    size_t total = 0;
+    for (int idle = 0; idle < 100; idle++) {
+        ssize_t n = recv(fd, block, sizeof block, 0);
+        total += n > 0 ? (size_t)n : 0;
+        idle = n > 0 ? 0 : idle;
+        turns(1);
+    }
+    return total;
+}
+
+TestSuite(session, .init = setup, .fini = teardown);
+
+Test(session, a_client_gets_all_it_is_owed_when_the_broker_breaks_with_requests_unsent)
+{
+    struct session *s = begin_relay();
+    fill(&s->client);
+    fill(&s->broker);
+    close(broker);
+    turns(20);
+    cr_assert_eq(take_all(client), (size_t)BIG);
+    cr_assert_eq(world.stats.client_closed[CLOSE_BROKER_RESET], 1u);
+}
+
+Test(session, a_broken_leg_breaks_the_other_at_once_when_nothing_is_owed)
+{
+    begin_relay();
+    close(broker);
+    turns(5);
+    cr_assert_eq(world.session_count, 0u);
+    cr_assert_eq(world.stats.client_closed[CLOSE_BROKER_CLOSED], 1u);
+}
+
+Test(session, a_refusal_keeps_its_delay_though_an_earlier_answer_drains)
+{
+    struct session *s = begin();
+    fill(&s->client);
+    login_deny(s, "who", "for_the_test");
+    cr_assert_eq(take_all(client), (size_t)BIG);
+    cr_assert_eq(s->state, SESSION_DENY);
+    cr_assert_eq(world.session_count, 1u);
+}
