@@ -90,6 +90,19 @@ void dial_failed(struct session *s)
     session_close(s, f.close);
 }
 
+void dial_timed_out(struct session *s)
+{
+    bool clients_turn = s->state == SESSION_EXCHANGE && !s->handshake->awaiting_broker;
+    if (!clients_turn && !leg_is_gone(&s->broker)) {
+        bool connecting = s->broker.state == LEG_CONNECTING;
+        stats_add(&s->world->stats.broker_timeout, 1);
+        evidence_broker_failed(s, "timeout", connecting ? "no connection" : "no answer", true);
+        cluster_report(s->gate->cluster, &s->route,
+                       connecting ? CLUSTER_CONNECT_FAILED : CLUSTER_LOGIN_FAILED);
+    }
+    session_close(s, clients_turn ? CLOSE_LOGIN_TIMEOUT : CLOSE_BROKER_TIMEOUT);
+}
+
 /* ---- connect ---- */
 
 static SSL *dial_ssl(struct session *s)
@@ -109,6 +122,11 @@ static SSL *dial_ssl(struct session *s)
 static void dial_connect(struct session *s)
 {
     SSL *ssl = NULL;
+    if (!s->passthrough && s->route.generation->login == CONF_LOGIN_PASSTHROUGH) {
+        /* The login was judged here, for no way was known then; now there is none to pass on. */
+        session_close(s, CLOSE_ROUTE_UNKNOWN);
+        return;
+    }
     if (config_protocol_has_tls(s->route.generation->protocol)) {
         ssl = dial_ssl(s);
         if (ssl == NULL) {
@@ -162,11 +180,6 @@ void dial_start(struct session *s)
         session_close(s, CLOSE_ROUTE_UNKNOWN);
         return;
     }
-    if (!s->passthrough && s->route.generation->login == CONF_LOGIN_PASSTHROUGH) {
-        /* The login was terminated here because the node's generation was not known yet; it has none to pass on. */
-        session_close(s, CLOSE_ROUTE_UNKNOWN);
-        return;
-    }
     dial_connect(s);
 }
 
@@ -190,12 +203,14 @@ static void dial_work_done(uv_work_t *work, int status)
         return;
     }
     assert(s->state == SESSION_DIAL && status == 0);
+    leg_resume(&s->broker);
     dial_step(s, broker_login_resume(hs->broker_login, &hs->out));
 }
 
 static void dial_begin_work(struct session *s)
 {
     struct handshake *hs = s->handshake;
+    leg_pause(&s->broker); /* an end would be reported again and again until the work is done */
     hs->work.data = hs;
     if (uv_queue_work(s->world->io.loop, &hs->work, dial_work, dial_work_done) != 0) {
         session_close(s, CLOSE_INTERNAL);
@@ -304,10 +319,6 @@ static void dial_bytes(struct session *s, struct view in)
         passthrough_broker_bytes(s, in);
         return;
     }
-    if (hs->working) {
-        session_close(s, CLOSE_RESPONSE_UNEXPECTED); /* nothing is asked while we compute */
-        return;
-    }
     enum broker_login_status status = broker_login_feed(hs->broker_login, in, &consumed, &hs->out);
     if (status != BROKER_LOGIN_FAILED && consumed < in.length) {
         session_close(s, CLOSE_RESPONSE_UNEXPECTED);
@@ -325,6 +336,9 @@ void dial_readable(struct session *s)
     }
     switch (leg_read(&s->broker, scratch, IO_SCRATCH_BYTES, &length)) {
     case LEG_READ_SOME:
+        if (length == IO_SCRATCH_BYTES) {
+            leg_again(&s->broker);
+        }
         dial_bytes(s, view_of(scratch, length));
         break;
     case LEG_READ_BLOCKED:

@@ -23,5 +23,8 @@ void dial_readable(struct session *s);
 /** The broker leg failed or ended before the login was done. */
 void dial_failed(struct session *s);
 
+/** DIAL or EXCHANGE took longer than limits.connect_timeout_ms. */
+void dial_timed_out(struct session *s);
+
 /** The broker has accepted and answered: relay begins. */
 void dial_done(struct session *s);

@@ -498,6 +498,9 @@ void login_readable(struct session *s)
     size_t length = 0;
     switch (leg_read(&s->client, scratch, IO_SCRATCH_BYTES, &length)) {
     case LEG_READ_SOME:
+        if (length == IO_SCRATCH_BYTES) {
+            leg_again(&s->client); /* OpenSSL may hold the rest */
+        }
         login_bytes(s, view_of(scratch, length));
         secret_cleanse(scratch, length); /* it may have been a password */
         break;

@@ -75,9 +75,6 @@ void session_log(const struct session *s, enum log_level level, const char *even
 static enum close_reason session_timeout_reason(const struct session *s)
 {
     switch (s->state) {
-    case SESSION_DIAL:
-    case SESSION_EXCHANGE:
-        return CLOSE_BROKER_TIMEOUT;
     case SESSION_RELAY:
         return CLOSE_IDLE;
     case SESSION_DRAIN:
@@ -94,6 +91,10 @@ static void session_on_timer(uv_timer_t *timer)
     assert(s->magic == SESSION_MAGIC);
     if (s->state == SESSION_DENY) {
         login_deny_now(s);
+        return;
+    }
+    if (s->state == SESSION_DIAL || s->state == SESSION_EXCHANGE) {
+        dial_timed_out(s);
         return;
     }
     if (s->state == SESSION_RELAY) {

@@ -17,6 +17,7 @@
 #include "conf/config.h"
 #include "conf/errors.h"
 #include "proxy/ops/audit_log.h"
+#include "proxy/session/dial.h"
 #include "proxy/session/login.h"
 
 enum { BIG = 4 * 1000 * 1000 };
@@ -164,6 +165,16 @@ Test(session, a_broken_leg_breaks_the_other_at_once_when_nothing_is_owed)
     turns(5);
     cr_assert_eq(world.session_count, 0u);
     cr_assert_eq(world.stats.client_closed[CLOSE_BROKER_CLOSED], 1u);
+}
+
+Test(session, a_login_judged_here_never_meets_a_broker_that_judges_itself)
+{
+    struct session *s = begin();
+    s->route.generation = &shared.config->clusters[0].generations[0];
+    session_enter(s, SESSION_DIAL);
+    dial_start(s);
+    cr_assert_eq(world.stats.client_closed[CLOSE_ROUTE_UNKNOWN], 1u);
+    cr_assert_eq(world.stats.broker_dials, 0u);
 }
 
 Test(session, a_refusal_keeps_its_delay_though_an_earlier_answer_drains)
