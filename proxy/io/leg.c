@@ -46,7 +46,8 @@ static void leg_update(struct leg *leg)
     if (wanted == leg->events) {
         return;
     }
-    int rc = wanted == 0 ? uv_poll_stop(&leg->poll) : uv_poll_start(&leg->poll, wanted, leg_on_poll);
+    int rc =
+        wanted == 0 ? uv_poll_stop(&leg->poll) : uv_poll_start(&leg->poll, wanted, leg_on_poll);
     assert(rc == 0);
     leg->events = wanted;
 }
@@ -201,7 +202,8 @@ static bool leg_send_spill(struct leg *leg)
 
 /* ---- input ---- */
 
-static enum leg_read_status leg_recv(struct leg *leg, uint8_t *into, size_t capacity, size_t *length)
+static enum leg_read_status leg_recv(struct leg *leg, uint8_t *into, size_t capacity,
+                                     size_t *length)
 {
     for (;;) {
         ssize_t n = recv(leg->fd, into, capacity, 0);

@@ -41,8 +41,10 @@ enum leg_error {
     LEG_ERROR_END,           /* the peer closed during connect or TLS handshake */
     LEG_ERROR_TLS,           /* the handshake or a record failed; error_text says what */
     LEG_ERROR_TLS_VERIFY,    /* the peer's certificate was not acceptable to us */
-    LEG_ERROR_TLS_REJECTED,  /* the peer sent a certificate alert: it does not accept ours (may come late, TLS 1.3) */
-    LEG_ERROR_NOT_TLS,       /* the first bytes of a TLS peer are not TLS: a plaintext peer on a TLS port */
+    /* the peer sent a certificate alert: it does not accept ours (may come late, TLS 1.3) */
+    LEG_ERROR_TLS_REJECTED,
+    /* the first bytes of a TLS peer are not TLS: a plaintext peer on a TLS port */
+    LEG_ERROR_NOT_TLS,
 };
 
 enum leg_read_status { LEG_READ_SOME, LEG_READ_BLOCKED, LEG_READ_END, LEG_READ_FAILED };
@@ -66,8 +68,10 @@ struct leg {
     bool reading;           /* the owner wants LEG_READABLE */
     bool again;             /* orthogonal to state: queued in io for another look */
     uint64_t bytes_in, bytes_out; /* wire bytes */
-    size_t wire_left;       /* TLS: wire bytes that the read under way may still take; 0 also: the socket is empty */
-    size_t provoked;        /* TLS: unsent wire bytes that reading alone has made, alerts and answers to key updates */
+    /* TLS: wire bytes that the read under way may still take; 0 also: the socket is empty */
+    size_t wire_left;
+    /* TLS: unsent wire bytes that reading alone has made, alerts and answers to key updates */
+    size_t provoked;
     char error_text[160];
 };
 
@@ -100,7 +104,8 @@ enum leg_read_status leg_read(struct leg *leg, uint8_t *into, size_t capacity, s
  * Queues all of bytes for sending, in order; copies nothing that the socket takes at once. With TLS the wire bytes of
  * several calls gather until leg_flush. false: the leg failed (error is set); no event comes for it.
  */
-bool leg_write(struct leg *leg, const uint8_t *bytes, size_t length) __attribute__((warn_unused_result));
+bool leg_write(struct leg *leg, const uint8_t *bytes, size_t length)
+    __attribute__((warn_unused_result));
 
 /** Sends what leg_write has gathered. false as for leg_write. */
 bool leg_flush(struct leg *leg) __attribute__((warn_unused_result));

@@ -36,7 +36,8 @@ struct handshake {
     enum login_step step;
     bool raw_tokens;                /* SaslHandshake v0 */
     bool working;                   /* work is queued or runs */
-    uint8_t refusals;               /* of ApiVersions requests, after which the client may ask again */
+    /* of ApiVersions requests, after which the client may ask again */
+    uint8_t refusals;
     bool denial_sent;
     /* passthrough: a token is at the broker, its answer has not come */
     bool awaiting_broker;

@@ -46,8 +46,8 @@ bool session_may(enum session_state from, enum session_state to)
     return (states[from].next & (1u << to)) != 0;
 }
 
-void session_log(const struct session *s, enum log_level level, const char *event, const struct log_field *extra,
-                 size_t extra_count)
+void session_log(const struct session *s, enum log_level level, const char *event,
+                 const struct log_field *extra, size_t extra_count)
 {
     struct log_field fields[24];
     size_t n = 0;
@@ -174,8 +174,8 @@ void session_enter(struct session *s, enum session_state state)
 
 static void session_try_free(struct session *s)
 {
-    if (s->state != SESSION_CLOSED || s->timer_open || !leg_is_gone(&s->client) || !leg_is_gone(&s->broker) ||
-        handshake_is_working(s->handshake)) {
+    if (s->state != SESSION_CLOSED || s->timer_open || !leg_is_gone(&s->client) ||
+        !leg_is_gone(&s->broker) || handshake_is_working(s->handshake)) {
         return;
     }
     struct world *world = s->world;
@@ -233,7 +233,8 @@ static void session_log_closed(const struct session *s, enum session_state befor
         log_str("broker_host", s->route.generation != NULL ? s->route.host : NULL),
         log_int("broker_port", s->route.port),
     };
-    session_log(s, close_reason_level(s->reason), "session_closed", extra, sizeof extra / sizeof extra[0]);
+    session_log(s, close_reason_level(s->reason), "session_closed", extra,
+                sizeof extra / sizeof extra[0]);
 }
 
 void session_close(struct session *s, enum close_reason reason)
@@ -456,7 +457,8 @@ bool session_start(struct gate *gate, int fd, const struct sockaddr *peer, int32
     struct world *world = gate->world;
     struct session *s = calloc(1, sizeof *s);
     SSL *ssl = gate->tls != NULL ? SSL_new(gate->tls) : NULL;
-    if (s == NULL || (gate->tls != NULL && ssl == NULL) || uv_timer_init(world->io.loop, &s->timer) != 0) {
+    if (s == NULL || (gate->tls != NULL && ssl == NULL) ||
+        uv_timer_init(world->io.loop, &s->timer) != 0) {
         SSL_free(ssl);
         free(s);
         close(fd);
@@ -471,7 +473,8 @@ bool session_start(struct gate *gate, int fd, const struct sockaddr *peer, int32
     s->accepted_ms = uv_now(world->io.loop);
     s->timer.data = s;
     s->timer_open = true;
-    memcpy(&s->peer, peer, peer->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
+    memcpy(&s->peer, peer,
+           peer->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
     leg_init(&s->client, &world->io, client_event, s);
     leg_init(&s->broker, &world->io, broker_event, s);
     session_link(s);

@@ -51,7 +51,8 @@ static X509 *self_signed(EVP_PKEY *key)
     ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
     X509_gmtime_adj(X509_getm_notBefore(cert), -60);
     X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC, (const uint8_t *)"test", -1, -1, 0);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC,
+                               (const uint8_t *)"test", -1, -1, 0);
     X509_set_issuer_name(cert, X509_get_subject_name(cert));
     X509_set_pubkey(cert, key);
     X509_sign(cert, key, EVP_sha256());
@@ -143,7 +144,8 @@ Test(leg, a_tls_end_right_behind_data_is_told)
 Test(leg, a_tls_error_right_behind_data_is_told_as_what_it_is)
 {
     struct pair pair;
-    const uint8_t no_record[] = {0x17, 3, 3, 0, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
+    const uint8_t no_record[] = {0x17, 3,  3,  0,  20, 1,  2,  3,  4,  5,  6,  7, 8,
+                                 9,    10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
     SSL_CTX *client = context(false), *server = context(true);
     pair_start(&pair, SSL_new(client), SSL_new(server));
     cr_assert(pair_run(&pair, both_open));
@@ -191,7 +193,8 @@ Test(leg, answers_to_key_updates_leave_though_data_came_with_them)
         uv_run(&pair.loop, UV_RUN_NOWAIT);
     }
     cr_assert_eq(pair.b.got_length, 1u);
-    cr_assert_eq(leg_backlog(&pair.b.leg), 0u, "whoever waits for the leg to drain would wait for ever");
+    cr_assert_eq(leg_backlog(&pair.b.leg), 0u,
+                 "whoever waits for the leg to drain would wait for ever");
     cr_assert_gt(pair.b.leg.bytes_out, before);
     pair_stop(&pair);
     SSL_CTX_free(client);
