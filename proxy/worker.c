@@ -28,13 +28,21 @@ enum { EXIT_CONFIG = 78, WORKER_PENALTY_ADDRESSES = 4096, WORKER_TICK_MS = 20 };
 
 enum worker_order { WORKER_GO_ON, WORKER_DRAIN, WORKER_STOP };
 
+struct worker;
+
+/* What a cluster's callbacks are given. */
+struct worker_cluster {
+    struct worker *worker;
+    struct cluster *cluster;
+};
+
 struct worker {
     struct world world;
     uv_loop_t loop;
     uv_async_t order_async; /* the main thread has set order */
     uv_timer_t drain_timer;
     atomic_int order;
-    struct cluster **clusters; /* one per configured cluster, in its order */
+    struct worker_cluster *clusters; /* one per configured cluster, in its order */
     struct listener **listeners;
     size_t listener_count;
     size_t clusters_open;
@@ -81,7 +89,7 @@ static void worker_finish(struct worker *worker)
     }
     worker->ending = true;
     for (size_t i = 0; i < config->clusters_count; i++) {
-        cluster_close(&worker->clusters[i], worker_cluster_closed, worker);
+        cluster_close(&worker->clusters[i].cluster, worker_cluster_closed, worker);
     }
     uv_close((uv_handle_t *)&worker->order_async, NULL);
     uv_close((uv_handle_t *)&worker->drain_timer, NULL);
@@ -134,20 +142,21 @@ static void worker_on_order(uv_async_t *async)
 
 static void worker_on_node(void *context, int32_t node_id)
 {
-    struct worker *worker = context;
-    for (size_t i = 0; i < worker->listener_count; i++) {
-        if (worker->listeners[i] != NULL) {
-            (void)listener_open_node(worker->listeners[i], node_id);
+    const struct worker_cluster *of = context;
+    for (size_t i = 0; i < of->worker->listener_count; i++) {
+        struct listener *listener = of->worker->listeners[i];
+        if (listener_cluster(listener) == of->cluster) {
+            (void)listener_open_node(listener, node_id);
         }
     }
 }
 
 static void worker_on_ready(void *context)
 {
-    struct worker *worker = context;
-    for (size_t i = 0; i < worker->listener_count; i++) {
-        if (worker->listeners[i] != NULL && cluster_ready(listener_cluster(worker->listeners[i]))) {
-            listener_open(worker->listeners[i]);
+    const struct worker_cluster *of = context;
+    for (size_t i = 0; i < of->worker->listener_count; i++) {
+        if (listener_cluster(of->worker->listeners[i]) == of->cluster) {
+            listener_open(of->worker->listeners[i]);
         }
     }
 }
@@ -166,10 +175,10 @@ static bool worker_start_clusters(struct worker *worker)
             .audit = worker->first ? shared->audit : NULL, /* every worker looks; one tells */
             .on_node = worker_on_node,
             .on_ready = worker_on_ready,
-            .context = worker,
+            .context = &worker->clusters[i],
         };
-        worker->clusters[i] = cluster_new(&params);
-        if (worker->clusters[i] == NULL) {
+        worker->clusters[i] = (struct worker_cluster){worker, cluster_new(&params)};
+        if (worker->clusters[i].cluster == NULL) {
             return false;
         }
         worker->clusters_open++;
@@ -182,7 +191,7 @@ static struct cluster *worker_cluster(const struct worker *worker, const char *n
     const struct config *config = worker->world.shared->config;
     for (size_t i = 0; i < config->clusters_count; i++) {
         if (strcmp(config->clusters[i].name, name) == 0) {
-            return worker->clusters[i];
+            return worker->clusters[i].cluster;
         }
     }
     return NULL;
@@ -220,7 +229,7 @@ static bool worker_init(struct worker *worker, struct shared *shared)
     worker->world.shared = shared;
     worker->world.penalty = penalty_new(&limits, key);
     writer_init_growing(&worker->world.rewrite, config->limits.rewrite_max_bytes + 65536);
-    worker->clusters = calloc(config->clusters_count, sizeof(struct cluster *));
+    worker->clusters = calloc(config->clusters_count, sizeof *worker->clusters);
     worker->listeners = calloc(config->listeners_count, sizeof(struct listener *));
     if (worker->world.penalty == NULL || worker->clusters == NULL || worker->listeners == NULL ||
         uv_async_init(&worker->loop, &worker->order_async, worker_on_order) != 0 ||
