@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <uthash.h>
 #include <uv.h>
 
 #include "auth/rules.h"
@@ -19,6 +18,7 @@
 #include "conf/errors.h"
 #include "proxy/ops/log.h"
 #include "proxy/session/session.h"
+#include "proxy/visitors.h"
 
 enum {
     LISTENER_BACKLOG = 1024,
@@ -35,17 +35,9 @@ struct port {
     bool listening;
 };
 
-/* Connections of one client address, while there are any: at most limits.connections entries. */
-struct visitor {
-    uint8_t address[16];
-    size_t connections;
-    UT_hash_handle hh;
-};
-
 struct listener {
     struct gate gate; /* first: a gate is its listener */
     struct port *ports;
-    struct visitor *visitors;
     size_t open_handles;
     size_t sessions;
     int spare_fd;
@@ -66,81 +58,12 @@ static void port_log(const struct port *port, enum log_level level, const char *
     log_write(level, event, fields, sizeof fields / sizeof fields[0]);
 }
 
-/* ---- who may come in ---- */
-
-static void visitor_key(const struct sockaddr *peer, uint8_t key[16])
-{
-    memset(key, 0, 16);
-    if (peer->sa_family == AF_INET6) {
-        memcpy(key, &((const struct sockaddr_in6 *)peer)->sin6_addr, 16);
-    } else {
-        memcpy(key, &((const struct sockaddr_in *)peer)->sin_addr, 4);
-    }
-}
-
-static bool visitor_enter(struct listener *listener, const struct sockaddr *peer)
-{
-    size_t limit = listener->gate.world->shared->config->limits.connections_per_address;
-    uint8_t key[16];
-    struct visitor *visitor;
-    if (limit == 0) {
-        return true;
-    }
-    visitor_key(peer, key);
-    HASH_FIND(hh, listener->visitors, key, sizeof key, visitor);
-    if (visitor == NULL) {
-        visitor = calloc(1, sizeof *visitor);
-        if (visitor == NULL) {
-            return false;
-        }
-        memcpy(visitor->address, key, sizeof key);
-        HASH_ADD(hh, listener->visitors, address, sizeof key, visitor);
-    }
-    if (visitor->connections >= limit) {
-        return false;
-    }
-    visitor->connections++;
-    return true;
-}
-
-static void visitor_leave(struct listener *listener, const struct sockaddr *peer)
-{
-    uint8_t key[16];
-    struct visitor *visitor;
-    visitor_key(peer, key);
-    HASH_FIND(hh, listener->visitors, key, sizeof key, visitor);
-    if (visitor != NULL && --visitor->connections == 0) {
-        HASH_DEL(listener->visitors, visitor);
-        free(visitor);
-    }
-}
-
-static bool listener_admit(struct listener *listener, const struct sockaddr *peer)
-{
-    struct shared *shared = listener->gate.world->shared;
-    if (atomic_fetch_add(&shared->connections, 1) >= shared->config->limits.connections) {
-        atomic_fetch_sub(&shared->connections, 1);
-        return false;
-    }
-    if (!visitor_enter(listener, peer)) {
-        atomic_fetch_sub(&shared->connections, 1);
-        return false;
-    }
-    return true;
-}
-
-static void listener_dismiss(struct listener *listener, const struct sockaddr *peer)
-{
-    atomic_fetch_sub(&listener->gate.world->shared->connections, 1);
-    visitor_leave(listener, peer);
-}
-
 static void gate_gone(struct gate *gate, const struct sockaddr *peer)
 {
     struct listener *listener = (struct listener *)gate;
     assert(listener->sessions > 0);
     listener->sessions--;
-    listener_dismiss(listener, peer);
+    visitors_leave(gate->world->shared->visitors, peer);
 }
 
 /* ---- accept ---- */
@@ -163,7 +86,7 @@ static void port_accepted(struct port *port, int fd, const struct sockaddr *peer
 {
     struct listener *listener = port->listener;
     struct stats *stats = &listener->gate.world->stats;
-    if (!listener_admit(listener, peer)) {
+    if (!visitors_enter(listener->gate.world->shared->visitors, peer)) {
         stats_add(&stats->client_refused_limit, 1);
         close(fd);
         return;
@@ -172,7 +95,7 @@ static void port_accepted(struct port *port, int fd, const struct sockaddr *peer
     listener->sessions++;
     if (!session_start(&listener->gate, fd, peer, port->node_id)) {
         listener->sessions--;
-        listener_dismiss(listener, peer);
+        visitors_leave(listener->gate.world->shared->visitors, peer);
     }
 }
 

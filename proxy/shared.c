@@ -15,6 +15,7 @@
 #include "conf/config.h"
 #include "conf/errors.h"
 #include "proxy/cluster/identity.h"
+#include "proxy/visitors.h"
 
 /* The text is read again by its own name: what counts is what was loaded a moment ago, shown in every audit record. */
 static void hash_file(const char *path, char hex[65])
@@ -155,7 +156,12 @@ struct shared *shared_load(const char *config_file, struct conf_errors *errors)
     }
     shared->config = config_load(config_file, errors);
     if (shared->config != NULL) {
+        const struct conf_limits *limits = &shared->config->limits;
         hash_file(config_file, shared->config_hash);
+        shared->visitors = visitors_new(limits->connections, limits->connections_per_address);
+        if (shared->visitors == NULL) {
+            abort();
+        }
         load_all(shared, errors);
     }
     if (conf_errors_failed(errors)) {
@@ -179,5 +185,6 @@ void shared_free(struct shared **shared)
     mapping_unref(&gone->mapping);
     certificates_unref(&gone->certificates);
     config_unref(&gone->config);
+    visitors_free(&gone->visitors);
     free(gone);
 }

@@ -32,6 +32,7 @@ struct passwords;
 struct penalty;
 struct rules;
 struct session;
+struct visitors;
 
 /** The process's part: made once before the workers start. */
 struct shared {
@@ -43,7 +44,7 @@ struct shared {
     size_t secret_count;
     struct audit_log *audit;
     char config_hash[65];            /* SHA-256 of the configuration file, hex */
-    atomic_size_t connections;       /* client connections open, over all workers */
+    struct visitors *visitors;       /* client connections open, over all workers */
     atomic_uint_fast64_t session_ids;
 };
 

@@ -135,6 +135,20 @@ class Limits(StageTest):
         wait_until(lambda: self.stage.number("client_connections") == 1, 10, "room again")
 
 
+class LimitsOfWorkers(StageTest):
+    """The same with three workers: the kernel deals connections to them, the limit is one."""
+
+    stage_options = {"limits": {"connections_per_address": 12, "login_timeout_ms": 60000}, "workers": 3}
+
+    def test_t09_connections_of_one_address(self):
+        raws = [self.stage.raw() for _ in range(40)]
+        wait_until(lambda: sum(not raw.quiet(0) for raw in raws) >= 29, 10, "the rest is turned away")
+        self.assertEqual(sum(raw.quiet(0) for raw in raws), 11, "12 with the steady one")
+        for one in raws:
+            one.close()
+        wait_until(lambda: self.stage.number("client_connections") == 1, 10, "room again")
+
+
 class EveryByte(StageTest):
     """T15: the client's end (FIN) or reset behind every byte of every state, then the broker's. The leak checker has
     the last word when Setu ends."""

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * visitors: how many client connections are open, in all and of each address, over all listeners
+ * and workers. Entered at each accept, never on the data path: one lock is enough.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+struct visitors;
+
+/** At most `limit` connections, of one address at most `address_limit` (0: no such limit). NULL: no
+ * memory. */
+struct visitors *visitors_new(size_t limit, size_t address_limit)
+    __attribute__((warn_unused_result));
+
+/** One more of peer, an IPv4 or IPv6 address. False: a limit is reached, or no memory; nothing is
+ * counted. Any thread. */
+bool visitors_enter(struct visitors *visitors, const struct sockaddr *peer)
+    __attribute__((warn_unused_result));
+
+/** One less; each entered one must leave once. Any thread. */
+void visitors_leave(struct visitors *visitors, const struct sockaddr *peer);
+
+/** Nulls; NULL is fine. */
+void visitors_free(struct visitors **visitors);
