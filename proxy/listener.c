@@ -44,15 +44,15 @@ struct listener {
     bool stopped;
 };
 
-static void port_log(const struct port *port, enum log_level level, const char *event, int number)
+static void port_log(const struct conf_listener *conf, int32_t node_id, enum log_level level,
+                     const char *event, int number)
 {
-    const struct conf_listener *conf = port->listener->gate.conf;
-    int shown = port->node_id < 0 ? conf->port : conf->node_base_port + port->node_id;
+    int shown = node_id < 0 ? conf->port : conf->node_base_port + node_id;
     struct log_field fields[] = {
         log_str("listener", conf->name),
         log_str("bind", conf->bind),
         log_int("port", shown),
-        log_int("node_id", port->node_id),
+        log_int("node_id", node_id),
         log_str("error", number != 0 ? strerror(number) : NULL),
     };
     log_write(level, event, fields, sizeof fields / sizeof fields[0]);
@@ -181,7 +181,7 @@ static struct port *port_new(struct listener *listener, int32_t node_id)
     port->fd = port_socket(conf, node_id < 0 ? conf->port : conf->node_base_port + node_id,
                            listener->gate.world->shared->config->workers > 1);
     if (port->fd < 0 || uv_poll_init(listener->gate.world->io.loop, &port->poll, port->fd) != 0) {
-        port_log(port, LOG_LEVEL_ERROR, "port_not_opened", errno);
+        port_log(conf, node_id, LOG_LEVEL_ERROR, "port_not_opened", errno);
         if (port->fd >= 0) {
             close(port->fd);
         }
@@ -197,16 +197,17 @@ static struct port *port_new(struct listener *listener, int32_t node_id)
 
 static bool port_listen(struct port *port)
 {
+    const struct conf_listener *conf = port->listener->gate.conf;
     if (port->listening) {
         return true;
     }
     if (listen(port->fd, LISTENER_BACKLOG) != 0 ||
         uv_poll_start(&port->poll, UV_READABLE, port_on_poll) != 0) {
-        port_log(port, LOG_LEVEL_ERROR, "port_not_opened", errno);
+        port_log(conf, port->node_id, LOG_LEVEL_ERROR, "port_not_opened", errno);
         return false;
     }
     port->listening = true;
-    port_log(port, LOG_LEVEL_INFO, "port_opened", 0);
+    port_log(conf, port->node_id, LOG_LEVEL_INFO, "port_opened", 0);
     return true;
 }
 
@@ -292,6 +293,17 @@ struct listener *listener_new(struct world *world, struct cluster *cluster,
         listener_free(&listener);
     }
     return listener;
+}
+
+bool listener_port_is_free(const struct conf_listener *conf)
+{
+    int fd = port_socket(conf, conf->port, false);
+    if (fd < 0) {
+        port_log(conf, -1, LOG_LEVEL_ERROR, "port_not_opened", errno);
+        return false;
+    }
+    close(fd);
+    return true;
 }
 
 void listener_open(struct listener *listener)

@@ -23,6 +23,12 @@ struct world;
 struct listener *listener_new(struct world *world, struct cluster *cluster,
                               const struct conf_listener *conf) __attribute__((warn_unused_result));
 
+/**
+ * Several workers share a port, and the kernel would let a second Setu share it too. Asked before
+ * the first of them opens it. False: somebody listens there, or it cannot be had; logged.
+ */
+bool listener_port_is_free(const struct conf_listener *conf) __attribute__((warn_unused_result));
+
 /** Begins to accept on the bootstrap port: the cluster can be served now. Idempotent. */
 void listener_open(struct listener *listener);
 

@@ -455,9 +455,21 @@ static bool process_open_logs(struct process *process)
     return true;
 }
 
+static bool process_ports_are_free(const struct config *config)
+{
+    bool free = true;
+    for (size_t i = 0; config->workers > 1 && i < config->listeners_count; i++) {
+        free = listener_port_is_free(&config->listeners[i]) && free;
+    }
+    return free;
+}
+
 static bool process_start_workers(struct process *process)
 {
     size_t count = process->shared->config->workers;
+    if (!process_ports_are_free(process->shared->config)) {
+        return false;
+    }
     process->workers = calloc(count, sizeof *process->workers);
     if (process->workers == NULL) {
         return false;
