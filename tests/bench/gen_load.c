@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/bench/clock.h"
+#include "tests/bench/common.h"
+#include "tests/bench/gen.h"
+#include "tests/bench/payload.h"
+
+enum { SCRATCH_BYTES = 256 * 1024, EVENTS = 64, LOOK_MAX = PAYLOAD_ANSWER_LOOK + 256 };
+static const uint64_t second_ns = 1000000000u;
+
+struct load;
+
+struct conn {
+    struct load *load;
+    struct gen_link link;
+    uint8_t *frame; /* own copy of the request: its id changes */
+    size_t frame_at;
+    uint64_t sent, answered; /* frames; sent counts the one under way */
+    uint64_t *due_ns;        /* of the last `inflight` frames */
+    uint8_t look[LOOK_MAX];  /* start of the answer under way */
+    size_t look_have;
+    size_t skip; /* of the rest of it */
+    size_t index;
+    bool blocked;
+};
+
+struct load {
+    const struct gen_options *options;
+    struct payload request;
+    struct payload answer; /* what one looks like, where that matters: Fetch */
+    size_t topic_length;
+    struct conn *conns;
+    int epoll;
+    uint64_t began_ns;
+    uint64_t frame_ns_x1000; /* with a rate: picoseconds between frames; else 0 */
+    bool measuring;
+    struct gen_result *result;
+    uint8_t scratch[SCRATCH_BYTES];
+};
+
+/* ---- when ---- */
+
+/* The moment a connection's nth frame is due. */
+static uint64_t due_at(const struct conn *conn, uint64_t nth)
+{
+    const struct load *load = conn->load;
+    __uint128_t frame = (__uint128_t)nth * load->options->conns + conn->index;
+    return load->began_ns + (uint64_t)(frame * load->frame_ns_x1000 / 1000);
+}
+
+static bool may_start(const struct conn *conn, uint64_t now)
+{
+    const struct load *load = conn->load;
+    return conn->sent - conn->answered < load->options->inflight &&
+           (load->frame_ns_x1000 == 0 || due_at(conn, conn->sent) <= now);
+}
+
+/* ---- out ---- */
+
+static void conn_watch(struct conn *conn, bool blocked)
+{
+    struct epoll_event event = {.events = EPOLLIN | (blocked ? EPOLLOUT : 0u), .data.ptr = conn};
+    if (conn->blocked != blocked &&
+        epoll_ctl(conn->load->epoll, EPOLL_CTL_MOD, conn->link.fd, &event) != 0) {
+        die("epoll_ctl: %s", strerror(errno));
+    }
+    conn->blocked = blocked;
+}
+
+/* Bytes moved, 0 when it would block; dies when the connection ended. */
+static size_t moved(const struct conn *conn, ssize_t n)
+{
+    if (n > 0) {
+        return (size_t)n;
+    }
+    if (conn->link.ssl != NULL) {
+        int error = SSL_get_error(conn->link.ssl, (int)n);
+        if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
+            ERR_clear_error();
+            return 0;
+        }
+        die_tls("connection ended");
+    }
+    if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+        die("connection ended after %llu answers: %s", (unsigned long long)conn->answered,
+            n == 0 ? "closed" : strerror(errno));
+    }
+    return 0;
+}
+
+static size_t link_write(const struct conn *conn, const uint8_t *at, size_t size)
+{
+    return moved(conn, conn->link.ssl != NULL ? SSL_write(conn->link.ssl, at, (int)size)
+                                              : send(conn->link.fd, at, size, MSG_NOSIGNAL));
+}
+
+static void conn_pump(struct conn *conn, uint64_t now)
+{
+    struct load *load = conn->load;
+    size_t size = load->request.frame.length;
+    while (conn->frame_at > 0 || may_start(conn, now)) {
+        if (conn->frame_at == 0) {
+            conn->due_ns[conn->sent % load->options->inflight] =
+                load->frame_ns_x1000 > 0 ? due_at(conn, conn->sent) : now;
+            bytes_store_u32(conn->frame + PAYLOAD_ID_AT, (uint32_t)conn->sent);
+            conn->sent++;
+        }
+        size_t n = link_write(conn, conn->frame + conn->frame_at, size - conn->frame_at);
+        if (n == 0) {
+            /* A frame of which nothing has left is not under way, but its id and time stand. */
+            if (conn->frame_at == 0) {
+                conn->sent--;
+            }
+            conn_watch(conn, true);
+            return;
+        }
+        conn->frame_at += n;
+        conn->frame_at = conn->frame_at == size ? 0 : conn->frame_at;
+    }
+    conn_watch(conn, false);
+}
+
+/* ---- in ---- */
+
+static size_t frame_bytes(const uint8_t *at)
+{
+    return (size_t)bytes_load_u32(at) + 4;
+}
+
+static void answer_done(struct conn *conn)
+{
+    const struct load *load = conn->load;
+    const struct payload *payload = load->options->fetch ? &load->answer : &load->request;
+    uint64_t due = conn->due_ns[conn->answered++ % load->options->inflight];
+    conn->look_have = 0;
+    if (load->measuring) {
+        load->result->batches++;
+        load->result->records += (uint64_t)payload->records;
+        load->result->bytes += payload->bytes;
+        uint64_t now = clock_now_ns();
+        histogram_add(&load->result->latency, now > due ? now - due : 0);
+    }
+}
+
+/* The start of an answer is here: it must be the one that is next, and without error. */
+static void answer_judge(struct conn *conn, size_t look)
+{
+    const struct load *load = conn->load;
+    size_t whole = frame_bytes(conn->look);
+    uint32_t id = bytes_load_u32(conn->look + PAYLOAD_ANSWER_ID_AT);
+    if (conn->answered == conn->sent || id != (uint32_t)conn->answered) {
+        die("answer %u where %u is due", id, (uint32_t)conn->answered);
+    }
+    int16_t error = load->options->fetch ? payload_fetch_error(conn->look, load->topic_length)
+                                         : payload_produce_error(conn->look, load->topic_length);
+    if (error != 0) {
+        die("answered with error %d", error);
+    }
+    if (load->options->fetch && whole != load->answer.frame.length) {
+        die("a Fetch answer of %zu bytes: --batch-bytes must be that of the sink", whole);
+    }
+    conn->skip = whole - look;
+}
+
+static void conn_take(struct conn *conn, const uint8_t *at, size_t n)
+{
+    size_t look = PAYLOAD_ANSWER_LOOK + conn->load->topic_length;
+    while (n > 0) {
+        size_t piece = conn->look_have < look ? look - conn->look_have : conn->skip;
+        piece = piece < n ? piece : n;
+        if (conn->look_have < look) {
+            memcpy(conn->look + conn->look_have, at, piece);
+            conn->look_have += piece;
+            if (conn->look_have >= 4 && frame_bytes(conn->look) < look) {
+                die("an answer of only %zu bytes", frame_bytes(conn->look));
+            }
+            if (conn->look_have == look) {
+                answer_judge(conn, look);
+            }
+        } else {
+            conn->skip -= piece;
+        }
+        if (conn->look_have == look && conn->skip == 0) {
+            answer_done(conn);
+        }
+        at += piece;
+        n -= piece;
+    }
+}
+
+/* Ends by itself: what can come is limited by what was asked. */
+static void conn_read(struct conn *conn)
+{
+    struct load *load = conn->load;
+    for (;;) {
+        ssize_t n = conn->link.ssl != NULL ? SSL_read(conn->link.ssl, load->scratch, SCRATCH_BYTES)
+                                           : recv(conn->link.fd, load->scratch, SCRATCH_BYTES, 0);
+        size_t got = moved(conn, n);
+        if (got == 0) {
+            return;
+        }
+        conn_take(conn, load->scratch, got);
+        if (conn->link.ssl == NULL && got < SCRATCH_BYTES) {
+            return; /* epoll will say when there is more */
+        }
+    }
+}
+
+/* ---- the loop ---- */
+
+static void load_wait(struct load *load, uint64_t until)
+{
+    struct epoll_event events[EVENTS];
+    uint64_t now = clock_now_ns();
+    uint64_t wait = until > now ? until - now : 0;
+    if (load->frame_ns_x1000 > 0) {
+        for (size_t i = 0; i < load->options->conns; i++) {
+            struct conn *conn = &load->conns[i];
+            uint64_t due = due_at(conn, conn->sent);
+            if (conn->sent - conn->answered < load->options->inflight && !conn->blocked) {
+                wait = due <= now ? 0 : due - now < wait ? due - now : wait;
+            }
+        }
+    }
+    struct timespec timeout = {.tv_sec = (time_t)(wait / second_ns),
+                               .tv_nsec = (long)(wait % second_ns)};
+    int count = epoll_pwait2(load->epoll, events, EVENTS, &timeout, NULL);
+    if (count < 0 && errno != EINTR) {
+        die("epoll: %s", strerror(errno));
+    }
+    now = clock_now_ns();
+    for (int i = 0; i < count; i++) {
+        struct conn *conn = events[i].data.ptr;
+        if ((events[i].events & ~(uint32_t)EPOLLOUT) != 0) {
+            conn_read(conn);
+        }
+        conn_pump(conn, now);
+    }
+    for (size_t i = 0; load->frame_ns_x1000 > 0 && i < load->options->conns; i++) {
+        conn_pump(&load->conns[i], now);
+    }
+}
+
+static void load_measure(struct load *load)
+{
+    const struct gen_options *options = load->options;
+    struct gen_result *r = load->result;
+    uint64_t start = load->began_ns + (uint64_t)(options->warmup_s * 1e9);
+    while (clock_now_ns() < start) {
+        load_wait(load, start);
+    }
+    start = clock_now_ns();
+    uint64_t end = start + (uint64_t)(options->duration_s * 1e9);
+    uint64_t own = clock_cpu_ns();
+    uint64_t watched = options->watch > 0 ? clock_cpu_of_ns(options->watch) : 0;
+    load->measuring = true;
+    while (clock_now_ns() < end) {
+        load_wait(load, end);
+    }
+    uint64_t watched_after = options->watch > 0 ? clock_cpu_of_ns(options->watch) : 0;
+    r->watched_cpu_s = ((double)watched_after - (double)watched) / 1e9;
+    r->cpu_s = (double)(clock_cpu_ns() - own) / 1e9;
+    r->seconds = (double)(clock_now_ns() - start) / 1e9;
+    if (options->watch > 0 && (watched == 0 || watched_after < watched)) {
+        die("--watch %d: no such process, or it ended", (int)options->watch);
+    }
+    if (r->batches == 0) {
+        die("nothing was acknowledged");
+    }
+}
+
+static void conn_start(struct load *load, size_t index, struct gen_link link)
+{
+    struct conn *conn = &load->conns[index];
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = conn};
+    *conn = (struct conn){.load = load, .link = link, .index = index};
+    conn->frame = allocate(load->request.frame.length);
+    memcpy(conn->frame, load->request.frame.at, load->request.frame.length);
+    conn->due_ns = allocate(load->options->inflight * sizeof *conn->due_ns);
+    if (epoll_ctl(load->epoll, EPOLL_CTL_ADD, link.fd, &event) != 0) {
+        die("epoll_ctl: %s", strerror(errno));
+    }
+}
+
+static void load_free(struct load *load)
+{
+    for (size_t i = 0; i < load->options->conns; i++) {
+        free(load->conns[i].frame);
+        free(load->conns[i].due_ns);
+    }
+    free(load->conns);
+    writer_free(&load->request.frame);
+    writer_free(&load->answer.frame);
+    close(load->epoll);
+    free(load);
+}
+
+void gen_load(const struct gen_options *options, struct gen_link *links,
+              struct gen_result *result_r)
+{
+    struct load *load = allocate(sizeof *load);
+    load->options = options;
+    load->result = result_r;
+    load->topic_length = strlen(options->topic);
+    if (PAYLOAD_ANSWER_LOOK + load->topic_length > LOOK_MAX) {
+        die("a topic of that length does not exist");
+    }
+    load->answer = payload_fetch_answer(options->topic, options->batch_bytes);
+    load->request = options->fetch ? payload_fetch(options->topic, options->batch_bytes)
+                                   : payload_produce(options->topic, options->batch_bytes);
+    if (options->rate > 0) {
+        int32_t records = options->fetch ? load->answer.records : load->request.records;
+        load->frame_ns_x1000 = (uint64_t)(1e12 * records / options->rate) + 1;
+    }
+    load->epoll = epoll_create1(EPOLL_CLOEXEC);
+    load->conns = allocate(options->conns * sizeof *load->conns);
+    for (size_t i = 0; i < options->conns; i++) {
+        conn_start(load, i, links[i]);
+    }
+    load->began_ns = clock_now_ns();
+    for (size_t i = 0; i < options->conns; i++) {
+        conn_pump(&load->conns[i], load->began_ns);
+    }
+    load_measure(load);
+    load_free(load);
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/bench/sink.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/bench/common.h"
+
+enum { DOORS_MAX = 8, EVENTS = 64, BACKLOG = 1024 };
+
+static const char help[] =
+    "Usage: setu-sink (--plain|--mtls) IPV4:PORT… [OPTION]…\n"
+    "The broker of the benchmark of Setu: acknowledges Produce, has one answer to every Fetch.\n"
+    "\n"
+    "  --plain IPV4:PORT    listen in plaintext\n"
+    "  --mtls IPV4:PORT     listen with TLS 1.3; the peer must show a certificate of --ca\n"
+    "  --ca FILE --chain FILE --key FILE   PEM files for --mtls\n"
+    "  --batch-bytes N      size of the batch in a Fetch answer (default 65536)\n"
+    "  --decrypt            decrypt everything and check the CRC of every batch; without it TLS\n"
+    "                       is counted by its record lengths, which only suits setu-gen\n"
+    "  --help\n"
+    "\n"
+    "Prints \"ready\"; at the end (SIGTERM) one JSON object of what came. Exit status 1 if a "
+    "batch\n"
+    "was wrong.\n";
+
+struct arguments {
+    const char *ca, *chain, *key;
+    size_t batch_bytes;
+    struct sink_door doors[DOORS_MAX];
+    bool mutual[DOORS_MAX];
+    size_t door_count;
+};
+
+static volatile sig_atomic_t stopped;
+
+static void on_stop(int number)
+{
+    (void)number;
+    stopped = 1;
+}
+
+/* ---- options ---- */
+
+static void take_door(struct arguments *a, const char *text, bool mutual)
+{
+    if (a->door_count == DOORS_MAX) {
+        die("more than %d listeners", DOORS_MAX);
+    }
+    a->mutual[a->door_count] = mutual;
+    a->doors[a->door_count++].address = address_of(text);
+}
+
+static void parse(struct arguments *a, struct sink *sink, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"plain", required_argument, NULL, 'p'},
+        {"mtls", required_argument, NULL, 'm'},
+        {"ca", required_argument, NULL, 'a'},
+        {"chain", required_argument, NULL, 'c'},
+        {"key", required_argument, NULL, 'k'},
+        {"decrypt", no_argument, NULL, 'd'},
+        {"batch-bytes", required_argument, NULL, 'b'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    for (int id = 0; (id = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        switch (id) {
+        case 'p':
+        case 'm':
+            take_door(a, optarg, id == 'm');
+            break;
+        case 'a':
+            a->ca = optarg;
+            break;
+        case 'c':
+            a->chain = optarg;
+            break;
+        case 'k':
+            a->key = optarg;
+            break;
+        case 'd':
+            sink->decrypt = true;
+            break;
+        case 'b':
+            a->batch_bytes = (size_t)number_of("batch-bytes", optarg, 1, 64 * 1024 * 1024);
+            break;
+        case 'h':
+            fputs(help, stdout);
+            exit(0);
+        default:
+            exit(2); /* getopt has spoken */
+        }
+    }
+    if (a->door_count == 0 || optind != argc) {
+        die("nothing to listen on, or too many arguments (see --help)");
+    }
+}
+
+/* ---- doors ---- */
+
+static SSL_CTX *mutual_tls(const struct arguments *a)
+{
+    if (a->ca == NULL || a->chain == NULL || a->key == NULL) {
+        die("--mtls needs --ca, --chain and --key");
+    }
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    if (ctx == NULL || SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1 ||
+        SSL_CTX_use_certificate_chain_file(ctx, a->chain) != 1 ||
+        SSL_CTX_use_PrivateKey_file(ctx, a->key, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_load_verify_locations(ctx, a->ca, NULL) != 1) {
+        die_tls("--ca, --chain, --key");
+    }
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_num_tickets(ctx, 0);
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    return ctx;
+}
+
+static void door_open(struct sink_door *door, struct sink *sink)
+{
+    int one = 1;
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = door};
+    door->kind = SINK_DOOR;
+    door->sink = sink;
+    door->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (door->fd < 0 || setsockopt(door->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
+        bind(door->fd, (const struct sockaddr *)&door->address, sizeof door->address) != 0 ||
+        listen(door->fd, BACKLOG) != 0 ||
+        epoll_ctl(sink->epoll, EPOLL_CTL_ADD, door->fd, &event) != 0) {
+        die("port %d: %s", ntohs(door->address.sin_port), strerror(errno));
+    }
+}
+
+static void door_accept(struct sink_door *door)
+{
+    int fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0) {
+        sink_conn_start(door, fd);
+    }
+}
+
+/* ---- the loop ---- */
+
+static void sink_run(struct sink *sink)
+{
+    struct epoll_event events[EVENTS];
+    while (stopped == 0) {
+        int count = epoll_wait(sink->epoll, events, EVENTS, -1);
+        for (int i = 0; i < count; i++) {
+            const enum sink_kind *kind = events[i].data.ptr;
+            if (*kind == SINK_DOOR) {
+                door_accept(events[i].data.ptr);
+            } else {
+                sink_conn_turn(events[i].data.ptr);
+            }
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static struct sink sink;
+    static struct arguments arguments = {.batch_bytes = 65536};
+    struct sigaction stop = {.sa_handler = on_stop};
+    parse(&arguments, &sink, argc, argv);
+    signal(SIGPIPE, SIG_IGN);
+    sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGINT, &stop, NULL);
+    sink.epoll = epoll_create1(EPOLL_CLOEXEC);
+    sink.produce_answer = payload_produce_answer(BENCH_TOPIC);
+    sink.fetch_answer = payload_fetch_answer(BENCH_TOPIC, arguments.batch_bytes);
+    for (size_t i = 0; i < arguments.door_count; i++) {
+        struct sink_door *door = &arguments.doors[i];
+        door->tls = arguments.mutual[i] ? mutual_tls(&arguments) : NULL;
+        door_open(door, &sink);
+    }
+    puts("ready");
+    fflush(stdout);
+    sink_run(&sink);
+    printf("{\"batches\": %llu, \"bytes\": %llu, \"wrong\": %llu}\n",
+           (unsigned long long)sink.batches, (unsigned long long)sink.bytes,
+           (unsigned long long)sink.batches_wrong);
+    for (size_t i = 0; i < arguments.door_count; i++) {
+        close(arguments.doors[i].fd);
+        SSL_CTX_free(arguments.doors[i].tls);
+    }
+    writer_free(&sink.produce_answer.frame);
+    writer_free(&sink.fetch_answer.frame);
+    return sink.batches_wrong == 0 ? 0 : 1;
+}

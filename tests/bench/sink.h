@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * setu-sink: a broker that costs next to nothing, on one thread. Produce is acknowledged, Fetch
+ * gets one prebuilt answer; what Setu and setu-gen ask before is answered honestly.
+ *
+ *   sink ── accept ──▶ conn ── plaintext, or how much of it there is ──▶ frames ──▶ answer
+ *                        ◀──────────────────── answers ─────────────────────┘
+ *
+ * Unless told to --decrypt, a TLS connection goes blind at its first Produce: records are then
+ * counted by the length in their heads and never decrypted, so that the sink does not do the
+ * proxy's work over again. It takes every frame from there on for one like the first, with the next
+ * correlation id, which is what setu-gen sends, and needs TLS 1.3 without padding.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "protocol/frame.h"
+#include "protocol/records.h"
+#include "tests/bench/payload.h"
+
+enum {
+    SINK_INFLIGHT_MAX = 1024, /* Fetch requests waiting on one connection */
+    SINK_SCRATCH_BYTES = 256 * 1024,
+    SINK_FRAME_BYTES_MAX = 64 * 1024, /* of anything but Produce */
+    SINK_OUT_BYTES_MAX = 1024 * 1024,
+    SINK_RECORD_HEAD_BYTES = 5
+};
+
+struct sink {
+    bool decrypt;
+    int epoll;
+    struct payload produce_answer;
+    struct payload fetch_answer;
+    uint64_t batches, bytes, batches_wrong; /* Produce; wrong: only known with decrypt */
+    uint8_t scratch[SINK_SCRATCH_BYTES];
+    uint8_t plain[SINK_SCRATCH_BYTES];
+};
+
+/* The first member of all that epoll points at. */
+enum sink_kind { SINK_DOOR, SINK_CONN };
+
+struct sink_door {
+    enum sink_kind kind;
+    struct sink *sink;
+    int fd;
+    struct sockaddr_in address;
+    SSL_CTX *tls; /* NULL: plaintext */
+};
+
+struct sink_conn {
+    enum sink_kind kind;
+    struct sink *sink;
+    const struct sink_door *door;
+    int fd;
+    bool broken; /* to be closed */
+    bool blocked;
+
+    /* TLS: records are cut here, so that blindness begins between two of them. */
+    SSL *ssl;
+    BIO *records; /* what SSL reads from; belongs to it */
+    uint8_t record_head[SINK_RECORD_HEAD_BYTES];
+    size_t record_have;
+    size_t record_left;
+    bool blind;
+
+    /* The frame under way. */
+    uint8_t head[FRAME_HEAD_BYTES];
+    size_t head_have;
+    size_t left;
+    int16_t key;
+    int32_t id;
+    size_t produce_bytes; /* whole size of the last Produce frame; 0: there was none */
+    struct records_walk walk;
+    struct writer small; /* anything but Produce, collected */
+
+    /* What is to be sent: first out, then an answer for each Fetch waiting. */
+    struct writer out;
+    size_t out_at;
+    uint8_t *fetch; /* own copy of the answer; NULL before the first Fetch */
+    size_t fetch_at;
+    int32_t waiting[SINK_INFLIGHT_MAX];
+    size_t waiting_first, waiting_count;
+};
+
+/* ---- sink_conn.c ---- */
+
+/* Takes over fd. */
+void sink_conn_start(struct sink_door *door, int fd);
+/* Reads, answers, writes; frees the connection when it has ended. */
+void sink_conn_turn(struct sink_conn *conn);
+
+/* ---- sink_frames.c ---- */
+
+/* Bytes of plaintext. */
+void sink_frames_take(struct sink_conn *conn, uint8_t *at, size_t n);
+/* May the connection go blind now? */
+bool sink_frames_may_skip(const struct sink_conn *conn);
+/* n bytes of Produce frames like the last one. */
+void sink_frames_skip(struct sink_conn *conn, size_t n);
+
+/* ---- sink_answer.c ---- */
+
+/* The answer to a whole Produce frame. */
+void sink_answer_produce(struct sink_conn *conn);
+/* …and to any other, its payload being in conn->small. */
+void sink_answer_small(struct sink_conn *conn);

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "protocol/api.h"
+#include "protocol/handshake.h"
+#include "tests/bench/common.h"
+#include "tests/bench/sink.h"
+
+enum { METADATA_VERSION = 9, API_VERSIONS_VERSION_MAX = 4, NODE_ID = 1 };
+
+void sink_answer_produce(struct sink_conn *conn)
+{
+    struct view answer = writer_view(&conn->sink->produce_answer.frame);
+    uint8_t *at = writer_reserve(&conn->out, answer.length);
+    if (at == NULL) {
+        conn->broken = true;
+        return;
+    }
+    memcpy(at, answer.at, answer.length);
+    bytes_store_u32(at + PAYLOAD_ANSWER_ID_AT, (uint32_t)conn->id);
+}
+
+static bool answer_fetch(struct sink_conn *conn)
+{
+    struct view answer = writer_view(&conn->sink->fetch_answer.frame);
+    if (conn->fetch == NULL) {
+        conn->fetch = allocate(answer.length);
+        memcpy(conn->fetch, answer.at, answer.length);
+    }
+    if (conn->waiting_count == SINK_INFLIGHT_MAX) {
+        return false;
+    }
+    size_t last = conn->waiting_first + conn->waiting_count++;
+    conn->waiting[last % SINK_INFLIGHT_MAX] = conn->id;
+    return true;
+}
+
+static bool answer_versions(struct sink_conn *conn, const struct request_header *header)
+{
+    static const struct api_versions versions = {
+        .ranges = {{API_PRODUCE, PAYLOAD_PRODUCE_VERSION, PAYLOAD_PRODUCE_VERSION},
+                   {API_FETCH, PAYLOAD_FETCH_VERSION, PAYLOAD_FETCH_VERSION},
+                   {API_METADATA, METADATA_VERSION, METADATA_VERSION},
+                   {API_API_VERSIONS, 0, API_VERSIONS_VERSION_MAX}},
+        .count = 4,
+    };
+    if (header->api_version > API_VERSIONS_VERSION_MAX) {
+        api_versions_unsupported(&conn->out, conn->id);
+    } else {
+        api_versions_encode_response(&conn->out, header->api_version, conn->id, &versions);
+    }
+    return true;
+}
+
+/* One broker, which is this door, and no topics: nobody here asks for one. */
+static bool answer_metadata(struct sink_conn *conn, const struct request_header *header)
+{
+    struct writer *out = &conn->out;
+    char host[INET_ADDRSTRLEN] = "";
+    if (header->api_version != METADATA_VERSION ||
+        inet_ntop(AF_INET, &conn->door->address.sin_addr, host, sizeof host) == NULL) {
+        return false;
+    }
+    size_t frame = frame_response_begin(out, API_METADATA, METADATA_VERSION, conn->id);
+    writer_i32(out, 0); /* throttle time */
+    writer_array(out, true, 1);
+    writer_i32(out, NODE_ID);
+    writer_string(out, true, view_from_string(host));
+    writer_i32(out, ntohs(conn->door->address.sin_port));
+    writer_null_string(out, true); /* rack */
+    writer_no_tags(out);
+    writer_string(out, true, view_from_string("setu-sink"));
+    writer_i32(out, NODE_ID); /* controller */
+    writer_array(out, true, 0);
+    writer_i32(out, INT32_MIN); /* authorised operations: not asked */
+    writer_no_tags(out);
+    frame_end(out, frame);
+    return true;
+}
+
+void sink_answer_small(struct sink_conn *conn)
+{
+    struct request_header header;
+    bool good = request_header_decode(writer_view(&conn->small), &header) == FRAME_OK;
+    switch (good ? header.api_key : -1) {
+    case API_API_VERSIONS:
+        good = answer_versions(conn, &header);
+        break;
+    case API_METADATA:
+        good = answer_metadata(conn, &header);
+        break;
+    case API_FETCH:
+        good = header.api_version == PAYLOAD_FETCH_VERSION && answer_fetch(conn);
+        break;
+    default:
+        good = false;
+    }
+    if (!good || !writer_ok(&conn->out)) {
+        fprintf(stderr, "setu-sink: no answer to %s\n", api_name(conn->key));
+        conn->broken = true;
+    }
+}
