@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { INFLIGHT_KEPT = 64 }; /* entries that a connection at rest keeps room for */
+
 static void inflight_grow(struct inflight *fl)
 {
     uint32_t capacity = fl->capacity == 0 ? 8 : fl->capacity * 2;
@@ -51,6 +53,9 @@ void inflight_pop(struct inflight *fl)
     fl->ring[fl->first].answer = NULL;
     fl->first = (fl->first + 1) & (fl->capacity - 1);
     fl->count--;
+    if (fl->count == 0 && fl->capacity > INFLIGHT_KEPT) {
+        inflight_clear(fl);
+    }
 }
 
 bool inflight_full(const struct inflight *fl)

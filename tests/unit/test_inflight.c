@@ -43,6 +43,23 @@ Test(inflight, refuses_beyond_its_bound_and_takes_again_after_a_pop)
     inflight_clear(&fl);
 }
 
+Test(inflight, keeps_little_memory_when_at_rest)
+{
+    struct inflight fl = {0};
+    for (int32_t round = 0; round < 2; round++) {
+        for (int32_t i = 0; i < INFLIGHT_FULL; i++) {
+            struct inflight_entry entry = entry_of(i);
+            cr_assert(inflight_push(&fl, &entry));
+        }
+        for (int32_t i = 0; i < INFLIGHT_FULL; i++) {
+            cr_assert_eq(inflight_front(&fl)->correlation_id, i);
+            inflight_pop(&fl);
+        }
+        cr_assert_leq(fl.capacity, 64u);
+    }
+    inflight_clear(&fl);
+}
+
 Test(inflight, holds_only_a_few_answers_of_setus_own)
 {
     struct inflight fl = {0};
