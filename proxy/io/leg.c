@@ -385,6 +385,8 @@ static bool leg_open(struct leg *leg, int fd, SSL *ssl, enum leg_state state)
 {
     int one = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    /* A peer that vanished ends the session some time: the other peer's own probes end at Setu. */
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
     if (uv_poll_init(leg->io->loop, &leg->poll, fd) != 0) {
         leg_fail_errno(leg, LEG_ERROR_CONNECT, EBADF);
         close(fd);

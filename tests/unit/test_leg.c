@@ -366,6 +366,17 @@ Test(leg, what_the_peer_sends_after_our_end_is_still_read_over_tls)
     SSL_CTX_free(server);
 }
 
+Test(leg, a_peer_that_vanished_is_asked_for)
+{
+    struct pair pair;
+    int on = 0;
+    socklen_t size = sizeof on;
+    pair_start(&pair, NULL, NULL);
+    cr_assert_eq(getsockopt(pair.a.leg.fd, SOL_SOCKET, SO_KEEPALIVE, &on, &size), 0);
+    cr_assert_eq(on, 1);
+    pair_stop(&pair);
+}
+
 Test(leg, addresses_are_told_in_both_families)
 {
     char text[64];
