@@ -7,7 +7,7 @@ import re
 import sources
 
 UNFINISHED = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK")) + r")\b")
-MACHINE = re.compile(r"(?<![\w.~$}])/(home|root|Users)/\w|(?<![\w.$}/])/work/\w|/tmp/build-\w")
+MACHINE = re.compile(r"(?<![\w.~$}])/(home|root|Users)/\w|(?<![\w.$}/])/[w]ork/\w|/tmp/build-\w")
 REGISTRY = re.compile(r"(repo\d?\.maven|maven\.org|registry\.npmjs|npmjs\.org|pypi\.org|pythonhosted|proxy\.golang"
                       r"|deb\.debian\.org|repo\.maven\.apache)", re.I)
 TEXT = {".c", ".h", ".def", ".py", ".md", ".txt", ".yaml", ".yml", ".json", ".xml", ".java", ".properties", ".lock",
