@@ -23,6 +23,7 @@
 enum {
     LISTENER_BACKLOG = 1024,
     LISTENER_TURN_MAX = 64, /* accepts in one turn: then the sessions get theirs */
+    LISTENER_REST_MS = 100,
 };
 
 /* One socket. */
@@ -38,6 +39,7 @@ struct port {
 struct listener {
     struct gate gate; /* first: a gate is its listener */
     struct port *ports;
+    uv_timer_t rest; /* while it runs nothing is accepted */
     size_t open_handles;
     size_t sessions;
     int spare_fd;
@@ -68,7 +70,35 @@ static void gate_gone(struct gate *gate, const struct sockaddr *peer)
 
 /* ---- accept ---- */
 
-/* No descriptor is left: the spare one takes the connection and lets it go, so that the backlog does not spin. */
+static void port_on_poll(uv_poll_t *poll, int status, int events);
+
+static void listener_on_rested(uv_timer_t *timer)
+{
+    struct listener *listener = timer->data;
+    for (struct port *port = listener->ports; port != NULL; port = port->next) {
+        if (port->listening) {
+            (void)uv_poll_start(&port->poll, UV_READABLE, port_on_poll);
+        }
+    }
+}
+
+static void listener_rest(struct listener *listener)
+{
+    for (struct port *port = listener->ports; port != NULL; port = port->next) {
+        uv_poll_stop(&port->poll);
+    }
+    uv_timer_start(&listener->rest, listener_on_rested, LISTENER_REST_MS, 0);
+}
+
+static bool is_exhaustion(int number)
+{
+    return number == EMFILE || number == ENFILE || number == ENOMEM || number == ENOBUFS;
+}
+
+/*
+ * No descriptor is left: the spare one takes the connection and lets it go, so that the backlog
+ * does not spin. Another thread may be faster to take the one that is set free: then a rest.
+ */
 static void port_accept_spare(struct port *port)
 {
     struct listener *listener = port->listener;
@@ -76,10 +106,14 @@ static void port_accept_spare(struct port *port)
         close(listener->spare_fd);
     }
     int fd = accept(port->fd, NULL, NULL);
+    bool failed = fd < 0 && is_exhaustion(errno);
     if (fd >= 0) {
         close(fd);
     }
     listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (failed || listener->spare_fd < 0) {
+        listener_rest(listener);
+    }
 }
 
 static void port_accepted(struct port *port, int fd, const struct sockaddr *peer)
@@ -112,7 +146,7 @@ static void port_on_poll(uv_poll_t *poll, int status, int events)
             port_accepted(port, fd, (const struct sockaddr *)&peer);
             continue;
         }
-        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+        if (is_exhaustion(errno)) {
             stats_add(&stats->client_accept_errors, 1);
             port_accept_spare(port);
             return;
@@ -243,8 +277,10 @@ bool listener_open_node(struct listener *listener, int32_t node_id)
 static uint16_t gate_node_port(struct gate *gate, int32_t node_id)
 {
     struct listener *listener = (struct listener *)gate;
-    /* A draining listener still names the ports: the clients' next connections are another process's. */
-    if (!listener->stopped && !listener_open_node(listener, node_id)) {
+    /* A draining listener still names the ports: the next connections are another process's. */
+    bool known = listener->stopped ? node_id >= 0 && node_id < gate->conf->node_ports_max
+                                   : listener_open_node(listener, node_id);
+    if (!known) {
         return 0;
     }
     return (uint16_t)(gate->conf->node_base_port + node_id);
@@ -291,7 +327,11 @@ struct listener *listener_new(struct world *world, struct cluster *cluster,
     listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (!listener_secure(listener) || port_new(listener, -1) == NULL) {
         listener_free(&listener);
+        return NULL;
     }
+    (void)uv_timer_init(world->io.loop, &listener->rest); /* never fails */
+    listener->rest.data = listener;
+    listener->open_handles++;
     return listener;
 }
 
@@ -323,9 +363,19 @@ static void port_on_closed(uv_handle_t *handle)
     listener->open_handles--;
 }
 
+static void listener_on_rest_closed(uv_handle_t *handle)
+{
+    struct listener *listener = handle->data;
+    listener->open_handles--;
+}
+
 void listener_stop(struct listener *listener)
 {
+    if (listener->stopped) {
+        return;
+    }
     listener->stopped = true;
+    uv_close((uv_handle_t *)&listener->rest, listener_on_rest_closed);
     while (listener->ports != NULL) {
         struct port *port = listener->ports;
         listener->ports = port->next;

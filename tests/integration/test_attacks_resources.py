@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attacks on memory and descriptors: T01, T08, T09, T15."""
 
+import concurrent.futures
 import contextlib
 import pathlib
 import resource
@@ -110,6 +111,25 @@ class Descriptors(StageTest):
                 return len(client.metadata()[0]) == 2
         except (OSError, TimeoutError):
             return False
+
+
+class DescriptorsOfWorkers(StageTest):
+    """T09 with few descriptors and workers that take them from each other, the spare ones too."""
+
+    stage_options = {"descriptors": 150, "limits": {"login_timeout_ms": 60000}, "workers": 4}
+
+    def test_t09_no_descriptor_left(self):
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            raws = list(pool.map(lambda _: self.stage.raw(), range(800)))
+        for _ in range(3):
+            began, cpu = time.monotonic(), cpu_s(self.stage.process.pid)
+            time.sleep(1)
+            spent = (cpu_s(self.stage.process.pid) - cpu) / (time.monotonic() - began)
+        self.assertLess(spent, 0.3, "no spinning on accept")
+        self.assertEqual(len(self.steady.metadata()[0]), 2, "who is in stays in")
+        for raw in raws:
+            raw.close()
+        wait_until(lambda: self.stage.number("client_connections") == 1, 20, "room again")
 
 
 class Limits(StageTest):
