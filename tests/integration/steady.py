@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writers that go on while things break, and the accounting afterwards: what was acknowledged is there, once and in order."""
+"""Writers that go on while things break, and the accounting afterwards: all that was acknowledged, once, in order."""
 
 import collections
 import dataclasses
@@ -133,7 +133,7 @@ def read_back(case, login: Login, topic: str) -> list[Record]:
 
 
 def account(case: unittest.TestCase, writers: list[Writer], read: list[Record]) -> None:
-    """Acknowledged ⊆ read, at the offset that was acknowledged; nothing twice; each writer's order in each partition."""
+    """Acknowledged ⊆ read, at the offset told; nothing twice; each writer's order in each partition."""
     times = collections.Counter((record.writer, record.number) for record in read)
     case.assertEqual([key for key, n in times.items() if n > 1], [], "duplicated")
     where = {(record.writer, record.number): (record.partition, record.offset) for record in read}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SteadyWriter.java once more, through librdkafka (confluent-kafka): python3 steady_writer.py, a job as JSON on its first line
-of input. Writes until the input ends or `count` is reached."""
+"""SteadyWriter.java once more, through librdkafka (confluent-kafka): python3 steady_writer.py, a job as JSON on its
+first line of input. Writes until the input ends or `count` is reached."""
 
 import json
 import sys

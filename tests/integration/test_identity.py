@@ -19,7 +19,8 @@ NODES, SERVICES = (1, 2, 3), ("orders", "payments")
 CONNECTIONS, THREADS = 2400, 12
 TCP_REPAIR = 19
 # How a connection ends, and how many in a hundred do so.
-ENDINGS = {"whole": 64, "reset_in_login": 10, "reset_in_request": 8, "reset_behind_request": 8, "vanishes": 8, "hangs": 2}
+ENDINGS = {"whole": 64, "reset_in_login": 10, "reset_in_request": 8, "reset_behind_request": 8, "vanishes": 8,
+           "hangs": 2}
 TOPIC_AUTHORIZATION_FAILED = 29
 
 
@@ -85,7 +86,8 @@ class Crowd:
         client.close()
 
     def _reset_in_login(self, client: kafka.Client, job: Job) -> None:
-        scram, step = kafka.Scram("SCRAM-SHA-512", job.service, self.setu.cluster.passwords[job.service]), self.steps[job.number]
+        scram = kafka.Scram("SCRAM-SHA-512", job.service, self.setu.cluster.passwords[job.service])
+        step = self.steps[job.number]
         if step == 0:
             client.send(kafka.request(kafka.HANDSHAKE, 1, kafka.handshake_body("SCRAM-SHA-512"), 1, job.client_id)[:9])
         else:
@@ -167,8 +169,8 @@ class Identity(RigTest):
         endings = collections.Counter(job.ending for job in crowd.jobs)
         print(f"    {len(crowd.jobs)} connections (" + ", ".join(f"{n} {name}" for name, n in endings.items()) + ")")
         for node, found in counts.items():
-            print(f"    node {node} saw " + ", ".join(f"{n} of {service} as User:{service}" for service, n in found.items())
-                  + ", 0 as somebody else", flush=True)
+            as_whom = ", ".join(f"{n} of {service} as User:{service}" for service, n in found.items())
+            print(f"    node {node} saw {as_whom}, none as somebody else", flush=True)
         self.assertGreaterEqual(sum(map(len, seen.values())), len(whole))
 
     def check_contents(self, setu, topics: dict[str, str], whole: set[str], by_id: dict[str, Job]) -> None:

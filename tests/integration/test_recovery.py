@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Leaders move, brokers die, Setu stops or dies, while idempotent producers write: nothing acknowledged is lost or doubled."""
+"""Leaders move, brokers die, Setu stops or dies, while idempotent producers write: nothing is lost, nothing doubled."""
 
 import signal
 import ssl
@@ -49,7 +49,8 @@ class Recovery(RigTest):
             self.cluster.move_leader(self.topic_name, partition, node_id)
         load.wait_further(f"with node {node_id} again")
         self.assertEqual(self.cluster.leaders(self.topic_name), LEADERS)
-        self.tell(f"node {node_id} killed: writers went on after {without_s:.1f} s; acknowledged and read: {load.check()}")
+        self.tell(f"node {node_id} killed: writers went on after {without_s:.1f} s; "
+                  f"acknowledged and read: {load.check()}")
 
     def test_a_legacy_broker_is_killed_and_comes_back_under_load(self):
         self.kill_and_restart(1)
@@ -65,6 +66,7 @@ class Recovery(RigTest):
             drains.append(f"{time.monotonic() - began:.2f} s")
             self.own.start()
             load.wait_further(f"with Setu's process {life}")
+        self.assertNotIn("drain_timeout", self.own.log.read_text())
         self.tell(f"drained in {' and '.join(drains)}; acknowledged and read: {load.check()}")
 
     def test_setu_is_killed_and_a_new_process_takes_over_under_load(self):
@@ -77,7 +79,7 @@ class Recovery(RigTest):
 
 
 class Pipeline:
-    """Small requests to one node, always `depth` of them without an answer, so that the connection never rests. A record that
+    """Small requests to one node, always `depth` of them without an answer, so that the connection never rests. What
     was taken must be answered: this client, unlike those above, would write it a second time."""
 
     def __init__(self, setu, node_id: int, topic: str, partition: int, password: str, tls=None, depth: int = 64):

@@ -13,11 +13,12 @@ import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.serialization.StringSerializer;
 
 /**
- * Writes numbered records at a steady pace until its standard input ends or --count is reached, and says what became of each.
+ * Writes numbered records at a steady pace until its standard input ends or --count is reached, and says what became of
+ * each.
  *
  * Record n is `NAME-n` and goes to partition n modulo --partitions, so that order can be checked for each partition.
- * What it was held up for it does not make up for. Prints "acked NUMBER PARTITION OFFSET", "failed NUMBER TEXT", and last
- * "done SENT". The settings, idempotence among them, are those of --config.
+ * What it was held up for it does not make up for. Prints "acked NUMBER PARTITION OFFSET", "failed NUMBER TEXT", and
+ * last "done SENT". The settings, idempotence among them, are those of --config.
  */
 public final class SteadyWriter {
     private static final int BURST = 10;
