@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Setu whose configuration or life is the test's own business: RigTest.setu() wants one life and loopback."""
 
+import collections
+import re
+
 from tests.rig import Setu
 from tests.rig.process import wait_until
 
@@ -27,6 +30,14 @@ def start(case, setu: Setu, ends_by_itself: bool = False) -> Setu:
     case.addCleanup(finish)
     setu.start()
     return setu
+
+
+def assert_ends(case, setu: Setu, *reasons: str) -> collections.Counter:
+    """Connections ended for no other reasons than these; how many for each."""
+    text = setu.log.read_text(errors="replace")
+    found = collections.Counter(re.findall(r"event=session_closed .*? reason=(\w+)", text))
+    case.assertLessEqual(set(found), set(reasons), f"{setu.log}: {found}")
+    return found
 
 
 def stats(setu: Setu) -> dict[str, float]:

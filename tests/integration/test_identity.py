@@ -191,6 +191,7 @@ class Identity(RigTest):
             return now["client_connections"] == now["broker_connections"] == now["client_logins_in_progress"] == 0
 
         wait_until(empty, 30, "Setu without connections", 0.2)
+        own_setu.assert_ends(self, setu, "client_closed", "client_reset", "login_timeout")
         accepted = own_setu.stats(setu)['client_connections_total{outcome="accepted"}']
         self.assertGreaterEqual(accepted, CONNECTIONS)
 

@@ -113,6 +113,7 @@ class Isolation(RigTest):
         made = self.namespace.dials() - self.dials
         wait_until(lambda: self.count_accepted() - self.accepted == made, 10, f"{made} connections at Setu")
         self.assertEqual(self.namespace.loopback_packets(), self.loopback, "somebody dialled 127.0.0.1")
+        own_setu.assert_ends(self, self.own, "client_closed", "client_reset")
         self.peers.end()
         self.assertEqual(set(self.peers.owners.values()), {self.own.process.pid}, self.peers.owners)
         print(f"    {what}: {made} dials, all to Setu; {len(self.peers.owners)} connections seen at the brokers, "
