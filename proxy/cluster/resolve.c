@@ -23,16 +23,18 @@ static void keep(struct resolve_result *result, const struct sockaddr *address, 
 
 bool resolve_literal(const char *host, uint16_t port, struct resolve_result *result_r)
 {
+    struct resolve_result result = {.error = ""};
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
-    memset(result_r, 0, sizeof *result_r);
-    result_r->error = "";
     if (uv_ip4_addr(host, port, &v4) == 0) {
-        keep(result_r, (const struct sockaddr *)&v4, sizeof v4);
+        keep(&result, (const struct sockaddr *)&v4, sizeof v4);
     } else if (uv_ip6_addr(host, port, &v6) == 0) {
-        keep(result_r, (const struct sockaddr *)&v6, sizeof v6);
+        keep(&result, (const struct sockaddr *)&v6, sizeof v6);
+    } else {
+        return false;
     }
-    return result_r->count > 0;
+    *result_r = result;
+    return true;
 }
 
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *list)

@@ -23,7 +23,7 @@ struct resolve;
 /* Called once from the loop; result dies with the call. */
 typedef void (*resolve_fn)(void *context, const struct resolve_result *result);
 
-/* An address in digits needs no resolver: true, and *result_r holds it. */
+/* An address in digits needs no resolver: true, and *result_r holds it. Else *result_r stays. */
 bool resolve_literal(const char *host, uint16_t port, struct resolve_result *result_r)
     __attribute__((warn_unused_result));
 

@@ -466,6 +466,32 @@ static bool is_told(void)
     return told_count > 0;
 }
 
+static enum route_status route_to_9(void)
+{
+    struct route route;
+    return cluster_route(t.cluster, 9, &route);
+}
+
+static bool way_to_9(void)
+{
+    return route_to_9() == ROUTE_OK;
+}
+
+static bool no_way_to_9(void)
+{
+    return route_to_9() != ROUTE_OK;
+}
+
+Test(cluster, a_name_keeps_its_addresses_while_it_is_looked_up_again)
+{
+    start(legacy_by_rule, "pencil", "");
+    cr_assert(run_until(is_ready, 20000));
+    cr_assert(cluster_learn(t.cluster, 9, view_from_string("localhost"), t.servers[1].port,
+                            view_of(NULL, 0)));
+    cr_assert(run_until(way_to_9, 20000));
+    cr_assert_not(run_until(no_way_to_9, 1000), "refresh_ms is 200");
+}
+
 Test(cluster, waits_for_a_look)
 {
     struct route route;
