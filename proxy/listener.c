@@ -24,6 +24,7 @@ enum {
     LISTENER_BACKLOG = 1024,
     LISTENER_TURN_MAX = 64, /* accepts in one turn: then the sessions get theirs */
     LISTENER_REST_MS = 100,
+    LISTENER_RETRY_MS = 1000,
 };
 
 /* One socket. */
@@ -43,6 +44,7 @@ struct listener {
     size_t open_handles;
     size_t sessions;
     int spare_fd;
+    bool refused; /* the bootstrap port was somebody else's when it was to be opened */
     bool stopped;
 };
 
@@ -79,6 +81,9 @@ static void listener_on_rested(uv_timer_t *timer)
         if (port->listening) {
             (void)uv_poll_start(&port->poll, UV_READABLE, port_on_poll);
         }
+    }
+    if (listener->refused) {
+        listener_open(listener);
     }
 }
 
@@ -349,8 +354,12 @@ bool listener_port_is_free(const struct conf_listener *conf)
 void listener_open(struct listener *listener)
 {
     struct port *port = port_find(listener, -1);
-    if (port != NULL && !listener->stopped) {
-        port_listen(port);
+    if (port == NULL || listener->stopped) {
+        return;
+    }
+    listener->refused = !port_listen(port);
+    if (listener->refused) {
+        uv_timer_start(&listener->rest, listener_on_rested, LISTENER_RETRY_MS, 0);
     }
 }
 

@@ -29,7 +29,10 @@ struct listener *listener_new(struct world *world, struct cluster *cluster,
  */
 bool listener_port_is_free(const struct conf_listener *conf) __attribute__((warn_unused_result));
 
-/** Begins to accept on the bootstrap port: the cluster can be served now. Idempotent. */
+/**
+ * Begins to accept on the bootstrap port: the cluster can be served now. Tries again every second
+ * while somebody else listens there. Idempotent.
+ */
 void listener_open(struct listener *listener);
 
 /** Opens the port of a node; true when it is open already. false: out of range or not to be had; logged. */
