@@ -26,6 +26,8 @@ static const char help[] =
     "  --batch-bytes N      size of the batch in a Fetch answer (default 65536)\n"
     "  --decrypt            decrypt everything and check the CRC of every batch; without it TLS\n"
     "                       is counted by its record lengths, which only suits setu-gen\n"
+    "  --topic NAME:N       serve Kafka's own clients a topic of N partitions: as --decrypt, and\n"
+    "                       batches get offsets\n"
     "  --help\n"
     "\n"
     "Prints \"ready\"; at the end (SIGTERM) one JSON object of what came. Exit status 1 if a "
@@ -69,6 +71,7 @@ static void parse(struct arguments *a, struct sink *sink, int argc, char **argv)
         {"key", required_argument, NULL, 'k'},
         {"decrypt", no_argument, NULL, 'd'},
         {"batch-bytes", required_argument, NULL, 'b'},
+        {"topic", required_argument, NULL, 't'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -92,6 +95,10 @@ static void parse(struct arguments *a, struct sink *sink, int argc, char **argv)
             break;
         case 'b':
             a->batch_bytes = (size_t)number_of("batch-bytes", optarg, 1, 64 * 1024 * 1024);
+            break;
+        case 't':
+            sink_topic_from(&sink->topic, optarg);
+            sink->decrypt = true;
             break;
         case 'h':
             fputs(help, stdout);
@@ -187,9 +194,9 @@ int main(int argc, char **argv)
     puts("ready");
     fflush(stdout);
     sink_run(&sink);
-    printf("{\"batches\": %llu, \"bytes\": %llu, \"wrong\": %llu}\n",
+    printf("{\"batches\": %llu, \"bytes\": %llu, \"wrong\": %llu, \"records\": %llu}\n",
            (unsigned long long)sink.batches, (unsigned long long)sink.bytes,
-           (unsigned long long)sink.batches_wrong);
+           (unsigned long long)sink.batches_wrong, (unsigned long long)sink.records);
     for (size_t i = 0; i < arguments.door_count; i++) {
         close(arguments.doors[i].fd);
         SSL_CTX_free(arguments.doors[i].tls);

@@ -10,6 +10,9 @@
  * counted by the length in their heads and never decrypted, so that the sink does not do the
  * proxy's work over again. It takes every frame from there on for one like the first, with the next
  * correlation id, which is what setu-gen sends, and needs TLS 1.3 without padding.
+ *
+ * With a --topic it serves clients of Kafka's own: everything is decrypted and walked, every CRC
+ * checked, and each batch gets the next offsets of its partition. Nothing is kept.
  */
 #pragma once
 
@@ -28,15 +31,32 @@ enum {
     SINK_SCRATCH_BYTES = 256 * 1024,
     SINK_FRAME_BYTES_MAX = 64 * 1024, /* of anything but Produce */
     SINK_OUT_BYTES_MAX = 1024 * 1024,
-    SINK_RECORD_HEAD_BYTES = 5
+    SINK_RECORD_HEAD_BYTES = 5,
+    SINK_PARTITIONS_MAX = 64
+};
+
+/* What --topic names. */
+struct sink_topic {
+    const char *name; /* NULL: there is none */
+    int32_t partitions;
+    int64_t ends[SINK_PARTITIONS_MAX]; /* the offset each partition gives out next */
+};
+
+/* One partition of a Produce under way. */
+struct sink_produced {
+    int32_t partition;
+    int16_t error;
+    int64_t base_offset;
 };
 
 struct sink {
     bool decrypt;
+    struct sink_topic topic;
     int epoll;
     struct payload produce_answer;
     struct payload fetch_answer;
     uint64_t batches, bytes, batches_wrong; /* Produce; wrong: only known with decrypt */
+    uint64_t records;                       /* with a topic */
     uint8_t scratch[SINK_SCRATCH_BYTES];
     uint8_t plain[SINK_SCRATCH_BYTES];
 };
@@ -77,6 +97,9 @@ struct sink_conn {
     size_t produce_bytes; /* whole size of the last Produce frame; 0: there was none */
     struct records_walk walk;
     struct writer small; /* anything but Produce, collected */
+    int16_t acks;        /* with a topic: of the Produce under way, and where it goes */
+    struct sink_produced produced[SINK_PARTITIONS_MAX];
+    size_t produced_count;
 
     /* What is to be sent: first out, then an answer for each Fetch waiting. */
     struct writer out;
@@ -102,6 +125,9 @@ void sink_frames_take(struct sink_conn *conn, uint8_t *at, size_t n);
 bool sink_frames_may_skip(const struct sink_conn *conn);
 /* n bytes of Produce frames like the last one. */
 void sink_frames_skip(struct sink_conn *conn, size_t n);
+/* Counts and tells of a batch that did not come as it should. */
+void sink_frames_wrong(struct sink_conn *conn, const struct batch_head *head,
+                       enum batch_verdict verdict);
 
 /* ---- sink_answer.c ---- */
 
@@ -109,3 +135,14 @@ void sink_frames_skip(struct sink_conn *conn, size_t n);
 void sink_answer_produce(struct sink_conn *conn);
 /* …and to any other, its payload being in conn->small. */
 void sink_answer_small(struct sink_conn *conn);
+
+/* ---- sink_topic.c ---- */
+
+/* From NAME:PARTITIONS, which it cuts and keeps; dies of anything else. */
+void sink_topic_from(struct sink_topic *topic, char *text);
+/* For the walk of a Produce; the context is its connection. */
+extern const struct records_events sink_topic_events;
+/* The answer to that Produce, unless it wants none. */
+void sink_topic_answer_produce(struct sink_conn *conn);
+/* The topics of a Metadata answer. */
+void sink_topic_metadata(const struct sink_topic *topic, struct writer *out);

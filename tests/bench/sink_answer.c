@@ -9,6 +9,7 @@
 #include "tests/bench/sink.h"
 
 enum { METADATA_VERSION = 9, API_VERSIONS_VERSION_MAX = 4, NODE_ID = 1 };
+enum { INIT_PRODUCER_ID_VERSION = 1, PRODUCER_ID = 1000 };
 
 void sink_answer_produce(struct sink_conn *conn)
 {
@@ -43,8 +44,9 @@ static bool answer_versions(struct sink_conn *conn, const struct request_header 
         .ranges = {{API_PRODUCE, PAYLOAD_PRODUCE_VERSION, PAYLOAD_PRODUCE_VERSION},
                    {API_FETCH, PAYLOAD_FETCH_VERSION, PAYLOAD_FETCH_VERSION},
                    {API_METADATA, METADATA_VERSION, METADATA_VERSION},
-                   {API_API_VERSIONS, 0, API_VERSIONS_VERSION_MAX}},
-        .count = 4,
+                   {API_API_VERSIONS, 0, API_VERSIONS_VERSION_MAX},
+                   {API_INIT_PRODUCER_ID, INIT_PRODUCER_ID_VERSION, INIT_PRODUCER_ID_VERSION}},
+        .count = 5,
     };
     if (header->api_version > API_VERSIONS_VERSION_MAX) {
         api_versions_unsupported(&conn->out, conn->id);
@@ -54,7 +56,7 @@ static bool answer_versions(struct sink_conn *conn, const struct request_header 
     return true;
 }
 
-/* One broker, which is this door, and no topics: nobody here asks for one. */
+/* One broker, which is this door, and the topic, whatever was asked for. */
 static bool answer_metadata(struct sink_conn *conn, const struct request_header *header)
 {
     struct writer *out = &conn->out;
@@ -73,9 +75,26 @@ static bool answer_metadata(struct sink_conn *conn, const struct request_header 
     writer_no_tags(out);
     writer_string(out, true, view_from_string("setu-sink"));
     writer_i32(out, NODE_ID); /* controller */
-    writer_array(out, true, 0);
+    sink_topic_metadata(&conn->sink->topic, out);
     writer_i32(out, INT32_MIN); /* authorised operations: not asked */
     writer_no_tags(out);
+    frame_end(out, frame);
+    return true;
+}
+
+/* The same id for everybody: sequences are not looked at. */
+static bool answer_producer_id(struct sink_conn *conn, const struct request_header *header)
+{
+    if (header->api_version != INIT_PRODUCER_ID_VERSION) {
+        return false;
+    }
+    struct writer *out = &conn->out;
+    size_t frame =
+        frame_response_begin(out, API_INIT_PRODUCER_ID, INIT_PRODUCER_ID_VERSION, conn->id);
+    writer_i32(out, 0); /* throttle time */
+    writer_i16(out, 0);
+    writer_i64(out, PRODUCER_ID);
+    writer_i16(out, 0); /* epoch */
     frame_end(out, frame);
     return true;
 }
@@ -90,6 +109,9 @@ void sink_answer_small(struct sink_conn *conn)
         break;
     case API_METADATA:
         good = answer_metadata(conn, &header);
+        break;
+    case API_INIT_PRODUCER_ID:
+        good = answer_producer_id(conn, &header);
         break;
     case API_FETCH:
         good = header.api_version == PAYLOAD_FETCH_VERSION && answer_fetch(conn);

@@ -7,13 +7,17 @@
 
 /* ---- the checks of --decrypt ---- */
 
+void sink_frames_wrong(struct sink_conn *conn, const struct batch_head *head,
+                       enum batch_verdict verdict)
+{
+    conn->sink->batches_wrong++;
+    fprintf(stderr, "setu-sink: a batch of %d records: verdict %d\n", head->count, (int)verdict);
+}
+
 static void on_batch(void *context, const struct batch_head *head, enum batch_verdict verdict)
 {
-    struct sink_conn *conn = context;
     if (verdict != BATCH_GOOD) {
-        conn->sink->batches_wrong++;
-        fprintf(stderr, "setu-sink: a batch of %d records: verdict %d\n", head->count,
-                (int)verdict);
+        sink_frames_wrong(context, head, verdict);
     }
 }
 
@@ -47,7 +51,9 @@ static void frame_begin(struct sink_conn *conn)
     if (conn->key == API_PRODUCE) {
         conn->produce_bytes = (size_t)head.length + FRAME_SIZE_BYTES;
         records_walk_begin(&conn->walk, RECORDS_PRODUCE_REQUEST, head.api_version,
-                           (size_t)head.length, &events, conn);
+                           (size_t)head.length,
+                           conn->sink->topic.name != NULL ? &sink_topic_events : &events, conn);
+        conn->produced_count = 0;
         walk(conn, payload, payload_have);
     } else {
         writer_reset(&conn->small);
@@ -61,7 +67,11 @@ static void frame_end_of(struct sink_conn *conn)
     if (conn->key == API_PRODUCE) {
         conn->sink->batches++;
         conn->sink->bytes += conn->produce_bytes;
-        sink_answer_produce(conn);
+        if (conn->sink->topic.name != NULL) {
+            sink_topic_answer_produce(conn);
+        } else {
+            sink_answer_produce(conn);
+        }
     } else {
         sink_answer_small(conn);
     }
