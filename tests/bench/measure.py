@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run of setu-gen, rounds of such runs, and what may be concluded from them."""
+
+import dataclasses
+import json
+import pathlib
+import random
+import statistics
+import sys
+
+from tests.bench.contenders import Contender
+from tests.bench.processes import LOAD_CPU
+from tests.bench.stage import Row, Stage
+
+STEAL_MAX = 0.02
+RESAMPLES = 2000
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """Of the load."""
+    seconds: float
+    warmup: float
+    conns: int = 4
+    inflight: int = 5
+    batch_bytes: int = 65536
+    rate: float = 0
+
+    @staticmethod
+    def of(options) -> "Shape":
+        return Shape(options.seconds, options.warmup, options.conns, options.inflight, options.batch_bytes,
+                     options.rate)
+
+
+def cpu_ticks() -> tuple[int, int]:
+    """All ticks of all CPUs, and those that another guest of the host took."""
+    with open("/proc/stat") as file:
+        ticks = [int(n) for n in file.readline().split()[1:9]]
+    return sum(ticks), ticks[7]
+
+
+def cpu_seconds(pids) -> float:
+    """Of all their threads that live."""
+    total = 0
+    for pid in pids:
+        for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+            total += int((task / "schedstat").read_text().split()[0])
+    return total / 1e9
+
+
+def load(stage: Stage, row: Row, contender: Contender, shape: Shape | None = None) -> dict:
+    """What setu-gen reports, `steal`, and for a proxy cpu_s_per_gb and busy, the share of its CPU that it used."""
+    shape = shape or Shape.of(stage.options)
+    before = cpu_ticks()
+    arguments = [stage.gen, "--json", "--target", f"127.0.0.1:{contender.port}", "--conns", shape.conns,
+                 "--inflight", shape.inflight, "--batch-bytes", shape.batch_bytes, "--duration", shape.seconds,
+                 "--warmup", shape.warmup, *contender.gen]
+    arguments += ["--fetch"] if row.fetch else []
+    arguments += ["--rate", shape.rate] if shape.rate else []
+    arguments += ["--watch", contender.process.pid] if contender.process else []
+    result = json.loads(stage.processes.output(LOAD_CPU, shape.seconds + shape.warmup + 60, *arguments))
+    after = cpu_ticks()
+    result["steal"] = (after[1] - before[1]) / max(1, after[0] - before[0])
+    result["cpu_s_per_gb"] = result["watched_cpu_s"] / (result["bytes"] / 1e9) if contender.process else None
+    result["busy"] = result["watched_cpu_s"] / result["seconds"] if contender.process else None
+    return result
+
+
+def interleave(contenders: list, rounds: int, run_one, chooser: random.Random) -> tuple[list[dict], int]:
+    """Runs run_one(contender) → dict for each contender in each round, in shuffled order. Returns one dict of results
+    by name for each round that counts, and how many were dropped because another guest took CPU time (`steal` in the
+    result). When as many were dropped as are wanted, the rest counts as it comes."""
+    done, dropped = [], 0
+    while len(done) < rounds:
+        order = contenders[:]
+        chooser.shuffle(order)
+        found = {c.name: run_one(c) for c in order}
+        if max(r.get("steal", 0) for r in found.values()) > STEAL_MAX and dropped < rounds:
+            dropped += 1
+            continue
+        done.append(found)
+        print(".", end="", file=sys.stderr, flush=True)
+    return done, dropped
+
+
+def ratios(rounds: list[dict], ours: str, theirs: str, key: str) -> list[float]:
+    return [r[ours][key] / r[theirs][key] for r in rounds if ours in r and theirs in r]
+
+
+def medians(rounds: list[dict]) -> dict:
+    """By contender: the median of each of its figures."""
+    found = {}
+    for name in {n: None for r in rounds for n in r}:
+        mine = [r[name] for r in rounds if name in r]
+        found[name] = {key: round(statistics.median(m[key] for m in mine), 6)
+                       for key, value in mine[0].items() if isinstance(value, (int, float))}
+    return found
+
+
+def interval(values: list[float], chooser: random.Random | None = None) -> list[float]:
+    """95 % of the medians of resampled rounds."""
+    chooser = chooser or random.Random(len(values))
+    middle = sorted(statistics.median(chooser.choices(values, k=len(values))) for _ in range(RESAMPLES))
+    return [round(middle[int(RESAMPLES * 0.025)], 4), round(middle[int(RESAMPLES * 0.975)], 4)]
+
+
