@@ -104,6 +104,7 @@ struct conf_tls {
     const char *crl;
     enum conf_tls_version min_version;
     bool verify_hostname;
+    bool resumption;
 };
 
 struct conf_range {

@@ -167,6 +167,10 @@ static const struct key tls_keys[] = {
      .doc = "The oldest TLS version that is spoken."},
     {FIELD(conf_tls, verify_hostname), .type = KEY_BOOL, .fallback = "true",
      .doc = "Whether a broker's certificate must name the host that was dialled."},
+    {FIELD(conf_tls, resumption), .type = KEY_BOOL, .fallback = "true",
+     .doc = "Whether a TLS session may be resumed by the next connection to the same broker with "
+            "the same certificate, which saves most of the handshake; for an hour at most, then "
+            "both certificates are verified anew."},
 };
 static const struct key_section tls_section = {"clusters[].generations[].tls", OPTIONAL(conf_tls),
                                                KEYS(tls_keys)};

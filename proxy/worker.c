@@ -14,6 +14,7 @@
 #include "auth/audit.h"
 #include "auth/mapping.h"
 #include "auth/penalty.h"
+#include "auth/tls_sessions.h"
 #include "conf/config.h"
 #include "conf/errors.h"
 #include "proxy/cluster/cluster.h"
@@ -228,6 +229,7 @@ static bool worker_init(struct worker *worker, struct shared *shared)
     io_init(&worker->world.io, &worker->loop);
     worker->world.shared = shared;
     worker->world.penalty = penalty_new(&limits, key);
+    worker->world.tls_sessions = tls_sessions_new(&tls_sessions_limits_default);
     writer_init_growing(&worker->world.rewrite, config->limits.rewrite_max_bytes + 65536);
     worker->clusters = calloc(config->clusters_count, sizeof *worker->clusters);
     worker->listeners = calloc(config->listeners_count, sizeof(struct listener *));

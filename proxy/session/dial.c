@@ -6,6 +6,7 @@
 #include "auth/certificates.h"
 #include "auth/passwords.h"
 #include "auth/tls_context.h"
+#include "auth/tls_sessions.h"
 #include "conf/config.h"
 #include "proxy/cluster/broker_login.h"
 #include "proxy/cluster/cluster.h"
@@ -76,6 +77,14 @@ static void dial_count_failure(struct session *s, enum close_reason reason)
     }
 }
 
+/* Whatever the cause: the next connection of this identity to this broker shakes hands in whole. */
+static void dial_forget(const struct session *s)
+{
+    if (s->broker.ssl != NULL) {
+        tls_sessions_forget(s->broker.ssl);
+    }
+}
+
 void dial_failed(struct session *s)
 {
     struct broker_login *login = s->handshake->broker_login;
@@ -84,6 +93,7 @@ void dial_failed(struct session *s)
         return; /* resume reports it when the work is done */
     }
     struct dial_failure f = dial_classify(s);
+    dial_forget(s);
     dial_count_failure(s, f.close);
     evidence_broker_failed(s, f.reason, f.detail, f.trusted);
     cluster_report(s->gate->cluster, &s->route, f.outcome);
@@ -95,6 +105,7 @@ void dial_timed_out(struct session *s)
     bool clients_turn = s->state == SESSION_EXCHANGE && !s->handshake->awaiting_broker;
     if (!clients_turn && !leg_is_gone(&s->broker)) {
         bool connecting = s->broker.state == LEG_CONNECTING;
+        dial_forget(s);
         stats_add(&s->world->stats.broker_timeout, 1);
         evidence_broker_failed(s, "timeout", connecting ? "no connection" : "no answer", true);
         cluster_report(s->gate->cluster, &s->route,
@@ -105,16 +116,38 @@ void dial_timed_out(struct session *s)
 
 /* ---- connect ---- */
 
+static void dial_offer(struct session *s, const struct world_context *context, SSL *ssl)
+{
+    const struct route *route = &s->route;
+    const struct tls_origin origin = {
+        .cluster = s->gate->conf->cluster,
+        .generation = route->generation->name,
+        .host = route->host,
+        .node_id = route->node_id,
+        .port = route->port,
+        .verify_hostname = route->generation->tls.verify_hostname,
+        .identity = context->certificate,
+        .facts = &context->facts,
+    };
+    (void)tls_sessions_offer(s->world->tls_sessions, ssl, &origin, world_now_ns() / 1000000000);
+}
+
 static SSL *dial_ssl(struct session *s)
 {
     const struct conf_generation *generation = s->route.generation;
     const char *name =
         generation->login == CONF_LOGIN_MAPPED_CERTIFICATE ? s->certificate->name : NULL;
-    SSL_CTX *ctx = world_client_ctx(s->world, generation, name);
-    SSL *ssl = ctx != NULL ? SSL_new(ctx) : NULL;
-    if (ssl != NULL && !tls_expect_host(ssl, s->route.host, generation->tls.verify_hostname)) {
+    const struct world_context *context = world_client_context(s->world, generation, name);
+    SSL *ssl = context != NULL ? SSL_new(context->ctx) : NULL;
+    if (ssl == NULL) {
+        return NULL;
+    }
+    if (!tls_expect_host(ssl, s->route.host, generation->tls.verify_hostname)) {
         SSL_free(ssl);
         return NULL;
+    }
+    if (context->resumes) {
+        dial_offer(s, context, ssl);
     }
     return ssl;
 }
@@ -284,7 +317,10 @@ void dial_open(struct session *s)
         .correlation_id = 1,
     };
     if (s->broker.ssl != NULL) {
-        stats_add(&s->world->stats.tls_broker_ok, 1);
+        struct stats *stats = &s->world->stats;
+        stats_add(tls_sessions_settle(s->broker.ssl) ? &stats->tls_broker_resumed
+                                                     : &stats->tls_broker_ok,
+                  1);
     }
     if (s->passthrough) {
         passthrough_open(s);

@@ -126,15 +126,18 @@ void evidence_mapping(struct session *s, const struct mapping_decision *decision
 void evidence_broker_ok(struct session *s)
 {
     struct evidence ev;
+    bool resumed = s->broker.ssl != NULL && SSL_session_reused(s->broker.ssl) == 1;
     evidence_begin(&ev, s, AUDIT_BROKER_LOGIN_OK);
     ev.event.outcome = AUDIT_ALLOWED;
+    ev.event.detail = resumed ? "TLS session resumed" : NULL;
     evidence_send(&ev, s);
     struct log_field extra[] = {
         log_str("login", config_login_name(s->route.generation->login)),
         log_str("certificate_subject", ev.event.certificate_subject),
         log_str("broker", ev.broker),
+        log_bool("resumed", resumed),
     };
-    session_log(s, LOG_LEVEL_INFO, "broker_login_ok", extra, 3);
+    session_log(s, LOG_LEVEL_INFO, "broker_login_ok", extra, 4);
 }
 
 void evidence_broker_failed(struct session *s, const char *reason, const char *detail, bool trusted)

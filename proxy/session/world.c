@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "auth/tls_context.h"
+#include "auth/tls_sessions.h"
 #include "conf/config.h"
 #include "conf/errors.h"
 #include "proxy/ops/log.h"
@@ -25,16 +26,9 @@ static void log_errors(const struct conf_errors *errors)
     }
 }
 
-SSL_CTX *world_client_ctx(struct world *world, const struct conf_generation *generation,
-                          const char *certificate)
+static SSL_CTX *client_ctx_new(const struct world *world, const struct conf_generation *generation,
+                               const char *certificate)
 {
-    for (struct world_context *c = world->contexts; c != NULL; c = c->next) {
-        if (c->generation == generation &&
-            (c->certificate == certificate || (c->certificate != NULL && certificate != NULL &&
-                                               strcmp(c->certificate, certificate) == 0))) {
-            return c->ctx;
-        }
-    }
     struct conf_errors errors;
     conf_errors_init(&errors);
     SSL_CTX *ctx =
@@ -43,14 +37,33 @@ SSL_CTX *world_client_ctx(struct world *world, const struct conf_generation *gen
         log_errors(&errors);
     }
     conf_errors_deinit(&errors);
+    return ctx;
+}
+
+const struct world_context *world_client_context(struct world *world,
+                                                 const struct conf_generation *generation,
+                                                 const char *certificate)
+{
+    for (const struct world_context *c = world->contexts; c != NULL; c = c->next) {
+        if (c->generation == generation &&
+            (c->certificate == certificate || (c->certificate != NULL && certificate != NULL &&
+                                               strcmp(c->certificate, certificate) == 0))) {
+            return c;
+        }
+    }
+    SSL_CTX *ctx = client_ctx_new(world, generation, certificate);
     struct world_context *kept = ctx != NULL ? calloc(1, sizeof *kept) : NULL;
     if (kept == NULL) {
         SSL_CTX_free(ctx);
         return NULL;
     }
-    *kept = (struct world_context){generation, certificate, ctx, world->contexts};
+    *kept = (struct world_context){generation, certificate, ctx, .next = world->contexts};
+    kept->resumes = generation->tls.resumption && tls_facts_of(ctx, &kept->facts);
+    if (kept->resumes) {
+        tls_sessions_enable(ctx);
+    }
     world->contexts = kept;
-    return ctx;
+    return kept;
 }
 
 void world_free(struct world *world)
@@ -61,6 +74,7 @@ void world_free(struct world *world)
         SSL_CTX_free(gone->ctx);
         free(gone);
     }
+    tls_sessions_free(&world->tls_sessions);
     while (world->keys != NULL) {
         struct world_keys *gone = world->keys;
         world->keys = gone->next;

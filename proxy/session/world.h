@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "auth/scram.h"
+#include "auth/tls_origin.h"
 #include "protocol/bytes.h"
 #include "proxy/io/io.h"
 #include "proxy/ops/stats.h"
@@ -32,6 +33,7 @@ struct passwords;
 struct penalty;
 struct rules;
 struct session;
+struct tls_sessions;
 struct visitors;
 
 /** The process's part: made once before the workers start. */
@@ -58,6 +60,8 @@ struct world_context {
     const struct conf_generation *generation;
     const char *certificate; /* NULL: none is shown */
     SSL_CTX *ctx;
+    struct tls_facts facts;
+    bool resumes;            /* its connections may be given sessions of world's tls_sessions */
     struct world_context *next;
 };
 
@@ -77,6 +81,7 @@ struct world {
     struct shared *shared;
     struct penalty *penalty;
     struct world_context *contexts;
+    struct tls_sessions *tls_sessions; /* with brokers; NULL: none are kept */
     struct world_keys *keys;
     struct writer rewrite;           /* for the response being rewritten; empty between two */
     uint64_t crc_logged_ms;          /* loop time of the last line about a bad checksum */
@@ -99,13 +104,14 @@ struct gate {
 };
 
 /**
- * The SSL_CTX to show `certificate` (a configured name, or NULL) to brokers of generation; made at first use and kept.
+ * The context to show `certificate` (a configured name, or NULL) to brokers of generation; made at first use and kept.
  * NULL: it cannot be made; logged. Lives as long as world.
  */
-SSL_CTX *world_client_ctx(struct world *world, const struct conf_generation *generation,
-                          const char *certificate);
+const struct world_context *world_client_context(struct world *world,
+                                                 const struct conf_generation *generation,
+                                                 const char *certificate);
 
-/** Frees the contexts and wipes the keys. */
+/** Frees the contexts, wipes keys and TLS sessions. */
 void world_free(struct world *world);
 
 /** The stored passwords of a generation with `login: sasl`; NULL: none. */

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/tls_sessions.h"
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BUCKETS = 1024 }; /* a power of two */
+
+const struct tls_sessions_limits tls_sessions_limits_default = {
+    .bytes_max = 16 * 1024 * 1024,
+    .key_bytes_max = 4 * 1024 * 1024,
+    .key_count_max = 1024,
+    .session_bytes_max = 16 * 1024,
+};
+
+struct slot;
+
+/* One session, in two lists: of its key and of all, both from the newest to the oldest. */
+struct kept {
+    struct kept *newer, *older;         /* of the key */
+    struct kept *newer_all, *older_all; /* of the cache */
+    struct slot *slot;
+    uint64_t number; /* grows with each one kept */
+    int64_t from_s, until_s;
+    int64_t trusted_until_s; /* of what descends from the same whole handshake */
+    bool once;
+    size_t length;
+    uint8_t bytes[];
+};
+
+/* The sessions of one key; gone with the last of them. */
+struct slot {
+    struct slot *next;
+    uint8_t key[TLS_ORIGIN_KEY_BYTES];
+    struct kept *newest, *oldest;
+    size_t count, bytes;
+};
+
+struct tls_sessions {
+    struct tls_sessions_limits limits;
+    struct slot *buckets[BUCKETS];
+    struct kept *newest, *oldest;
+    size_t count, bytes;
+    uint64_t numbers;
+};
+
+/* What an SSL carries from its offer on. */
+struct offer {
+    struct tls_sessions *cache;
+    uint8_t key[TLS_ORIGIN_KEY_BYTES];
+    int64_t trusted_until_s; /* of what a whole handshake gives, as far as it is known before */
+    int64_t inherited_s;     /* the same when it is resumed */
+    uint64_t number;         /* of the session offered; 0: none */
+    unsigned heard;          /* sessions the broker gave */
+};
+
+static size_t cost(const struct kept *kept)
+{
+    return sizeof(*kept) + kept->length;
+}
+
+/* Slots ------------------------------------------------------------------------------------- */
+
+static struct slot **bucket_of(struct tls_sessions *cache, const uint8_t *key)
+{
+    uint32_t hash;
+    memcpy(&hash, key, sizeof(hash));
+    return &cache->buckets[hash % BUCKETS];
+}
+
+static struct slot *find(struct tls_sessions *cache, const uint8_t *key)
+{
+    struct slot *slot = *bucket_of(cache, key);
+    while (slot != NULL && memcmp(slot->key, key, sizeof(slot->key)) != 0) {
+        slot = slot->next;
+    }
+    return slot;
+}
+
+static struct slot *find_or_make(struct tls_sessions *cache, const uint8_t *key)
+{
+    struct slot *slot = find(cache, key);
+    if (slot == NULL) {
+        slot = calloc(1, sizeof(*slot));
+        if (slot == NULL) {
+            abort();
+        }
+        memcpy(slot->key, key, sizeof(slot->key));
+        struct slot **bucket = bucket_of(cache, key);
+        slot->next = *bucket;
+        *bucket = slot;
+    }
+    return slot;
+}
+
+static void free_if_empty(struct tls_sessions *cache, struct slot *slot)
+{
+    if (slot->count > 0) {
+        return;
+    }
+    struct slot **at = bucket_of(cache, slot->key);
+    while (*at != slot) {
+        at = &(*at)->next;
+    }
+    *at = slot->next;
+    free(slot);
+}
+
+/* Sessions kept ----------------------------------------------------------------------------- */
+
+static void link_newest(struct tls_sessions *cache, struct slot *slot, struct kept *kept)
+{
+    kept->slot = slot;
+    kept->older = slot->newest;
+    *(slot->newest != NULL ? &slot->newest->newer : &slot->oldest) = kept;
+    slot->newest = kept;
+    slot->count++;
+    slot->bytes += cost(kept);
+    kept->older_all = cache->newest;
+    *(cache->newest != NULL ? &cache->newest->newer_all : &cache->oldest) = kept;
+    cache->newest = kept;
+    cache->count++;
+    cache->bytes += cost(kept);
+}
+
+/* Out of both lists, wiped and freed; its slot stays. */
+static void drop(struct tls_sessions *cache, struct kept *kept)
+{
+    struct slot *slot = kept->slot;
+    *(kept->newer != NULL ? &kept->newer->older : &slot->newest) = kept->older;
+    *(kept->older != NULL ? &kept->older->newer : &slot->oldest) = kept->newer;
+    slot->count--;
+    slot->bytes -= cost(kept);
+    *(kept->newer_all != NULL ? &kept->newer_all->older_all : &cache->newest) = kept->older_all;
+    *(kept->older_all != NULL ? &kept->older_all->newer_all : &cache->oldest) = kept->newer_all;
+    cache->count--;
+    cache->bytes -= cost(kept);
+    OPENSSL_cleanse(kept->bytes, kept->length);
+    free(kept);
+}
+
+/* Those of the key that are numbered up to `number`. */
+static void drop_up_to(struct tls_sessions *cache, const uint8_t *key, uint64_t number)
+{
+    struct slot *slot = find(cache, key);
+    if (slot == NULL) {
+        return;
+    }
+    while (slot->oldest != NULL && slot->oldest->number <= number) {
+        drop(cache, slot->oldest);
+    }
+    free_if_empty(cache, slot);
+}
+
+static void drop_oldest(struct tls_sessions *cache)
+{
+    struct slot *slot = cache->oldest->slot;
+    drop(cache, cache->oldest);
+    free_if_empty(cache, slot);
+}
+
+/* Makes room for one more of `size` bytes in slot, which may be empty but is not freed. */
+static void make_room(struct tls_sessions *cache, struct slot *slot, size_t size, int64_t now_s)
+{
+    const struct tls_sessions_limits *limits = &cache->limits;
+    while (slot->count > 0 && (slot->count + 1 > limits->key_count_max ||
+                               slot->bytes + size > limits->key_bytes_max)) {
+        drop(cache, slot->oldest);
+    }
+    while (cache->oldest != NULL &&
+           (cache->bytes + size > limits->bytes_max || cache->oldest->until_s <= now_s)) {
+        if (cache->oldest->slot == slot) {
+            drop(cache, cache->oldest);
+        } else {
+            drop_oldest(cache);
+        }
+    }
+}
+
+struct tls_sessions *tls_sessions_new(const struct tls_sessions_limits *limits)
+{
+    struct tls_sessions *cache = calloc(1, sizeof(*cache));
+    if (cache == NULL) {
+        abort();
+    }
+    cache->limits = *limits;
+    return cache;
+}
+
+void tls_sessions_free(struct tls_sessions **cache)
+{
+    if (*cache == NULL) {
+        return;
+    }
+    while ((*cache)->oldest != NULL) {
+        drop_oldest(*cache);
+    }
+    free(*cache);
+    *cache = NULL;
+}
+
+size_t tls_sessions_count(const struct tls_sessions *cache)
+{
+    return cache->count;
+}
+
+size_t tls_sessions_bytes(const struct tls_sessions *cache)
+{
+    return cache->bytes;
+}
+
+/* What a broker gives ----------------------------------------------------------------------- */
+
+static int offer_index = -1;
+static pthread_once_t offer_once = PTHREAD_ONCE_INIT;
+
+static void offer_free(void *parent, void *offer, CRYPTO_EX_DATA *data, int index, long number,
+                       void *pointer)
+{
+    (void)parent, (void)data, (void)index, (void)number, (void)pointer;
+    free(offer);
+}
+
+static void offer_make_index(void)
+{
+    offer_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, offer_free);
+    if (offer_index < 0) {
+        abort();
+    }
+}
+
+static struct offer *offer_of(const SSL *ssl)
+{
+    pthread_once(&offer_once, offer_make_index);
+    return SSL_get_ex_data(ssl, offer_index);
+}
+
+static bool is_once(const SSL_SESSION *session)
+{
+    return SSL_SESSION_get_protocol_version(session) >= TLS1_3_VERSION;
+}
+
+/* Until when what the handshake of ssl has proved may be relied on; false: it has proved nothing. */
+static bool trusted_until(const SSL *ssl, const struct offer *offer, int64_t *until_s)
+{
+    if (SSL_get_verify_result(ssl) != X509_V_OK) {
+        return false;
+    }
+    if (SSL_session_reused(ssl)) {
+        *until_s = offer->inherited_s;
+        return true;
+    }
+    const STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
+    *until_s = offer->trusted_until_s;
+    return sk_X509_num(chain) > 0 && tls_origin_until(chain, until_s);
+}
+
+/* 0 in TLS 1.3 means: not at all; in TLS 1.2: not told. */
+static int64_t lifetime_s(const SSL_SESSION *session)
+{
+    const unsigned long told = SSL_SESSION_get_ticket_lifetime_hint(session);
+    if (told == 0 && !is_once(session)) {
+        return SSL_SESSION_get_timeout(session);
+    }
+    return told < TLS_SESSIONS_AGE_MAX_S ? (int64_t)told : TLS_SESSIONS_AGE_MAX_S;
+}
+
+static struct kept *encode(const SSL_SESSION *session, size_t bytes_max)
+{
+    const int length = i2d_SSL_SESSION(session, NULL);
+    if (length <= 0 || (size_t)length > bytes_max) {
+        return NULL;
+    }
+    struct kept *kept = calloc(1, sizeof(*kept) + (size_t)length);
+    if (kept == NULL) {
+        abort();
+    }
+    unsigned char *at = kept->bytes;
+    kept->length = (size_t)length;
+    kept->once = is_once(session);
+    (void)i2d_SSL_SESSION(session, &at);
+    return kept;
+}
+
+static void keep(struct offer *offer, const SSL *ssl, const SSL_SESSION *session)
+{
+    struct tls_sessions *cache = offer->cache;
+    int64_t trusted_s = 0;
+    if (!SSL_SESSION_is_resumable(session) || !trusted_until(ssl, offer, &trusted_s)) {
+        return;
+    }
+    const int64_t from_s = SSL_SESSION_get_time(session);
+    const int64_t ends_s = from_s + lifetime_s(session);
+    const int64_t until_s = ends_s < trusted_s ? ends_s : trusted_s;
+    struct kept *kept = until_s > from_s ? encode(session, cache->limits.session_bytes_max) : NULL;
+    if (kept == NULL) {
+        return;
+    }
+    kept->from_s = from_s;
+    kept->until_s = until_s;
+    kept->trusted_until_s = trusted_s;
+    kept->number = ++cache->numbers;
+    if (!kept->once) {
+        drop_up_to(cache, offer->key, kept->number);
+    }
+    struct slot *slot = find_or_make(cache, offer->key);
+    make_room(cache, slot, cost(kept), from_s);
+    link_newest(cache, slot, kept);
+}
+
+/* For OpenSSL: 0 says that no reference to the session was kept. */
+static int on_session(SSL *ssl, SSL_SESSION *session)
+{
+    struct offer *offer = offer_of(ssl);
+    if (offer != NULL && offer->heard < TLS_SESSIONS_PER_CONNECTION_MAX) {
+        offer->heard++;
+        keep(offer, ssl, session);
+        ERR_clear_error();
+    }
+    return 0;
+}
+
+void tls_sessions_enable(SSL_CTX *ctx)
+{
+    SSL_CTX_clear_options(ctx, SSL_OP_NO_TICKET);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(ctx, on_session);
+}
+
+/* What a broker is offered ------------------------------------------------------------------ */
+
+static SSL_SESSION *decode(const struct kept *kept)
+{
+    const unsigned char *at = kept->bytes;
+    SSL_SESSION *session = d2i_SSL_SESSION(NULL, &at, (long)kept->length);
+    ERR_clear_error();
+    return session;
+}
+
+/* The newest of the key that is good now; what is not is dropped on the way. */
+static SSL_SESSION *take(struct tls_sessions *cache, struct offer *offer, int64_t now_s)
+{
+    struct slot *slot = find(cache, offer->key);
+    SSL_SESSION *session = NULL;
+    if (slot == NULL) {
+        return NULL;
+    }
+    while (session == NULL && slot->newest != NULL) {
+        struct kept *kept = slot->newest;
+        const bool good = kept->from_s <= now_s && now_s < kept->until_s;
+        session = good ? decode(kept) : NULL;
+        offer->number = kept->number;
+        offer->inherited_s = kept->trusted_until_s;
+        if (session == NULL || kept->once) {
+            drop(cache, kept);
+        }
+    }
+    free_if_empty(cache, slot);
+    return session;
+}
+
+static struct offer *offer_new(struct tls_sessions *cache, SSL *ssl,
+                               const struct tls_origin *origin, int64_t now_s)
+{
+    pthread_once(&offer_once, offer_make_index);
+    struct offer *offer = calloc(1, sizeof(*offer));
+    if (offer == NULL || SSL_set_ex_data(ssl, offer_index, offer) != 1) {
+        abort();
+    }
+    const int64_t latest_s = now_s + TLS_SESSIONS_AGE_MAX_S;
+    offer->cache = cache;
+    offer->trusted_until_s =
+        origin->facts->until_s < latest_s ? origin->facts->until_s : latest_s;
+    tls_origin_key(origin, offer->key);
+    return offer;
+}
+
+bool tls_sessions_offer(struct tls_sessions *cache, SSL *ssl, const struct tls_origin *origin,
+                        int64_t now_s)
+{
+    if (cache == NULL) {
+        return false;
+    }
+    struct offer *offer = offer_new(cache, ssl, origin, now_s);
+    SSL_SESSION *session = take(cache, offer, now_s);
+    const bool offered = session != NULL && SSL_set_session(ssl, session) == 1;
+    SSL_SESSION_free(session);
+    offer->number = offered ? offer->number : 0;
+    return offered;
+}
+
+bool tls_sessions_settle(SSL *ssl)
+{
+    const struct offer *offer = offer_of(ssl);
+    const bool resumed = SSL_session_reused(ssl) == 1;
+    if (offer != NULL && offer->number != 0 && !resumed) {
+        drop_up_to(offer->cache, offer->key, offer->number);
+    }
+    return resumed;
+}
+
+void tls_sessions_forget(SSL *ssl)
+{
+    const struct offer *offer = offer_of(ssl);
+    if (offer != NULL && offer->number != 0) {
+        drop_up_to(offer->cache, offer->key, UINT64_MAX);
+    }
+}
