@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 void die(const char *format, ...)
 {
@@ -61,4 +62,16 @@ void *allocate(size_t size)
         die("no memory for %zu bytes", size);
     }
     return memory;
+}
+
+void raise_descriptors(size_t wanted)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_max < wanted) {
+        die("%zu descriptors are needed, the system allows fewer", wanted);
+    }
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0) {
+        die("descriptors: %s", strerror(errno));
+    }
 }

@@ -20,3 +20,5 @@ double number_of(const char *option, const char *text, double min, double max);
 struct sockaddr_in address_of(const char *text);
 /* Never NULL. */
 void *allocate(size_t size);
+/* Allows as many descriptors as the system does; dies if those are fewer than wanted. */
+void raise_descriptors(size_t wanted);

@@ -4,27 +4,59 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "tests/bench/common.h"
 
+static void report_histogram(const struct histogram *h)
+{
+    const char *before = "";
+    printf(", \"histogram\": [");
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        if (h->counts[i] > 0) {
+            printf("%s[%llu, %llu]", before, (unsigned long long)histogram_edge(i),
+                   (unsigned long long)h->counts[i]);
+            before = ", ";
+        }
+    }
+    putchar(']');
+}
+
+static void report_json(const struct gen_options *options, const struct gen_result *r)
+{
+    printf("{\"seconds\": %.6f, \"conns\": %zu, \"batches\": %llu, \"records\": %llu, "
+           "\"bytes\": %llu, \"overlapped\": %llu, ",
+           r->seconds, options->conns, (unsigned long long)r->batches,
+           (unsigned long long)r->records, (unsigned long long)r->bytes,
+           (unsigned long long)r->overlapped);
+    printf("\"records_per_s\": %.0f, \"mb_per_s\": %.2f, \"cpu_s\": %.6f, "
+           "\"watched_cpu_s\": %.6f, \"drop_cpu_s\": %.6f, ",
+           (double)r->records / r->seconds, (double)r->bytes / (1e6 * r->seconds), r->cpu_s,
+           r->watched_cpu_s, r->drop_cpu_s);
+    printf("\"p50_us\": %.2f, \"p99_us\": %.2f, \"p999_us\": %.2f",
+           (double)histogram_at(&r->latency, 0.5) / 1e3,
+           (double)histogram_at(&r->latency, 0.99) / 1e3,
+           (double)histogram_at(&r->latency, 0.999) / 1e3);
+    if (options->histogram) {
+        report_histogram(&r->latency);
+    }
+    puts("}");
+}
+
 static void report(const struct gen_options *options, const struct gen_result *r)
 {
-    double mega = 1e6 * r->seconds;
-    double p50 = (double)histogram_at(&r->latency, 0.5) / 1e3;
-    double p99 = (double)histogram_at(&r->latency, 0.99) / 1e3;
-    double p999 = (double)histogram_at(&r->latency, 0.999) / 1e3;
-    printf(options->json
-               ? "{\"seconds\": %.6f, \"batches\": %llu, \"records\": %llu, \"bytes\": %llu, "
-                 "\"records_per_s\": %.0f, \"mb_per_s\": %.2f, \"p50_us\": %.1f, "
-                 "\"p99_us\": %.1f, \"p999_us\": %.1f, \"cpu_s\": %.6f, "
-                 "\"watched_cpu_s\": %.6f}\n"
-               : "%.3f s, %llu batches, %llu records, %llu bytes: %.0f records/s, %.1f MB/s\n"
-                 "latency p50 %.1f us, p99 %.1f us, p99.9 %.1f us\n"
-                 "CPU: own %.3f s, watched %.3f s\n",
+    if (options->json) {
+        report_json(options, r);
+        return;
+    }
+    printf("%.3f s, %llu batches, %llu records, %llu bytes: %.0f records/s, %.1f MB/s\n",
            r->seconds, (unsigned long long)r->batches, (unsigned long long)r->records,
-           (unsigned long long)r->bytes, (double)r->records / r->seconds, (double)r->bytes / mega,
-           p50, p99, p999, r->cpu_s, r->watched_cpu_s);
+           (unsigned long long)r->bytes, (double)r->records / r->seconds,
+           (double)r->bytes / (1e6 * r->seconds));
+    printf("latency p50 %.1f us, p99 %.1f us, p99.9 %.1f us\n",
+           (double)histogram_at(&r->latency, 0.5) / 1e3,
+           (double)histogram_at(&r->latency, 0.99) / 1e3,
+           (double)histogram_at(&r->latency, 0.999) / 1e3);
+    printf("CPU: own %.3f s, watched %.3f s\n", r->cpu_s, r->watched_cpu_s);
 }
 
 int main(int argc, char **argv)
@@ -33,17 +65,21 @@ int main(int argc, char **argv)
     struct gen_options options;
     gen_options_parse(&options, argc, argv);
     signal(SIGPIPE, SIG_IGN);
+    raise_descriptors(options.conns + 32);
     SSL_CTX *tls = gen_tls(&options);
     struct gen_link *links = allocate(options.conns * sizeof *links);
-    for (size_t i = 0; i < options.conns; i++) {
-        links[i] = gen_login(&options, tls);
+    gen_login(&options, tls, links, NULL);
+    if (options.mode == GEN_HOLD) {
+        gen_hold(&options, links);
+    } else if (options.mode == GEN_STORM) {
+        gen_storm(&options, tls, links, &result);
+    } else {
+        gen_load(&options, links, &result);
     }
-    gen_load(&options, links, &result);
-    report(&options, &result);
-    for (size_t i = 0; i < options.conns; i++) {
-        SSL_free(links[i].ssl);
-        close(links[i].fd);
+    if (options.mode != GEN_HOLD) {
+        report(&options, &result);
     }
+    gen_close(links, options.conns);
     free(links);
     SSL_CTX_free(tls);
     return 0;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,9 +21,8 @@ struct load;
 struct conn {
     struct load *load;
     struct gen_link link;
-    uint8_t *frame; /* own copy of the request: its id changes */
-    size_t frame_at;
-    uint64_t sent, answered; /* frames; sent counts the one under way */
+    size_t frame_at;         /* of the frame under way; 0: none is */
+    uint64_t sent, answered; /* whole frames */
     uint64_t *due_ns;        /* of the last `inflight` frames */
     uint8_t look[LOOK_MAX];  /* start of the answer under way */
     size_t look_have;
@@ -39,7 +39,9 @@ struct load {
     struct conn *conns;
     int epoll;
     uint64_t began_ns;
-    uint64_t frame_ns_x1000; /* with a rate: picoseconds between frames; else 0 */
+    uint64_t frame_ps;   /* with a rate: picoseconds between frames; else 0 */
+    uint64_t next_frame; /* with a rate: the first of all frames whose time has not come */
+    uint64_t under_way;  /* frames without an answer */
     bool measuring;
     struct gen_result *result;
     uint8_t scratch[SCRATCH_BYTES];
@@ -47,19 +49,24 @@ struct load {
 
 /* ---- when ---- */
 
+/* Frames are due one after the other, each on the next connection. */
+static uint64_t frame_due(const struct load *load, uint64_t frame)
+{
+    return load->began_ns + (uint64_t)((__uint128_t)frame * load->frame_ps / 1000);
+}
+
 /* The moment a connection's nth frame is due. */
 static uint64_t due_at(const struct conn *conn, uint64_t nth)
 {
     const struct load *load = conn->load;
-    __uint128_t frame = (__uint128_t)nth * load->options->conns + conn->index;
-    return load->began_ns + (uint64_t)(frame * load->frame_ns_x1000 / 1000);
+    return frame_due(load, nth * load->options->conns + conn->index);
 }
 
 static bool may_start(const struct conn *conn, uint64_t now)
 {
     const struct load *load = conn->load;
     return conn->sent - conn->answered < load->options->inflight &&
-           (load->frame_ns_x1000 == 0 || due_at(conn, conn->sent) <= now);
+           (load->frame_ps == 0 || due_at(conn, conn->sent) <= now);
 }
 
 /* ---- out ---- */
@@ -101,28 +108,45 @@ static size_t link_write(const struct conn *conn, const uint8_t *at, size_t size
                                               : send(conn->link.fd, at, size, MSG_NOSIGNAL));
 }
 
-static void conn_pump(struct conn *conn, uint64_t now)
+/* All connections send from one frame: its id is the sender's whenever its start is sent. */
+static size_t conn_send(struct conn *conn)
+{
+    const struct writer *frame = &conn->load->request.frame;
+    if (conn->frame_at < PAYLOAD_ID_AT + sizeof(uint32_t)) {
+        bytes_store_u32(frame->at + PAYLOAD_ID_AT, (uint32_t)conn->sent);
+    }
+    return link_write(conn, frame->at + conn->frame_at, frame->length - conn->frame_at);
+}
+
+/* A frame of which nothing has left yet is not under way: it is counted once something has. */
+static void conn_begun(struct conn *conn, uint64_t now)
 {
     struct load *load = conn->load;
-    size_t size = load->request.frame.length;
+    conn->due_ns[conn->sent % load->options->inflight] =
+        load->frame_ps > 0 ? due_at(conn, conn->sent) : now;
+    if (load->measuring && load->under_way > 0) {
+        load->result->overlapped++;
+    }
+    load->under_way++;
+}
+
+static void conn_pump(struct conn *conn, uint64_t now)
+{
+    size_t size = conn->load->request.frame.length;
     while (conn->frame_at > 0 || may_start(conn, now)) {
-        if (conn->frame_at == 0) {
-            conn->due_ns[conn->sent % load->options->inflight] =
-                load->frame_ns_x1000 > 0 ? due_at(conn, conn->sent) : now;
-            bytes_store_u32(conn->frame + PAYLOAD_ID_AT, (uint32_t)conn->sent);
-            conn->sent++;
-        }
-        size_t n = link_write(conn, conn->frame + conn->frame_at, size - conn->frame_at);
+        size_t n = conn_send(conn);
         if (n == 0) {
-            /* A frame of which nothing has left is not under way, but its id and time stand. */
-            if (conn->frame_at == 0) {
-                conn->sent--;
-            }
             conn_watch(conn, true);
             return;
         }
+        if (conn->frame_at == 0) {
+            conn_begun(conn, now);
+        }
         conn->frame_at += n;
-        conn->frame_at = conn->frame_at == size ? 0 : conn->frame_at;
+        if (conn->frame_at == size) {
+            conn->frame_at = 0;
+            conn->sent++;
+        }
     }
     conn_watch(conn, false);
 }
@@ -136,10 +160,11 @@ static size_t frame_bytes(const uint8_t *at)
 
 static void answer_done(struct conn *conn)
 {
-    const struct load *load = conn->load;
+    struct load *load = conn->load;
     const struct payload *payload = load->options->fetch ? &load->answer : &load->request;
     uint64_t due = conn->due_ns[conn->answered++ % load->options->inflight];
     conn->look_have = 0;
+    load->under_way--;
     if (load->measuring) {
         load->result->batches++;
         load->result->records += (uint64_t)payload->records;
@@ -215,20 +240,24 @@ static void conn_read(struct conn *conn)
 
 /* ---- the loop ---- */
 
+/* With a rate: every frame whose time has come. One that finds too many in flight on its connection
+ * is sent when an answer makes room. */
+static void load_send_due(struct load *load, uint64_t now)
+{
+    for (; frame_due(load, load->next_frame) <= now; load->next_frame++) {
+        conn_pump(&load->conns[load->next_frame % load->options->conns], now);
+    }
+}
+
 static void load_wait(struct load *load, uint64_t until)
 {
     struct epoll_event events[EVENTS];
     uint64_t now = clock_now_ns();
-    uint64_t wait = until > now ? until - now : 0;
-    if (load->frame_ns_x1000 > 0) {
-        for (size_t i = 0; i < load->options->conns; i++) {
-            struct conn *conn = &load->conns[i];
-            uint64_t due = due_at(conn, conn->sent);
-            if (conn->sent - conn->answered < load->options->inflight && !conn->blocked) {
-                wait = due <= now ? 0 : due - now < wait ? due - now : wait;
-            }
-        }
+    if (load->frame_ps > 0) {
+        uint64_t due = frame_due(load, load->next_frame);
+        until = due < until ? due : until;
     }
+    uint64_t wait = until > now ? until - now : 0;
     struct timespec timeout = {.tv_sec = (time_t)(wait / second_ns),
                                .tv_nsec = (long)(wait % second_ns)};
     int count = epoll_pwait2(load->epoll, events, EVENTS, &timeout, NULL);
@@ -241,10 +270,10 @@ static void load_wait(struct load *load, uint64_t until)
         if ((events[i].events & ~(uint32_t)EPOLLOUT) != 0) {
             conn_read(conn);
         }
-        conn_pump(conn, now);
+        conn_pump(conn, load->frame_ps > 0 ? now : clock_now_ns());
     }
-    for (size_t i = 0; load->frame_ns_x1000 > 0 && i < load->options->conns; i++) {
-        conn_pump(&load->conns[i], now);
+    if (load->frame_ps > 0) {
+        load_send_due(load, now);
     }
 }
 
@@ -281,8 +310,6 @@ static void conn_start(struct load *load, size_t index, struct gen_link link)
     struct conn *conn = &load->conns[index];
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = conn};
     *conn = (struct conn){.load = load, .link = link, .index = index};
-    conn->frame = allocate(load->request.frame.length);
-    memcpy(conn->frame, load->request.frame.at, load->request.frame.length);
     conn->due_ns = allocate(load->options->inflight * sizeof *conn->due_ns);
     if (epoll_ctl(load->epoll, EPOLL_CTL_ADD, link.fd, &event) != 0) {
         die("epoll_ctl: %s", strerror(errno));
@@ -292,7 +319,6 @@ static void conn_start(struct load *load, size_t index, struct gen_link link)
 static void load_free(struct load *load)
 {
     for (size_t i = 0; i < load->options->conns; i++) {
-        free(load->conns[i].frame);
         free(load->conns[i].due_ns);
     }
     free(load->conns);
@@ -317,7 +343,7 @@ void gen_load(const struct gen_options *options, struct gen_link *links,
                                    : payload_produce(options->topic, options->batch_bytes);
     if (options->rate > 0) {
         int32_t records = options->fetch ? load->answer.records : load->request.records;
-        load->frame_ns_x1000 = (uint64_t)(1e12 * records / options->rate) + 1;
+        load->frame_ps = (uint64_t)(1e12 * records / options->rate) + 1;
     }
     load->epoll = epoll_create1(EPOLL_CLOEXEC);
     load->conns = allocate(options->conns * sizeof *load->conns);
@@ -328,6 +354,7 @@ void gen_load(const struct gen_options *options, struct gen_link *links,
     for (size_t i = 0; i < options->conns; i++) {
         conn_pump(&load->conns[i], load->began_ns);
     }
+    prctl(PR_SET_TIMERSLACK, 1); /* or every wait is 50 us late */
     load_measure(load);
     load_free(load);
 }

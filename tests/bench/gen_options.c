@@ -23,8 +23,17 @@ static const char help[] =
     "  --warmup S           seconds before that (default 0.5)\n"
     "  --user NAME --password-file FILE [--mechanism NAME]   log in (default SCRAM-SHA-512)\n"
     "  --ca FILE            speak TLS; --chain FILE --key FILE: and show this certificate\n"
+    "  --at-once N          logins under way together (default 64; in a storm all)\n"
+    "  --hold               one Produce on each connection, then nothing for --duration; prints a\n"
+    "                       line when all are up\n"
+    "  --storm              one Produce on each connection; then all are dropped, and after "
+    "--pause\n"
+    "                       come back at once: what is reported is their return, up to the answer\n"
+    "                       to the last one's Produce\n"
+    "  --pause S            seconds between drop and return (default 0.5)\n"
     "  --watch PID          report the CPU time of this process over the measured time, too\n"
     "  --json               one JSON object\n"
+    "  --histogram          with --json: all latencies, as pairs of nanoseconds and how many\n"
     "  --help\n"
     "\n"
     "Exit status 2 and a line on standard error for any error, however late.\n";
@@ -45,6 +54,11 @@ enum option_id {
     OPTION_CA,
     OPTION_CHAIN,
     OPTION_KEY,
+    OPTION_AT_ONCE,
+    OPTION_HOLD,
+    OPTION_STORM,
+    OPTION_PAUSE,
+    OPTION_HISTOGRAM,
     OPTION_WATCH,
     OPTION_JSON,
     OPTION_HELP
@@ -66,6 +80,11 @@ static const struct option long_options[] = {
     {"ca", required_argument, NULL, OPTION_CA},
     {"chain", required_argument, NULL, OPTION_CHAIN},
     {"key", required_argument, NULL, OPTION_KEY},
+    {"at-once", required_argument, NULL, OPTION_AT_ONCE},
+    {"hold", no_argument, NULL, OPTION_HOLD},
+    {"storm", no_argument, NULL, OPTION_STORM},
+    {"pause", required_argument, NULL, OPTION_PAUSE},
+    {"histogram", no_argument, NULL, OPTION_HISTOGRAM},
     {"watch", required_argument, NULL, OPTION_WATCH},
     {"json", no_argument, NULL, OPTION_JSON},
     {"help", no_argument, NULL, OPTION_HELP},
@@ -120,6 +139,21 @@ static void take(struct gen_options *o, int id, const char *value)
     case OPTION_KEY:
         o->key = value;
         break;
+    case OPTION_AT_ONCE:
+        o->at_once = (size_t)number_of("at-once", value, 1, GEN_CONNS_MAX);
+        break;
+    case OPTION_HOLD:
+        o->mode = GEN_HOLD;
+        break;
+    case OPTION_STORM:
+        o->mode = GEN_STORM;
+        break;
+    case OPTION_PAUSE:
+        o->pause_s = number_of("pause", value, 0, 600);
+        break;
+    case OPTION_HISTOGRAM:
+        o->histogram = true;
+        break;
     case OPTION_WATCH:
         o->watch = (pid_t)number_of("watch", value, 1, 1 << 22);
         break;
@@ -143,6 +177,7 @@ void gen_options_parse(struct gen_options *o, int argc, char **argv)
         .batch_bytes = 65536,
         .duration_s = 5,
         .warmup_s = 0.5,
+        .pause_s = 0.5,
         .mechanism = "SCRAM-SHA-512",
     };
     for (int id = 0; (id = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/bench/histogram.h"
 
-enum { SUB_BITS = 6 };
+enum { SUB_BITS = 9 };
 
 _Static_assert(HISTOGRAM_SUB == 1 << SUB_BITS, "buckets in a power of two");
 
@@ -14,7 +14,7 @@ static unsigned bucket_of(uint64_t value)
     return (shift + 1) * HISTOGRAM_SUB + (unsigned)(value >> shift) - HISTOGRAM_SUB;
 }
 
-static uint64_t edge_of(unsigned bucket)
+uint64_t histogram_edge(unsigned bucket)
 {
     unsigned power = bucket / HISTOGRAM_SUB;
     uint64_t within = bucket % HISTOGRAM_SUB;
@@ -33,7 +33,7 @@ uint64_t histogram_at(const struct histogram *h, double share)
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
         seen += h->counts[i];
         if (seen > 0 && (double)seen >= share * (double)h->total) {
-            return edge_of(i);
+            return histogram_edge(i);
         }
     }
     return 0;

@@ -14,7 +14,7 @@
 
 #include "tests/bench/common.h"
 
-enum { DOORS_MAX = 8, EVENTS = 64, BACKLOG = 1024 };
+enum { DOORS_MAX = 8, EVENTS = 256, BACKLOG = 4096 };
 
 static const char help[] =
     "Usage: setu-sink (--plain|--mtls) IPV4:PORT… [OPTION]…\n"
@@ -24,30 +24,37 @@ static const char help[] =
     "  --mtls IPV4:PORT     listen with TLS 1.3; the peer must show a certificate of --ca\n"
     "  --ca FILE --chain FILE --key FILE   PEM files for --mtls\n"
     "  --batch-bytes N      size of the batch in a Fetch answer (default 65536)\n"
+    "  --tickets N          session tickets after each handshake (default OpenSSL's, 2); 0: none\n"
     "  --decrypt            decrypt everything and check the CRC of every batch; without it TLS\n"
     "                       is counted by its record lengths, which only suits setu-gen\n"
     "  --topic NAME:N       serve Kafka's own clients a topic of N partitions: as --decrypt, and\n"
     "                       batches get offsets\n"
     "  --help\n"
     "\n"
-    "Prints \"ready\"; at the end (SIGTERM) one JSON object of what came. Exit status 1 if a "
-    "batch\n"
-    "was wrong.\n";
+    "Prints \"ready\"; on SIGUSR1, and at the end (SIGTERM), one JSON object of what came so far.\n"
+    "Exit status 1 if a batch was wrong.\n";
 
 struct arguments {
     const char *ca, *chain, *key;
     size_t batch_bytes;
+    int tickets; /* after each handshake; -1: as many as OpenSSL likes */
     struct sink_door doors[DOORS_MAX];
     bool mutual[DOORS_MAX];
     size_t door_count;
 };
 
-static volatile sig_atomic_t stopped;
+static volatile sig_atomic_t stopped, asked;
 
 static void on_stop(int number)
 {
     (void)number;
     stopped = 1;
+}
+
+static void on_ask(int number)
+{
+    (void)number;
+    asked = 1;
 }
 
 /* ---- options ---- */
@@ -72,6 +79,7 @@ static void parse(struct arguments *a, struct sink *sink, int argc, char **argv)
         {"decrypt", no_argument, NULL, 'd'},
         {"batch-bytes", required_argument, NULL, 'b'},
         {"topic", required_argument, NULL, 't'},
+        {"tickets", required_argument, NULL, 'T'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -100,6 +108,9 @@ static void parse(struct arguments *a, struct sink *sink, int argc, char **argv)
             sink_topic_from(&sink->topic, optarg);
             sink->decrypt = true;
             break;
+        case 'T':
+            a->tickets = (int)number_of("tickets", optarg, 0, 16);
+            break;
         case 'h':
             fputs(help, stdout);
             exit(0);
@@ -127,8 +138,13 @@ static SSL_CTX *mutual_tls(const struct arguments *a)
         die_tls("--ca, --chain, --key");
     }
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_num_tickets(ctx, 0);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* tickets carry all of it */
+    if (SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"setu-sink", 9) != 1) {
+        die_tls("session id context");
+    }
+    if (a->tickets >= 0) {
+        SSL_CTX_set_num_tickets(ctx, (size_t)a->tickets);
+    }
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     return ctx;
 }
@@ -156,6 +172,17 @@ static void door_accept(struct sink_door *door)
     }
 }
 
+static void report(const struct sink *sink)
+{
+    printf("{\"batches\": %llu, \"bytes\": %llu, \"wrong\": %llu, \"records\": %llu, "
+           "\"connections\": %llu, \"handshakes_full\": %llu, \"handshakes_resumed\": %llu}\n",
+           (unsigned long long)sink->batches, (unsigned long long)sink->bytes,
+           (unsigned long long)sink->batches_wrong, (unsigned long long)sink->records,
+           (unsigned long long)sink->connections, (unsigned long long)sink->handshakes_full,
+           (unsigned long long)sink->handshakes_resumed);
+    fflush(stdout);
+}
+
 /* ---- the loop ---- */
 
 static void sink_run(struct sink *sink)
@@ -163,6 +190,10 @@ static void sink_run(struct sink *sink)
     struct epoll_event events[EVENTS];
     while (stopped == 0) {
         int count = epoll_wait(sink->epoll, events, EVENTS, -1);
+        if (asked != 0) {
+            asked = 0;
+            report(sink);
+        }
         for (int i = 0; i < count; i++) {
             const enum sink_kind *kind = events[i].data.ptr;
             if (*kind == SINK_DOOR) {
@@ -177,12 +208,15 @@ static void sink_run(struct sink *sink)
 int main(int argc, char **argv)
 {
     static struct sink sink;
-    static struct arguments arguments = {.batch_bytes = 65536};
+    static struct arguments arguments = {.batch_bytes = 65536, .tickets = -1};
     struct sigaction stop = {.sa_handler = on_stop};
+    struct sigaction ask = {.sa_handler = on_ask};
     parse(&arguments, &sink, argc, argv);
     signal(SIGPIPE, SIG_IGN);
     sigaction(SIGTERM, &stop, NULL);
     sigaction(SIGINT, &stop, NULL);
+    sigaction(SIGUSR1, &ask, NULL);
+    raise_descriptors(0);
     sink.epoll = epoll_create1(EPOLL_CLOEXEC);
     sink.produce_answer = payload_produce_answer(BENCH_TOPIC);
     sink.fetch_answer = payload_fetch_answer(BENCH_TOPIC, arguments.batch_bytes);
@@ -194,9 +228,7 @@ int main(int argc, char **argv)
     puts("ready");
     fflush(stdout);
     sink_run(&sink);
-    printf("{\"batches\": %llu, \"bytes\": %llu, \"wrong\": %llu, \"records\": %llu}\n",
-           (unsigned long long)sink.batches, (unsigned long long)sink.bytes,
-           (unsigned long long)sink.batches_wrong, (unsigned long long)sink.records);
+    report(&sink);
     for (size_t i = 0; i < arguments.door_count; i++) {
         close(arguments.doors[i].fd);
         SSL_CTX_free(arguments.doors[i].tls);

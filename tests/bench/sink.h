@@ -56,7 +56,9 @@ struct sink {
     struct payload produce_answer;
     struct payload fetch_answer;
     uint64_t batches, bytes, batches_wrong; /* Produce; wrong: only known with decrypt */
-    uint64_t records;                       /* with a topic */
+    uint64_t connections;                   /* accepted */
+    uint64_t handshakes_full, handshakes_resumed;
+    uint64_t records; /* with a topic */
     uint8_t scratch[SINK_SCRATCH_BYTES];
     uint8_t plain[SINK_SCRATCH_BYTES];
 };
@@ -104,8 +106,7 @@ struct sink_conn {
     /* What is to be sent: first out, then an answer for each Fetch waiting. */
     struct writer out;
     size_t out_at;
-    uint8_t *fetch; /* own copy of the answer; NULL before the first Fetch */
-    size_t fetch_at;
+    size_t fetch_at; /* of the answer to the first of those */
     int32_t waiting[SINK_INFLIGHT_MAX];
     size_t waiting_first, waiting_count;
 };

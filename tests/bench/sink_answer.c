@@ -25,11 +25,6 @@ void sink_answer_produce(struct sink_conn *conn)
 
 static bool answer_fetch(struct sink_conn *conn)
 {
-    struct view answer = writer_view(&conn->sink->fetch_answer.frame);
-    if (conn->fetch == NULL) {
-        conn->fetch = allocate(answer.length);
-        memcpy(conn->fetch, answer.at, answer.length);
-    }
     if (conn->waiting_count == SINK_INFLIGHT_MAX) {
         return false;
     }

@@ -36,6 +36,11 @@ static void tls_drain(struct sink_conn *conn)
         if (rc != 1) {
             return;
         }
+        if (SSL_session_reused(conn->ssl)) {
+            conn->sink->handshakes_resumed++;
+        } else {
+            conn->sink->handshakes_full++;
+        }
     }
     for (;;) {
         int n = SSL_read(conn->ssl, conn->sink->plain, sizeof conn->sink->plain);
@@ -146,11 +151,15 @@ static bool conn_flush_out(struct sink_conn *conn)
 
 static bool conn_flush_fetches(struct sink_conn *conn)
 {
-    size_t size = conn->sink->fetch_answer.frame.length;
+    const struct writer *answer = &conn->sink->fetch_answer.frame;
+    size_t size = answer->length;
     while (conn->waiting_count > 0) {
-        uint32_t id = (uint32_t)conn->waiting[conn->waiting_first];
-        bytes_store_u32(conn->fetch + PAYLOAD_ANSWER_ID_AT, id);
-        size_t n = conn_write(conn, conn->fetch + conn->fetch_at, size - conn->fetch_at);
+        /* One answer for all connections: its id is the sender's whenever its start is sent. */
+        if (conn->fetch_at < PAYLOAD_ANSWER_ID_AT + sizeof(uint32_t)) {
+            uint32_t id = (uint32_t)conn->waiting[conn->waiting_first];
+            bytes_store_u32(answer->at + PAYLOAD_ANSWER_ID_AT, id);
+        }
+        size_t n = conn_write(conn, answer->at + conn->fetch_at, size - conn->fetch_at);
         if (n == 0) {
             return false;
         }
@@ -181,7 +190,6 @@ static void conn_free(struct sink_conn *conn)
     SSL_free(conn->ssl);
     writer_free(&conn->small);
     writer_free(&conn->out);
-    free(conn->fetch);
     free(conn);
 }
 
@@ -207,6 +215,7 @@ void sink_conn_start(struct sink_door *door, int fd)
     conn->sink = door->sink;
     conn->door = door;
     conn->fd = fd;
+    conn->sink->connections++;
     writer_init_growing(&conn->small, SINK_FRAME_BYTES_MAX + FRAME_HEAD_BYTES);
     writer_init_growing(&conn->out, SINK_OUT_BYTES_MAX);
     if (door->tls != NULL) {
