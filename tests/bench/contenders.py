@@ -29,12 +29,12 @@ def missing(name: str) -> str | None:
     return None
 
 
-def start(stage: Stage, row: Row, name: str) -> Contender:
-    """Listening when this returns. Stop it with stop()."""
+def start(stage: Stage, row: Row, name: str, change=None) -> Contender:
+    """Listening when this returns. Stop it with stop(). `change` may alter the configuration of a Setu, in place."""
     if name == "direct":
         tls = ["--ca", stage.authority.certificate, "--chain", stage.client.chain, "--key", stage.client.key]
         return Contender(name, stage.broker_port(row), None, tls if row.broker_tls else [])
-    made = _setu(stage, row, name) if name.startswith("setu") else _haproxy(stage, row, name)
+    made = _setu(stage, row, name, change) if name.startswith("setu") else _haproxy(stage, row, name)
     wait_listening(name, made.port, made.process, stage.processes)
     made.gen += ["--ca", stage.authority.certificate] if row.client_tls else []
     return made
@@ -58,6 +58,7 @@ def setu_config(stage: Stage, row: Row, name: str, first_port: int) -> dict:
                "identity": {"certificate": USER}, "generations": [generation]}
     return {
         "log": {"level": "warn", "file": "-"},
+        "limits": {"connections": 20000, "login_timeout_ms": 60000, "connect_timeout_ms": 60000},
         "audit": {"file": stage.directory / f"{name}.audit"},
         "integrity": {"crc": "off" if name.endswith("crc-off") else "observe"},
         "certificates": [{"name": USER, "chain": stage.client.chain, "key": stage.client.key}],
@@ -66,9 +67,12 @@ def setu_config(stage: Stage, row: Row, name: str, first_port: int) -> dict:
         "clusters": [cluster], "listeners": [listener]}
 
 
-def _setu(stage: Stage, row: Row, name: str) -> Contender:
+def _setu(stage: Stage, row: Row, name: str, change) -> Contender:
     first = ports.free_block(4)
-    file = private_file(stage.directory / f"{name}.yaml", yaml(setu_config(stage, row, name, first)) + "\n")
+    config = setu_config(stage, row, name, first)
+    if change:
+        change(config)
+    file = private_file(stage.directory / f"{name}.yaml", yaml(config) + "\n")
     process = stage.processes.start(name, PROXY_CPU, stage.options.build / "proxy/setu", "run", "-c", file)
     return Contender(name, first + 2, process, ["--user", USER, "--password-file", stage.password])
 
@@ -84,9 +88,9 @@ def _haproxy(stage: Stage, row: Row, name: str) -> Contender:
 
 defaults
     mode tcp
-    timeout connect 5s
-    timeout client 60s
-    timeout server 60s
+    timeout connect 60s
+    timeout client 1h
+    timeout server 1h
 
 listen bench
     bind 127.0.0.1:{port}{bind}
