@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proxy/io/leg.h"
+#include "proxy/io/tls_memory.h"
 
 static void io_again(uv_idle_t *idle)
 {
@@ -32,7 +33,8 @@ void io_init(struct io *io, uv_loop_t *loop)
     io->loop = loop;
     io->block = aligned_alloc(4096, IO_SCRATCH_BYTES + 4096);
     io->batch = aligned_alloc(4096, (IO_BATCH_BYTES + 4095) / 4096 * 4096);
-    if (io->block == NULL || io->batch == NULL || uv_idle_init(loop, &io->again) != 0) {
+    io->stage = aligned_alloc(4096, IO_STAGE_BYTES);
+    if (io->block == NULL || io->batch == NULL || io->stage == NULL || uv_idle_init(loop, &io->again) != 0) {
         abort();
     }
     /* The headroom lies at the end of a page, so that scratch itself is page-aligned. */
@@ -53,6 +55,12 @@ void io_free(struct io *io)
     free(io->block);
     io->block = NULL;
     free(io->batch);
+    free(io->stage);
+    while (io->spares_count > 0) {
+        free(io->spares[--io->spares_count]);
+    }
+    tls_memory_release();
+    io->stage = NULL;
     io->scratch = NULL;
     io->batch = NULL;
 }

@@ -3,7 +3,7 @@
  * io: what all legs of one worker share: the loop, one read scratch, one ciphertext batch, and the list of legs that
  * must be looked at again although no poll event will come (a TLS library may hold decrypted bytes of its own).
  *
- *   recv/SSL_read ──▶ scratch (128 KiB, hot in cache) ──▶ the reader walks it ──▶ leg_write of the other leg
+ *   recv/SSL_read ──▶ scratch (256 KiB, hot in cache) ──▶ the reader walks it ──▶ leg_write of the other leg
  *                                                                              SSL_write ──▶ batch ──▶ one send
  *
  * One io belongs to one loop and is used by its thread only.
@@ -17,10 +17,15 @@
 struct leg;
 
 enum {
-    IO_SCRATCH_BYTES = 128 * 1024,
+    IO_SCRATCH_BYTES = 256 * 1024,
     IO_HEADROOM_BYTES = 64, /* free bytes before scratch, for the cut-off head of a frame */
     IO_RECORD_BYTES = 16 * 1024, /* the largest plaintext of one TLS record, RFC 8446 §5.1 */
-    IO_BATCH_BYTES = 8 * (IO_RECORD_BYTES + 256),
+    IO_BATCH_BYTES = 16 * (IO_RECORD_BYTES + 256),
+    /* What OpenSSL may hold of a record already comes on top: the scratch has room for both. */
+    IO_STAGE_BYTES = IO_SCRATCH_BYTES - IO_RECORD_BYTES,
+    /* A read's bytes, as records if need be: the spill of a leg is rarely larger. */
+    IO_SPARE_BYTES = IO_SCRATCH_BYTES + IO_SCRATCH_BYTES / 4,
+    IO_SPARES = 4,
 };
 
 struct io {
@@ -32,9 +37,13 @@ struct io {
     uint8_t *batch;         /* IO_BATCH_BYTES of wire bytes of batch_leg, not yet sent */
     size_t batch_length;
     struct leg *batch_leg;  /* the only leg that may hold bytes in batch, or NULL */
+    uint8_t *stage;         /* IO_STAGE_BYTES of wire bytes that one TLS read has taken */
+    size_t stage_at, stage_length; /* of them, those that OpenSSL has not seen; 0 between reads */
     uv_idle_t again;        /* active while again_head is not NULL */
     uv_idle_cb again_run;
     struct leg *again_head;
+    uint8_t *spares[IO_SPARES]; /* owned; IO_SPARE_BYTES each, for the next backlogs */
+    size_t spares_count;
     uint64_t spill_bytes;   /* heap held by unsent output of all legs now */
 };
 

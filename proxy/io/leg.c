@@ -65,33 +65,64 @@ void leg_init(struct leg *leg, struct io *io, leg_fn on_event, void *owner)
 
 static void spill_free(struct leg *leg)
 {
-    leg->io->spill_bytes -= leg->spill_capacity;
-    free(leg->spill);
+    struct io *io = leg->io;
+    io->spill_bytes -= leg->spill_capacity;
+    if (leg->spill_capacity == IO_SPARE_BYTES && io->spares_count < IO_SPARES) {
+        io->spares[io->spares_count++] = leg->spill;
+    } else {
+        free(leg->spill);
+    }
     leg->spill = NULL;
     leg->spill_at = leg->spill_length = leg->spill_capacity = 0;
 }
 
+/* A spill of some size is about to become a large one: it takes the large size at once. */
+static size_t spill_round(size_t needed)
+{
+    size_t capacity = 4096;
+    if (needed > IO_SPARE_BYTES / 16 && needed <= IO_SPARE_BYTES) {
+        return IO_SPARE_BYTES;
+    }
+    while (capacity < needed) {
+        capacity *= 2;
+    }
+    return capacity;
+}
+
+static uint8_t *spill_new(struct io *io, size_t capacity)
+{
+    if (capacity == IO_SPARE_BYTES && io->spares_count > 0) {
+        return io->spares[--io->spares_count];
+    }
+    uint8_t *spill = malloc(capacity);
+    if (spill == NULL) {
+        abort();
+    }
+    return spill;
+}
+
+static void spill_grow(struct leg *leg, size_t needed)
+{
+    size_t capacity = spill_round(needed), kept = leg->spill_length;
+    uint8_t *grown = spill_new(leg->io, capacity);
+    if (kept > 0) {
+        memcpy(grown, leg->spill + leg->spill_at, kept);
+    }
+    spill_free(leg);
+    leg->io->spill_bytes += capacity;
+    leg->spill = grown;
+    leg->spill_capacity = capacity;
+    leg->spill_length = kept;
+}
+
 static void spill_append(struct leg *leg, const uint8_t *bytes, size_t length)
 {
-    if (leg->spill_at + leg->spill_length + length > leg->spill_capacity) {
-        if (leg->spill_at > 0) {
-            memmove(leg->spill, leg->spill + leg->spill_at, leg->spill_length);
-            leg->spill_at = 0;
-        }
-        size_t needed = leg->spill_length + length;
-        if (needed > leg->spill_capacity) {
-            size_t capacity = leg->spill_capacity > 0 ? leg->spill_capacity : 4096;
-            while (capacity < needed) {
-                capacity *= 2;
-            }
-            uint8_t *grown = realloc(leg->spill, capacity);
-            if (grown == NULL) {
-                abort();
-            }
-            leg->io->spill_bytes += capacity - leg->spill_capacity;
-            leg->spill = grown;
-            leg->spill_capacity = capacity;
-        }
+    size_t needed = leg->spill_length + length;
+    if (needed > leg->spill_capacity) {
+        spill_grow(leg, needed);
+    } else if (leg->spill_at + needed > leg->spill_capacity) {
+        memmove(leg->spill, leg->spill + leg->spill_at, leg->spill_length);
+        leg->spill_at = 0;
     }
     memcpy(leg->spill + leg->spill_at + leg->spill_length, bytes, length);
     leg->spill_length += length;

@@ -70,6 +70,7 @@ struct leg {
     uint64_t bytes_in, bytes_out; /* wire bytes */
     /* TLS: wire bytes that the read under way may still take; 0 also: the socket is empty */
     size_t wire_left;
+    bool staged;                  /* TLS: the read under way takes wire bytes through io's stage */
     /* TLS: unsent wire bytes that reading alone has made, alerts and answers to key updates */
     size_t provoked;
     char error_text[160];

@@ -27,22 +27,15 @@ static int bio_write(BIO *bio, const char *bytes, int length)
     return leg_put_wire(leg, (const uint8_t *)bytes, (size_t)length) ? length : -1;
 }
 
-static int bio_read(BIO *bio, char *into, int capacity)
+/* recv with the answer in OpenSSL's terms. */
+static int bio_recv(BIO *bio, struct leg *leg, void *into, size_t capacity)
 {
-    struct leg *leg = BIO_get_data(bio);
-    BIO_clear_retry_flags(bio);
-    size_t wanted = (size_t)capacity < leg->wire_left ? (size_t)capacity : leg->wire_left;
-    if (wanted == 0) {
-        BIO_set_retry_read(bio); /* the poll handle reports the rest in the next turn */
-        return -1;
-    }
     ssize_t n;
     do {
-        n = recv(leg->fd, into, wanted, 0);
+        n = recv(leg->fd, into, capacity, 0);
     } while (n < 0 && errno == EINTR);
     if (n > 0) {
         leg->bytes_in += (uint64_t)n;
-        leg->wire_left -= (size_t)n;
         return (int)n;
     }
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
@@ -57,6 +50,43 @@ static int bio_read(BIO *bio, char *into, int capacity)
     leg->error = LEG_ERROR_RESET;
     snprintf(leg->error_text, sizeof leg->error_text, "%s", strerror(errno));
     return -1;
+}
+
+/* OpenSSL asks twice for every record, the second time for the rest: the socket is asked once for many. */
+static int bio_read_staged(BIO *bio, struct leg *leg, char *into, size_t capacity)
+{
+    struct io *io = leg->io;
+    if (io->stage_length == 0) {
+        int n = bio_recv(bio, leg, io->stage, leg->wire_left);
+        leg->wire_left = 0;
+        if (n <= 0) {
+            return n;
+        }
+        io->stage_at = 0;
+        io->stage_length = (size_t)n;
+    }
+    size_t take = capacity < io->stage_length ? capacity : io->stage_length;
+    memcpy(into, io->stage + io->stage_at, take);
+    io->stage_at += take;
+    io->stage_length -= take;
+    return (int)take;
+}
+
+static int bio_read(BIO *bio, char *into, int capacity)
+{
+    struct leg *leg = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    if (leg->wire_left == 0 && leg->io->stage_length == 0) {
+        BIO_set_retry_read(bio); /* the poll handle reports the rest in the next turn */
+        return -1;
+    }
+    if (leg->staged) {
+        return bio_read_staged(bio, leg, into, (size_t)capacity);
+    }
+    size_t wanted = (size_t)capacity < leg->wire_left ? (size_t)capacity : leg->wire_left;
+    int n = bio_recv(bio, leg, into, wanted);
+    leg->wire_left -= n > 0 ? (size_t)n : 0;
+    return n;
 }
 
 static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
@@ -192,19 +222,40 @@ enum tls_handshake_status tls_handshake(struct leg *leg)
 /* Until into is full (SSL_ERROR_NONE), the socket is empty, or this turn's share is used up. */
 static int tls_read_records(struct leg *leg, uint8_t *into, size_t capacity, size_t *length)
 {
-    ERR_clear_error();
-    leg->wire_left = TLS_WIRE_TURN_MAX;
     for (int silent = 0; *length < capacity;) {
         size_t n = 0;
         int rc = SSL_read_ex(leg->ssl, into + *length, capacity - *length, &n);
         *length += n;
         int error = rc == 1 ? SSL_ERROR_NONE : SSL_get_error(leg->ssl, rc);
-        bool was_silent = error == SSL_ERROR_WANT_READ && leg->wire_left > 0;
+        bool was_silent =
+            error == SSL_ERROR_WANT_READ && (leg->wire_left > 0 || leg->io->stage_length > 0);
         if (error != SSL_ERROR_NONE && (!was_silent || ++silent == TLS_SILENT_TURN_MAX)) {
             return error;
         }
     }
     return SSL_ERROR_NONE;
+}
+
+/*
+ * With room for all that can come of it the wire bytes are taken in one go; OpenSSL sees all of them before this
+ * returns and keeps what is not a whole record yet.
+ */
+static int tls_read_turn(struct leg *leg, uint8_t *into, size_t capacity, size_t *length)
+{
+    struct io *io = leg->io;
+    ERR_clear_error();
+    leg->staged = capacity >= IO_SCRATCH_BYTES;
+    leg->wire_left = leg->staged ? (size_t)IO_STAGE_BYTES : (size_t)TLS_WIRE_TURN_MAX;
+    int error = tls_read_records(leg, into, capacity, length);
+    leg->staged = false;
+    if (io->stage_length > 0 && error == SSL_ERROR_WANT_READ) {
+        io->stage_length = 0;
+        leg->error = LEG_ERROR_TLS;
+        snprintf(leg->error_text, sizeof leg->error_text, "too many records without data");
+        return SSL_ERROR_SYSCALL;
+    }
+    io->stage_length = 0;
+    return error;
 }
 
 /*
@@ -248,7 +299,7 @@ static bool tls_ended(struct leg *leg, int error)
 enum leg_read_status tls_read(struct leg *leg, uint8_t *into, size_t capacity, size_t *length)
 {
     uint64_t said = leg->bytes_out + leg_backlog(leg);
-    int error = tls_read_records(leg, into, capacity, length);
+    int error = tls_read_turn(leg, into, capacity, length);
     bool ended = tls_ended(leg, error);
     ended = !tls_send_provoked(leg, said) || ended;
     if (*length > 0) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tls: how a leg speaks TLS: an OpenSSL object over a BIO of ours that reads the socket and gathers ciphertext in the
- * worker's batch, so that up to eight records leave with one send. Only leg.c uses this.
+ * worker's batch, so that all records of one read leave with one send. Only leg.c uses this.
  */
 #pragma once
 
