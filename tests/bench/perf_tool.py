@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kafka's own load tools, run to their end: what they say, and where the CPU time went meanwhile."""
+"""Kafka's own load tools: what they say, and where the CPU time went meanwhile."""
 
 import dataclasses
 import pathlib
 import re
+import subprocess
 import time
 
 from tests.bench import measure
@@ -12,22 +13,25 @@ from tests.rig import clients, java_tools, paths
 
 EVERYWHERE = (0, 1)
 RECORD_BYTES = 100
-# Full speed from a heap that does not grow. The tool keeps one object a record only until it is acknowledged.
-JVM = ["-Xshare:auto", "-XX:-UsePerfData", "-XX:+UseParallelGC", "-XX:ParallelGCThreads=2", "-Xms1g", "-Xmx1g", "-Xmn700m"]
-REPORT = re.compile(r"^(\d+) records sent, ([\d.]+) records/sec \(([\d.]+) MB/sec\), ([\d.]+) ms avg latency, "
-                    r"([\d.]+) ms max latency(?:, (\d+) ms 50th, (\d+) ms 95th, (\d+) ms 99th, (\d+) ms 99\.9th)?\.$")
-EXPECTED = re.compile(r"^(Reading payloads from: .*|Number of (messages|records) read: .*|DEPRECATED: .*|)$")
+# Full speed, from a heap that does not grow.
+JVM = ["-Xshare:auto", "-XX:-UsePerfData", "-XX:+UseParallelGC", "-Xms1g", "-Xmx1g", "-Xmn700m"]
+NUMBER = r"([\d.]+)"
+PRODUCED = re.compile(rf"^(\d+) records sent, {NUMBER} records/sec \({NUMBER} MB/sec\), {NUMBER} ms avg latency, "
+                      rf"{NUMBER} ms max latency(?:, (\d+) ms 50th, (\d+) ms 95th, (\d+) ms 99th, (\d+) ms 99\.9th)?\.$")
+# start.time, end.time, MB, MB/s, records, records/s, rebalance ms, fetch ms, MB/s and records/s while fetching
+CONSUMED = re.compile(rf"^20\d\d-[^,]+, [^,]+, {NUMBER}, {NUMBER}, (\d+), {NUMBER}, (\d+), (\d+), {NUMBER}, {NUMBER}$")
+HARMLESS = re.compile(r"^(Reading payloads from: .*|Number of (messages|records) read: .*|)$")
 SAMPLE_S = 0.25
-TOOL_REPORT_S = 5  # how often the tool says how far it is
+SETTLE_S = 1  # from then on a thread's share of a CPU counts
 # Names as the kernel cuts them.
-THREADS = {"java": "producer main", "kafka-producer-": "producer network"}
+THREADS = {"java": "client main", "kafka-producer-": "client network"}
 
 
 def missing(version: str = paths.AJNA) -> str | None:
     """Why the tools cannot run here; None when they can."""
     try:
-        java_tools.command(version, "kafka.Kafka")
-    except paths.Missing as why:
+        java_tools.command(version, "PerfTools")
+    except (paths.Missing, FileNotFoundError) as why:
         return str(why)
     return None
 
@@ -46,94 +50,118 @@ def shares(before: list[int], after: list[int]) -> dict[str, float]:
 
 
 @dataclasses.dataclass
-class Produced:
-    """The rates count acknowledged records; `steady` leaves out the tool's first report, when its JVM still compiles.
-    `busy`: by thread or process, the share of a CPU it used from then on. Latencies count from send() to the answer."""
+class Ran:
+    """Rates count acknowledged records, or records read once the group was joined. `busy`: the share of a CPU that each
+    thread of the tool, and each watched process, used. Latencies, in a Produce, count from send() to the answer."""
     records: int
     records_per_s: float
-    steady_records_per_s: float
-    p50_ms: float
-    p99_ms: float
     errors: list[str]
     busy: dict[str, float]
-    cpu_s: dict[str, float]  # of the watched processes, over the whole run
+    cpu_s: dict[str, float]  # of the watched processes
+    machine_busy: float
+    steal: float
+    p50_ms: float = 0
+    p99_ms: float = 0
+
+    @property
+    def mb_per_s(self) -> float:
+        return self.records_per_s * RECORD_BYTES / 1e6
 
 
 class Watch:
     """Samples the CPU time of the threads of a tool and of other processes."""
 
-    def __init__(self, tool: int, others: dict[str, int], skip_s: float):
-        self.tool, self.others, self.skip_s = tool, others, skip_s
-        self.began = time.monotonic()
+    def __init__(self, tool: int, others: dict[str, int]):
+        self.tool, self.others = tool, others
+        self.began, self.ticks = time.monotonic(), ticks()
         self.samples = [(0.0, self._now())]
 
     def _now(self) -> dict[str, float]:
         found = {name: measure.cpu_seconds([pid]) for name, pid in self.others.items()}
         for task in pathlib.Path(f"/proc/{self.tool}/task").iterdir():
-            name = THREADS.get((task / "comm").read_text().strip(), "producer other")
+            name = THREADS.get((task / "comm").read_text().strip(), "client other")
             found[name] = found.get(name, 0) + int((task / "schedstat").read_text().split()[0]) / 1e9
         return found
 
     def sample(self) -> None:
         try:
-            now = self._now()
+            self.samples.append((time.monotonic() - self.began, self._now()))
         except (FileNotFoundError, ProcessLookupError):
-            return  # a thread ended just now
-        if now.keys() >= self.samples[-1][1].keys():
-            self.samples.append((time.monotonic() - self.began, now))
+            pass  # a thread ended just now
 
-    def busy(self) -> dict[str, float]:
-        last_s, last = self.samples[-1]
-        first_s, first = next(s for s in self.samples if s[0] >= self.skip_s or s is self.samples[-1])
-        if last_s <= first_s:
+    def result(self) -> dict:
+        spent = shares(self.ticks, ticks())
+        done = {name: measure.cpu_seconds([pid]) - self.samples[0][1][name] for name, pid in self.others.items()}
+        return {"busy": self._busy(), "machine_busy": spent["busy"], "steal": spent["steal"], "cpu_s": done}
+
+    def _busy(self) -> dict[str, float]:
+        """Between the first sample that counts and the last with the same threads."""
+        counted = [s for s in self.samples if s[0] >= SETTLE_S]
+        counted = [s for s in counted if s[1].keys() == counted[0][1].keys()]
+        if len(counted) < 2:
             return {}
-        return {name: round((last[name] - first[name]) / (last_s - first_s), 3) for name in last if name in first}
+        (first_s, first), (last_s, last) = counted[0], counted[-1]
+        return {name: max(0, (last[name] - first[name]) / (last_s - first_s)) for name in first}
 
 
-def produce(processes: Processes, login: clients.Login, topic: str, records: int, name: str, properties: dict,
-            payloads: pathlib.Path | None = None, throughput: int = -1, watched: dict[str, int] | None = None,
-            timeout_s: float = 300, version: str = paths.AJNA) -> Produced:
-    """kafka-producer-perf-test. `watched`: processes whose CPU time is of interest, by name."""
-    config = login.java_file(processes.directory / f"{name}.properties",
-                             **{k.replace(".", "_"): v for k, v in properties.items()})
-    size = ["--payload-file", payloads] if payloads else ["--record-size", RECORD_BYTES]
-    command = java_tools.command(version, "org.apache.kafka.tools.ProducerPerformance", "--topic", topic,
-                                 "--num-records", records, *size, "--throughput", throughput, "--producer.config", config,
-                                 options=JVM)
-    watched = watched or {}
-    before = {who: measure.cpu_seconds([pid]) for who, pid in watched.items()}
-    text, watch = _run(processes, name, command, watched, timeout_s)
-    cpu_s = {who: round(measure.cpu_seconds([pid]) - before[who], 3) for who, pid in watched.items()}
-    return _produced(name, text, records, watch.busy(), cpu_s)
+class Tools:
+    """One JVM for any number of runs; the first of them also measures its compiler."""
 
+    def __init__(self, processes: Processes, name: str, version: str = paths.AJNA):
+        self.processes, self.name = processes, name
+        self.log = processes.directory / f"{name}.log"
+        self.process = processes.start(name, EVERYWHERE, *java_tools.command(version, "PerfTools", options=JVM),
+                                       stdin=subprocess.PIPE)
 
-def _run(processes: Processes, name: str, command: list, watched: dict, timeout_s: float) -> tuple[list[str], Watch]:
-    """What it printed, line by line."""
-    (processes.directory / f"{name}.log").unlink(missing_ok=True)
-    process = processes.start(name, EVERYWHERE, *command)
-    watch = Watch(process.pid, watched, TOOL_REPORT_S)
-    end = time.monotonic() + timeout_s
-    while process.poll() is None:
-        if time.monotonic() > end:
-            processes.stop(process)
-            raise BenchFailed(f"{name}: not done within {timeout_s:g} s\n{processes.log(name)}")
-        time.sleep(SAMPLE_S)
-        watch.sample()
-    if processes.stop(process) != 0:
-        raise BenchFailed(f"{name}: ended with {process.returncode}\n{processes.log(name)}")
-    return (processes.directory / f"{name}.log").read_text(errors="replace").splitlines(), watch
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.processes.stop(self.process)
 
+    def produce(self, login: clients.Login, topic: str, records: int, properties: dict,
+                payloads: pathlib.Path | None = None, throughput: int = -1, watched: dict[str, int] | None = None,
+                timeout_s: float = 300) -> Ran:
+        """kafka-producer-perf-test. `watched`: processes whose CPU time is of interest, by name."""
+        size = ["--payload-file", payloads] if payloads else ["--record-size", RECORD_BYTES]
+        text, watch = self._run(["produce", "--topic", topic, "--num-records", records, *size, "--throughput", throughput,
+                                 "--producer.config", self._config(login, properties)], watched or {}, timeout_s)
+        report = next((match for match in map(PRODUCED.match, reversed(text)) if match and match[6]), None)
+        if not report:
+            raise BenchFailed(f"{self.name}: no report at the end:\n" + "\n".join(text[-10:]))
+        errors = [line for line in text if not PRODUCED.match(line) and not HARMLESS.match(line)]
+        if int(report[1]) != records:
+            errors.append(f"{report[1]} of {records} acknowledged")
+        return Ran(records, float(report[2]), errors, p50_ms=float(report[6]), p99_ms=float(report[8]), **watch)
 
-def _produced(name: str, text: list[str], asked: int, busy: dict, cpu_s: dict) -> Produced:
-    reports = [match for match in map(REPORT.match, text) if match]
-    errors = [line for line in text if not REPORT.match(line) and not EXPECTED.match(line)]
-    if not reports or not reports[-1][6]:
-        raise BenchFailed(f"{name}: no report at the end:\n" + "\n".join(text[-10:]))
-    total, rate = int(reports[-1][1]), float(reports[-1][2])
-    if total != asked:
-        errors.append(f"{total} of {asked} acknowledged")
-    steady = rate
-    if len(reports) > 2:
-        first, first_rate = int(reports[0][1]), float(reports[0][2])
-        steady = (total - first) / (total / rate - first / first_rate)
-    return Produced(total, rate, steady, float(reports[-1][6]), float(reports[-1][8]), errors, busy, cpu_s)
+    def consume(self, login: clients.Login, topic: str, records: int, group: str, properties: dict,
+                watched: dict[str, int] | None = None, timeout_s: float = 300) -> Ran:
+        """kafka-consumer-perf-test."""
+        text, watch = self._run(["consume", "--bootstrap-server", login.bootstrap, "--topic", topic, "--messages", records,
+                                 "--group", group, "--hide-header", "--consumer.config",
+                                 self._config(login, properties)], watched or {}, timeout_s)
+        report = next((match for match in map(CONSUMED.match, reversed(text)) if match), None)
+        if not report:
+            raise BenchFailed(f"{self.name}: no report at the end:\n" + "\n".join(text[-10:]))
+        errors = [line for line in text if not CONSUMED.match(line) and not HARMLESS.match(line)]
+        if int(report[3]) < records:
+            errors.append(f"{report[3]} of {records} read")
+        return Ran(int(report[3]), float(report[8]), errors, **watch)
+
+    def _config(self, login: clients.Login, properties: dict) -> pathlib.Path:
+        return login.java_file(self.processes.directory / f"{self.name}.properties",
+                               **{key.replace(".", "_"): value for key, value in properties.items()})
+
+    def _run(self, words: list, watched: dict, timeout_s: float) -> tuple[list[str], dict]:
+        """What the tool printed, line by line."""
+        at = self.log.stat().st_size
+        watch = Watch(self.process.pid, watched)
+        self.process.stdin.write("\t".join(map(str, words)).encode() + b"\n")
+        self.process.stdin.flush()
+        end = time.monotonic() + timeout_s
+        while True:
+            time.sleep(SAMPLE_S)
+            watch.sample()
+            *text, last = (self.log.read_bytes()[at:].decode(errors="replace").splitlines() or [""])
+            if last == "== done":
+                return text, watch.result()
+            if last.startswith("== ") or self.process.poll() is not None or time.monotonic() > end:
+                raise BenchFailed(f"{self.name}: not done:\n" + "\n".join([*text[-20:], last]))

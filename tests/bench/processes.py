@@ -33,11 +33,12 @@ class Processes:
             os.sched_setaffinity(0, {cpu % (os.cpu_count() or 1) for cpu in cpus})
         return prepare
 
-    def start(self, name: str, cpu: int | tuple, *arguments, environment: dict | None = None) -> subprocess.Popen:
+    def start(self, name: str, cpu: int | tuple, *arguments, environment: dict | None = None,
+              stdin=subprocess.DEVNULL) -> subprocess.Popen:
         """Its output goes to NAME.log. `environment`: what differs from ours."""
         cpus = cpu if isinstance(cpu, tuple) else (cpu,)
         with open(self.directory / f"{name}.log", "ab") as log:
-            process = subprocess.Popen([str(a) for a in arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            process = subprocess.Popen([str(a) for a in arguments], stdin=stdin, stdout=log, stderr=log,
                                        env=os.environ | (environment or {}), preexec_fn=self._prepare(cpus))
         self.running.append(process)
         return process
