@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -42,20 +43,6 @@ struct arguments {
     bool mutual[DOORS_MAX];
     size_t door_count;
 };
-
-static volatile sig_atomic_t stopped, asked;
-
-static void on_stop(int number)
-{
-    (void)number;
-    stopped = 1;
-}
-
-static void on_ask(int number)
-{
-    (void)number;
-    asked = 1;
-}
 
 /* ---- options ---- */
 
@@ -185,21 +172,49 @@ static void report(const struct sink *sink)
 
 /* ---- the loop ---- */
 
+/* Signals come as events: none is missed between two waits. */
+static void bell_hang(struct sink_bell *bell, struct sink *sink)
+{
+    sigset_t set;
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = bell};
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    bell->kind = SINK_BELL;
+    bell->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (bell->fd < 0 || epoll_ctl(sink->epoll, EPOLL_CTL_ADD, bell->fd, &event) != 0) {
+        die("signalfd: %s", strerror(errno));
+    }
+}
+
+/* False: it is time to end. */
+static bool bell_answer(const struct sink_bell *bell, const struct sink *sink)
+{
+    struct signalfd_siginfo signal;
+    while (read(bell->fd, &signal, sizeof signal) == (ssize_t)sizeof signal) {
+        if (signal.ssi_signo != SIGUSR1) {
+            return false;
+        }
+        report(sink);
+    }
+    return true;
+}
+
 static void sink_run(struct sink *sink)
 {
     struct epoll_event events[EVENTS];
-    while (stopped == 0) {
+    for (;;) {
         int count = epoll_wait(sink->epoll, events, EVENTS, -1);
-        if (asked != 0) {
-            asked = 0;
-            report(sink);
-        }
         for (int i = 0; i < count; i++) {
             const enum sink_kind *kind = events[i].data.ptr;
             if (*kind == SINK_DOOR) {
                 door_accept(events[i].data.ptr);
-            } else {
+            } else if (*kind == SINK_CONN) {
                 sink_conn_turn(events[i].data.ptr);
+            } else if (!bell_answer(events[i].data.ptr, sink)) {
+                return;
             }
         }
     }
@@ -209,15 +224,12 @@ int main(int argc, char **argv)
 {
     static struct sink sink;
     static struct arguments arguments = {.batch_bytes = 65536, .tickets = -1};
-    struct sigaction stop = {.sa_handler = on_stop};
-    struct sigaction ask = {.sa_handler = on_ask};
+    struct sink_bell bell;
     parse(&arguments, &sink, argc, argv);
     signal(SIGPIPE, SIG_IGN);
-    sigaction(SIGTERM, &stop, NULL);
-    sigaction(SIGINT, &stop, NULL);
-    sigaction(SIGUSR1, &ask, NULL);
     raise_descriptors(0);
     sink.epoll = epoll_create1(EPOLL_CLOEXEC);
+    bell_hang(&bell, &sink);
     sink.produce_answer = payload_produce_answer(BENCH_TOPIC);
     sink.fetch_answer = payload_fetch_answer(BENCH_TOPIC, arguments.batch_bytes);
     for (size_t i = 0; i < arguments.door_count; i++) {
@@ -233,6 +245,7 @@ int main(int argc, char **argv)
         close(arguments.doors[i].fd);
         SSL_CTX_free(arguments.doors[i].tls);
     }
+    close(bell.fd);
     writer_free(&sink.produce_answer.frame);
     writer_free(&sink.fetch_answer.frame);
     return sink.batches_wrong == 0 ? 0 : 1;

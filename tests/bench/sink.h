@@ -64,7 +64,13 @@ struct sink {
 };
 
 /* The first member of all that epoll points at. */
-enum sink_kind { SINK_DOOR, SINK_CONN };
+enum sink_kind { SINK_DOOR, SINK_CONN, SINK_BELL };
+
+/* Signals. */
+struct sink_bell {
+    enum sink_kind kind;
+    int fd;
+};
 
 struct sink_door {
     enum sink_kind kind;
