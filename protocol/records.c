@@ -564,14 +564,18 @@ static bool step_tag_number(struct records_walk *walk, struct piece *in)
     if (!take_uvarint(walk, in, &tag)) {
         return false;
     }
-    if (walk->neutralise_endpoints && is_node_endpoints(walk, tag)) {
+    walk->state = TAG_SIZE;
+    if (!is_node_endpoints(walk, tag)) {
+        return true;
+    }
+    walk->endpoints++;
+    if (walk->neutralise_endpoints) {
         if (!first || in->at != at + 1) {
             return broken(walk);
         }
         *at = RECORDS_UNUSED_TAG;
         walk->neutralised++;
     }
-    walk->state = TAG_SIZE;
     return true;
 }
 

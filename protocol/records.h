@@ -67,7 +67,8 @@ struct records_walk {
     bool check_crc;            /* true after begin */
     bool neutralise_endpoints; /* false after begin; only for RECORDS_FETCH_RESPONSE v16+ */
     /* Result. */
-    uint32_t neutralised; /* NodeEndpoints tags overwritten */
+    uint32_t endpoints;   /* top-level NodeEndpoints tags of a Fetch response v16+ */
+    uint32_t neutralised; /* of them, those overwritten */
 
     /* Private from here on. */
     const struct records_events *events;

@@ -13,8 +13,8 @@
 #include "proxy/session/session_private.h"
 
 enum {
-    FETCH_HELD_BYTES_MAX =
-        64 * 1024, /* smaller Fetch responses are held and rewritten, larger ones streamed */
+    /* Smaller Fetch responses that may name brokers are held, larger ones streamed. */
+    FETCH_HELD_BYTES_MAX = 64 * 1024,
     REWRITE_KEPT_BYTES_MAX = 256 * 1024 /* of memory kept between two rewrites */
 };
 
@@ -129,6 +129,17 @@ static bool response_rewrite(struct session *s, struct flow *flow, struct view p
     return sent;
 }
 
+/* A Fetch response names brokers only where a leader has moved: nearly all leave as they came. */
+static bool response_pass(struct session *s, struct flow *flow, const uint8_t *at)
+{
+    flow->sent_bytes += flow->frame_bytes;
+    if (leg_write(&s->client, at, flow->frame_bytes)) {
+        return true;
+    }
+    session_client_failed(s);
+    return false;
+}
+
 static bool response_held(struct session *s, struct flow *flow, uint8_t *at)
 {
     uint8_t *payload = at + FRAME_SIZE_BYTES;
@@ -137,6 +148,9 @@ static bool response_held(struct session *s, struct flow *flow, uint8_t *at)
         flow->remaining = length;
         if (!relay_records_feed(s, flow, payload, length)) {
             return false;
+        }
+        if (flow->walk->endpoints == 0) {
+            return response_pass(s, flow, at);
         }
     }
     return response_rewrite(s, flow, view_of(payload, length));

@@ -630,6 +630,7 @@ Test(records, node_endpoints_are_neutralised_whatever_the_pieces, .timeout = 120
             records_walk_begin(&walk, RECORDS_FETCH_RESPONSE, v, payload.length, &events, &log);
             walk.neutralise_endpoints = true;
             cr_assert_eq(feed_pieces(payload, cut, payload.length), RECORDS_DONE);
+            cr_assert_eq(walk.endpoints, 1);
             cr_assert_eq(walk.neutralised, 1);
             before[tag] = RECORDS_UNUSED_TAG;
             cr_assert(view_equal(payload, view_of(before, payload.length)), "only that byte");
@@ -647,6 +648,7 @@ Test(records, other_versions_and_other_tags_are_left_alone)
         records_walk_begin(&walk, RECORDS_FETCH_RESPONSE, versions[i], payload.length, NULL, NULL);
         walk.neutralise_endpoints = true;
         cr_assert_eq(records_walk_feed(&walk, memory + 4, payload.length), RECORDS_DONE);
+        cr_assert_eq(walk.endpoints, 0);
         cr_assert(walk.neutralised == 0 && memcmp(before, payload.at, payload.length) == 0);
     }
 }
