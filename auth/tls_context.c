@@ -3,6 +3,7 @@
 
 #include "auth/certificates.h"
 #include "auth/dn.h"
+#include "auth/fast_aes.h"
 #include "auth/key_pair.h"
 #include "auth/pem.h"
 #include "auth/rules.h"
@@ -32,7 +33,7 @@ static void openssl_fault(struct conf_errors *errors, struct conf_place place, c
 /* What both legs have in common; NULL only when memory is out. */
 static SSL_CTX *make(const SSL_METHOD *method, enum conf_tls_version min_version)
 {
-    SSL_CTX *ctx = SSL_CTX_new(method);
+    SSL_CTX *ctx = SSL_CTX_new_ex(NULL, fast_aes_properties(), method);
     if (ctx == NULL) {
         abort();
     }

@@ -40,6 +40,7 @@ enum conf_login {
     CONF_LOGIN_NONE,
 };
 enum conf_tls_version { CONF_TLS_1_2, CONF_TLS_1_3 };
+enum conf_fast_aes { CONF_FAST_AES_OFF, CONF_FAST_AES_AUTO, CONF_FAST_AES_ON };
 enum conf_role { CONF_ROLE_CLIENTS };
 enum conf_client_auth { CONF_CLIENT_AUTH_NONE, CONF_CLIENT_AUTH_REQUIRED };
 enum conf_mapping_kind { CONF_MAPPING_EXACT, CONF_MAPPING_GLOB, CONF_MAPPING_REGEX };
@@ -70,6 +71,10 @@ struct conf_limits {
 
 struct conf_integrity {
     enum conf_crc crc;
+};
+
+struct conf_crypto {
+    enum conf_fast_aes fast_aes;
 };
 
 struct conf_certificate {
@@ -211,6 +216,7 @@ struct config {
     struct conf_audit audit;
     struct conf_limits limits;
     struct conf_integrity integrity;
+    struct conf_crypto crypto;
     struct conf_users users;
     const struct conf_certificate *certificates;
     size_t certificates_count;

@@ -36,6 +36,7 @@ static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const formats[] = {"logfmt", "json", NULL};
 static const char *const audit_failures[] = {"deny", "continue", NULL};
 static const char *const crcs[] = {"off", "observe", "enforce", NULL};
+static const char *const fast_aes[] = {"off", "auto", "on", NULL};
 static const char *const api_versions[] = {"intersection", "broker", NULL};
 static const char *const protocols[] = {"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL", NULL};
 static const char *const logins[] = {"mapped-certificate", "passthrough", "sasl", "none", NULL};
@@ -98,6 +99,14 @@ static const struct key integrity_keys[] = {
 };
 static const struct key_section integrity_section = {"integrity", ALWAYS(conf_integrity),
                                                      KEYS(integrity_keys)};
+
+static const struct key crypto_keys[] = {
+    {FIELD(conf_crypto, fast_aes), .type = KEY_CHOICE, .words = fast_aes, .fallback = "off",
+     .doc = "Whether AES-GCM of libipsec-mb may take the place of OpenSSL's in TLS: never, when it "
+            "passes its self-tests and is measured to be 10 % faster at start, or when it passes "
+            "its self-tests."},
+};
+static const struct key_section crypto_section = {"crypto", ALWAYS(conf_crypto), KEYS(crypto_keys)};
 
 static const struct key certificate_keys[] = {
     {FIELD(conf_certificate, name), .type = KEY_TEXT, .required = true, .form = form_name,
@@ -295,6 +304,8 @@ static const struct key root_keys[] = {
      .doc = "What one peer may take at most."},
     {FIELD(config, integrity), .type = KEY_SECTION, .section = &integrity_section,
      .doc = "Checks of the data that passes."},
+    {FIELD(config, crypto), .type = KEY_SECTION, .section = &crypto_section,
+     .doc = "Whose code encrypts."},
     {LIST(config, certificates), .type = KEY_ITEMS, .max = ITEMS_MAX,
      .section = &certificate_section, .doc = "The certificates Setu can show to brokers."},
     {FIELD(config, users), .type = KEY_SECTION, .section = &users_section,

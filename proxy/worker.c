@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "auth/audit.h"
+#include "auth/fast_aes.h"
 #include "auth/mapping.h"
 #include "auth/penalty.h"
 #include "auth/tls_sessions.h"
@@ -453,8 +454,30 @@ static bool process_open_logs(struct process *process)
         log_text(LOG_LEVEL_ERROR, "audit_log_not_opened", error);
         return false;
     }
-    process->stats_names = (struct stats_names){close_reason_name, process->shared->audit};
+    process->stats_names.close_reason = close_reason_name;
+    process->stats_names.audit = process->shared->audit;
     return true;
+}
+
+/* Before the first SSL_CTX that serves: whose AES-GCM they will have. */
+static void process_choose_aes(struct process *process)
+{
+    static const char *const modes[] = {"off", "auto", "on"};
+    const enum conf_fast_aes mode = process->shared->config->crypto.fast_aes;
+    struct fast_aes_decision decision;
+    fast_aes_start(mode, uv_hrtime, &decision);
+    process->stats_names.aes = decision.implementation;
+    const bool refused = decision.failed || (mode == CONF_FAST_AES_ON && !decision.active);
+    struct log_field fields[] = {
+        log_str("implementation", decision.implementation),
+        log_str("fast_aes", modes[mode]),
+        log_str("why", decision.why),
+        log_str("openssl", OpenSSL_version(OPENSSL_VERSION_STRING)),
+    };
+    log_write(decision.failed ? LOG_LEVEL_ERROR
+              : refused       ? LOG_LEVEL_WARN
+                              : LOG_LEVEL_INFO,
+              "aes", fields, sizeof fields / sizeof fields[0]);
 }
 
 static bool process_ports_are_free(const struct config *config)
@@ -544,6 +567,7 @@ int worker_run_all(const struct run_options *options)
     int status = 1;
     if (process_open_logs(&process)) {
         process_raise_limits(process.shared->config);
+        process_choose_aes(&process);
         status = process_serve(&process);
         audit_log_close(&process.shared->audit);
     }

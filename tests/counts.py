@@ -30,6 +30,7 @@ def ctest(last_log: str, output: str) -> tuple[int, int, int]:
             failed += failing + crashing
             # A sanitizer's report after the last test fails the program, not a test.
             failed += not good and failing + crashing == 0
+            skipped += len(re.findall(r"(?m)^SKIPPED: ", part))
         elif "\nTest Skipped" in part:
             skipped += 1
         else:

@@ -120,6 +120,12 @@ bool stats_prometheus(const struct stats *stats, const struct stats_names *names
             "# HELP setu_build_info Version of the running binary\n# TYPE setu_build_info gauge\n"
             "setu_build_info{version=\"%s\"} 1\n",
             SETU_VERSION);
+    if (names != NULL && names->aes != NULL) {
+        fprintf(out,
+                "# HELP setu_aes_implementation Whose AES-GCM protects TLS records\n"
+                "# TYPE setu_aes_implementation gauge\nsetu_aes_implementation{name=\"%s\"} 1\n",
+                names->aes);
+    }
     const char *metric = "";
     for (size_t i = 0; i < ROWS; i++) {
         if (strcmp(metric, rows[i].metric) != 0) {

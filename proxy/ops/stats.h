@@ -35,6 +35,7 @@ struct audit_log;
 struct stats_names {
     stats_name_fn close_reason;    /* NULL: by number */
     const struct audit_log *audit; /* its own numbers join the page; NULL: left out */
+    const char *aes;               /* whose AES-GCM protects TLS records; NULL: left out */
 };
 
 static inline void stats_add(uint64_t *counter, uint64_t n)

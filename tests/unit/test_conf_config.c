@@ -70,6 +70,7 @@ Test(conf_config, the_least_file_gets_every_default)
     cr_expect_eq(config->limits.rewrite_max_bytes, 16777216);
     cr_expect_eq(config->limits.login_failure_delay_ms, 200);
     cr_expect_eq(config->integrity.crc, CONF_CRC_OBSERVE);
+    cr_expect_eq(config->crypto.fast_aes, CONF_FAST_AES_OFF);
     cr_expect_eq(config->certificates_count, 0);
     cr_expect_eq(config->mapping_count, 0);
     const struct conf_cluster *cluster = &config->clusters[0];
@@ -258,6 +259,7 @@ Test(conf_config, a_dump_escapes_what_yaml_would_take_for_something_else)
         "  - {principal: '- x', certificate: 'null', owner: '  spaced  '}\n"
         "  - {principal: '{a: b}', certificate: 'null', owner: '*x &y !z %q @ `'}\n"
         "integrity: {crc: off}\n"
+        "crypto: {fast_aes: off}\n"
         "limits: {}\n"
         "clusters:\n"
         "  - {name: main, bootstrap: ['a:1'], identity: {}, generations: [{name: g, match: {},\n"

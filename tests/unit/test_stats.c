@@ -13,7 +13,7 @@ static const char *reason_name(size_t index)
     return index == 0 ? "client_closed" : index == 1 ? "idle" : NULL;
 }
 
-static const struct stats_names names = {.close_reason = reason_name};
+static const struct stats_names names = {.close_reason = reason_name, .aes = "ipsec-mb"};
 
 static char *page(const struct stats *stats)
 {
@@ -103,6 +103,7 @@ Test(stats, names_of_elements)
     cr_assert_not_null(strstr(text, "setu_client_disconnects_total{cause=\"9\"} 6\n"));
     cr_assert_not_null(strstr(text, "setu_requests_total{api=\"Metadata\"} 7\n"));
     cr_assert_not_null(strstr(text, "setu_requests_total{api=\"unknown\"} 8\n"));
+    cr_assert_not_null(strstr(text, "\nsetu_aes_implementation{name=\"ipsec-mb\"} 1\n"));
     cr_assert_null(strstr(text, "cause=\"client_closed\""), "zero is left out");
     free(text);
 }

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Instead of fast_aes_code, _load and _provider, when libipsec-mb's header was not there. */
+#include "auth/fast_aes_provider.h"
+
+#include <stdio.h>
+
+bool fast_aes_provider_load(char *why_r, size_t capacity)
+{
+    snprintf(why_r, capacity, "this binary was built without libipsec-mb-dev");
+    return false;
+}
+
+void fast_aes_provider_unload(void)
+{
+}
+
+const char *fast_aes_provider_detail(void)
+{
+    return "";
+}
