@@ -59,6 +59,27 @@ static void report(const struct gen_options *options, const struct gen_result *r
     printf("CPU: own %.3f s, watched %.3f s\n", r->cpu_s, r->watched_cpu_s);
 }
 
+static void measure(const struct gen_options *options, const struct gen_link *links,
+                    struct gen_result *result)
+{
+    char line[16];
+    struct load *load = gen_load_open(options, links);
+    if (!options->on_request) {
+        gen_load_once(load, result);
+        report(options, result);
+    } else {
+        puts("ready");
+        fflush(stdout);
+        while (fgets(line, sizeof line, stdin) != NULL) {
+            gen_load_once(load, result);
+            report(options, result);
+            fflush(stdout);
+            gen_load_drain(load);
+        }
+    }
+    gen_load_close(&load);
+}
+
 int main(int argc, char **argv)
 {
     static struct gen_result result;
@@ -73,11 +94,9 @@ int main(int argc, char **argv)
         gen_hold(&options, links);
     } else if (options.mode == GEN_STORM) {
         gen_storm(&options, tls, links, &result);
-    } else {
-        gen_load(&options, links, &result);
-    }
-    if (options.mode != GEN_HOLD) {
         report(&options, &result);
+    } else {
+        measure(&options, links, &result);
     }
     gen_close(links, options.conns);
     free(links);

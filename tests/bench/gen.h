@@ -36,8 +36,9 @@ struct gen_options {
     double pause_s; /* of a storm, between the drop and the return */
     bool fetch;
     bool json;
-    bool histogram; /* the whole of it in the report */
-    pid_t watch;    /* whose CPU time is reported, too; 0: nobody's */
+    bool on_request; /* measure for each line of standard input, on the same connections */
+    bool histogram;  /* the whole of it in the report */
+    pid_t watch;     /* whose CPU time is reported, too; 0: nobody's */
     const char *user;
     const char *password_file;
     const char *mechanism;
@@ -79,9 +80,16 @@ struct gen_result {
                                  from its beginning until a connection is back */
 };
 
-/* Dies on the first error of any connection: an error code, a wrong correlation id, an end. */
-void gen_load(const struct gen_options *options, struct gen_link *links,
-              struct gen_result *result_r);
+/* Requests, on connections that stay the caller's. Everything dies on the first error of any of
+ * them: an error code, a wrong correlation id, an end. */
+struct load;
+struct load *gen_load_open(const struct gen_options *options, const struct gen_link *links);
+/* Warms up and measures. */
+void gen_load_once(struct load *load, struct gen_result *result_r);
+/* Awaits all answers, so that the connections rest, and can be measured again. */
+void gen_load_drain(struct load *load);
+/* Frees; nulls. */
+void gen_load_close(struct load **load);
 /* Says on standard output how many connections are up, and keeps them for duration_s; dies if one
  * of them ends. */
 void gen_hold(const struct gen_options *options, const struct gen_link *links);

@@ -13,7 +13,12 @@
 #include "tests/bench/gen.h"
 #include "tests/bench/payload.h"
 
-enum { SCRATCH_BYTES = 256 * 1024, EVENTS = 64, LOOK_MAX = PAYLOAD_ANSWER_LOOK + 256 };
+enum {
+    SCRATCH_BYTES = 256 * 1024,
+    EVENTS = 64,
+    LOOK_MAX = PAYLOAD_ANSWER_LOOK + 256,
+    DRAIN_S = 30
+};
 static const uint64_t second_ns = 1000000000u;
 
 struct load;
@@ -23,6 +28,7 @@ struct conn {
     struct gen_link link;
     size_t frame_at;         /* of the frame under way; 0: none is */
     uint64_t sent, answered; /* whole frames */
+    uint64_t sent_before;    /* this measurement */
     uint64_t *due_ns;        /* of the last `inflight` frames */
     uint8_t look[LOOK_MAX];  /* start of the answer under way */
     size_t look_have;
@@ -43,6 +49,7 @@ struct load {
     uint64_t next_frame; /* with a rate: the first of all frames whose time has not come */
     uint64_t under_way;  /* frames without an answer */
     bool measuring;
+    bool ending; /* nothing new is begun */
     struct gen_result *result;
     uint8_t scratch[SCRATCH_BYTES];
 };
@@ -59,13 +66,13 @@ static uint64_t frame_due(const struct load *load, uint64_t frame)
 static uint64_t due_at(const struct conn *conn, uint64_t nth)
 {
     const struct load *load = conn->load;
-    return frame_due(load, nth * load->options->conns + conn->index);
+    return frame_due(load, (nth - conn->sent_before) * load->options->conns + conn->index);
 }
 
 static bool may_start(const struct conn *conn, uint64_t now)
 {
     const struct load *load = conn->load;
-    return conn->sent - conn->answered < load->options->inflight &&
+    return !load->ending && conn->sent - conn->answered < load->options->inflight &&
            (load->frame_ps == 0 || due_at(conn, conn->sent) <= now);
 }
 
@@ -293,6 +300,7 @@ static void load_measure(struct load *load)
     while (clock_now_ns() < end) {
         load_wait(load, end);
     }
+    load->measuring = false;
     uint64_t watched_after = options->watch > 0 ? clock_cpu_of_ns(options->watch) : 0;
     r->watched_cpu_s = ((double)watched_after - (double)watched) / 1e9;
     r->cpu_s = (double)(clock_cpu_ns() - own) / 1e9;
@@ -316,24 +324,10 @@ static void conn_start(struct load *load, size_t index, struct gen_link link)
     }
 }
 
-static void load_free(struct load *load)
-{
-    for (size_t i = 0; i < load->options->conns; i++) {
-        free(load->conns[i].due_ns);
-    }
-    free(load->conns);
-    writer_free(&load->request.frame);
-    writer_free(&load->answer.frame);
-    close(load->epoll);
-    free(load);
-}
-
-void gen_load(const struct gen_options *options, struct gen_link *links,
-              struct gen_result *result_r)
+struct load *gen_load_open(const struct gen_options *options, const struct gen_link *links)
 {
     struct load *load = allocate(sizeof *load);
     load->options = options;
-    load->result = result_r;
     load->topic_length = strlen(options->topic);
     if (PAYLOAD_ANSWER_LOOK + load->topic_length > LOOK_MAX) {
         die("a topic of that length does not exist");
@@ -350,11 +344,47 @@ void gen_load(const struct gen_options *options, struct gen_link *links,
     for (size_t i = 0; i < options->conns; i++) {
         conn_start(load, i, links[i]);
     }
+    prctl(PR_SET_TIMERSLACK, 1); /* or every wait is 50 us late */
+    return load;
+}
+
+void gen_load_once(struct load *load, struct gen_result *result_r)
+{
+    *result_r = (struct gen_result){0};
+    load->result = result_r;
+    load->ending = false;
+    load->next_frame = 0;
     load->began_ns = clock_now_ns();
-    for (size_t i = 0; i < options->conns; i++) {
+    for (size_t i = 0; i < load->options->conns; i++) {
+        load->conns[i].sent_before = load->conns[i].sent;
+    }
+    for (size_t i = 0; i < load->options->conns; i++) {
         conn_pump(&load->conns[i], load->began_ns);
     }
-    prctl(PR_SET_TIMERSLACK, 1); /* or every wait is 50 us late */
     load_measure(load);
-    load_free(load);
+}
+
+void gen_load_drain(struct load *load)
+{
+    uint64_t end = clock_now_ns() + DRAIN_S * second_ns;
+    load->ending = true;
+    while (load->under_way > 0) {
+        if (clock_now_ns() >= end) {
+            die("no answer to %llu requests", (unsigned long long)load->under_way);
+        }
+        load_wait(load, end);
+    }
+}
+
+void gen_load_close(struct load **load)
+{
+    for (size_t i = 0; i < (*load)->options->conns; i++) {
+        free((*load)->conns[i].due_ns);
+    }
+    free((*load)->conns);
+    writer_free(&(*load)->request.frame);
+    writer_free(&(*load)->answer.frame);
+    close((*load)->epoll);
+    free(*load);
+    *load = NULL;
 }

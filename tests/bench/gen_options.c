@@ -24,6 +24,7 @@ static const char help[] =
     "  --user NAME --password-file FILE [--mechanism NAME]   log in (default SCRAM-SHA-512)\n"
     "  --ca FILE            speak TLS; --chain FILE --key FILE: and show this certificate\n"
     "  --at-once N          logins under way together (default 64; in a storm all)\n"
+    "  --on-request         prints \"ready\", then measures once for each line on standard input\n"
     "  --hold               one Produce on each connection, then nothing for --duration; prints a\n"
     "                       line when all are up\n"
     "  --storm              one Produce on each connection; then all are dropped, and after "
@@ -55,6 +56,7 @@ enum option_id {
     OPTION_CHAIN,
     OPTION_KEY,
     OPTION_AT_ONCE,
+    OPTION_ON_REQUEST,
     OPTION_HOLD,
     OPTION_STORM,
     OPTION_PAUSE,
@@ -81,6 +83,7 @@ static const struct option long_options[] = {
     {"chain", required_argument, NULL, OPTION_CHAIN},
     {"key", required_argument, NULL, OPTION_KEY},
     {"at-once", required_argument, NULL, OPTION_AT_ONCE},
+    {"on-request", no_argument, NULL, OPTION_ON_REQUEST},
     {"hold", no_argument, NULL, OPTION_HOLD},
     {"storm", no_argument, NULL, OPTION_STORM},
     {"pause", required_argument, NULL, OPTION_PAUSE},
@@ -141,6 +144,9 @@ static void take(struct gen_options *o, int id, const char *value)
         break;
     case OPTION_AT_ONCE:
         o->at_once = (size_t)number_of("at-once", value, 1, GEN_CONNS_MAX);
+        break;
+    case OPTION_ON_REQUEST:
+        o->on_request = true;
         break;
     case OPTION_HOLD:
         o->mode = GEN_HOLD;

@@ -43,6 +43,14 @@ class Processes:
         self.running.append(process)
         return process
 
+    def talk(self, name: str, cpu: int, *arguments) -> subprocess.Popen:
+        """One that is spoken with: stdin and stdout are pipes of lines; what it complains of goes to NAME.log."""
+        with open(self.directory / f"{name}.log", "ab") as log:
+            process = subprocess.Popen([str(a) for a in arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                       stderr=log, text=True, bufsize=1, preexec_fn=self._prepare((cpu,)))
+        self.running.append(process)
+        return process
+
     def output(self, cpu: int | tuple, timeout_s: float, *arguments) -> str:
         cpus = cpu if isinstance(cpu, tuple) else (cpu,)
         done = subprocess.run([str(a) for a in arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,

@@ -7,8 +7,8 @@ import signal
 import sys
 import time
 
-from tests.bench import contenders, lines, measure
-from tests.bench.processes import LOAD_CPU, BenchFailed
+from tests.bench import contenders, generator, lines, measure
+from tests.bench.processes import BenchFailed
 from tests.bench.stage import PLAIN_MTLS
 
 NAME = "storm"
@@ -51,17 +51,14 @@ def _rounds(stage, conns: int, rounds: int, chooser) -> tuple[list[dict], int]:
 
 
 def _storm(stage, contender, conns: int) -> dict:
-    before, ticks = _handshakes(stage), measure.cpu_ticks()
-    arguments = [stage.gen, "--json", "--target", f"127.0.0.1:{contender.port}", "--storm", "--conns", conns,
-                 "--batch-bytes", 100, "--watch", contender.process.pid, *contender.gen]
-    result = json.loads(stage.processes.output(LOAD_CPU, 180, *arguments))
-    after, ticks_after = _handshakes(stage), measure.cpu_ticks()
+    before = _handshakes(stage)
+    result = generator.once(stage, contender, "--storm", "--conns", conns, "--batch-bytes", 100)
+    after = _handshakes(stage)
     result["full"], result["resumed"] = (after[n] - before[n] for n in ("handshakes_full", "handshakes_resumed"))
     wanted = {"setu": "resumed", "setu-full": "full"}[contender.name]
     # The first storm of all makes the sessions that the later ones resume: its first half is not measured anyway.
     if result[wanted] < RESUMED_MIN * conns:
         raise BenchFailed(f"{contender.name}: of {2 * conns} handshakes only {result[wanted]} were {wanted}")
-    result["steal"] = (ticks_after[1] - ticks[1]) / max(1, ticks_after[0] - ticks[0])
     result["cpu_us_each"] = result["watched_cpu_s"] / conns * 1e6
     return result
 
