@@ -73,19 +73,25 @@ def load(stage: Stage, row: Row, contender: Contender, shape: Shape | None = Non
     return result
 
 
+def disturbed(result: dict) -> bool:
+    """The proxy's CPU was not its own."""
+    return result.get("steal", 0) > STEAL_MAX or result.get("foreign", 0) > FOREIGN_MAX
+
+
 def interleave(contenders: list, rounds: int, run_one, chooser: random.Random) -> tuple[list[dict], int]:
-    """Runs run_one(contender) → dict for each contender in each round, in shuffled order. Returns one dict of results
-    by name for each round that counts, and how many were dropped because the proxy's CPU was not its own (`steal` and
-    `foreign` in the result). When as many were dropped as are wanted, the rest counts as it comes."""
-    done, dropped = [], 0
-    while len(done) < rounds:
-        order = contenders[:]
+    """Runs run_one(contender) → dict for each contender in each round, in shuffled order. A disturbed run is dropped and
+    done again at once, until half as many were dropped as are wanted; after that it counts, with `disturbed` set.
+    Returns one dict of results by name for each round, and how many runs were dropped."""
+    done, dropped, budget = [], 0, (rounds * len(contenders) + 1) // 2
+    for _ in range(rounds):
+        order, found = contenders[:], {}
         chooser.shuffle(order)
-        found = {c.name: run_one(c) for c in order}
-        disturbed = any(r.get("steal", 0) > STEAL_MAX or r.get("foreign", 0) > FOREIGN_MAX for r in found.values())
-        if disturbed and dropped < rounds:
-            dropped += 1
-            continue
+        for contender in order:
+            result = run_one(contender)
+            while disturbed(result) and dropped < budget:
+                dropped += 1
+                result = run_one(contender)
+            found[contender.name] = result | {"disturbed": disturbed(result)}
         done.append(found)
         print(".", end="", file=sys.stderr, flush=True)
     return done, dropped
