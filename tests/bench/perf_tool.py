@@ -95,13 +95,13 @@ class Watch:
         return {"busy": self._busy(), "machine_busy": spent["busy"], "steal": spent["steal"], "cpu_s": done}
 
     def _busy(self) -> dict[str, float]:
-        """Between the first sample that counts and the last with the same threads."""
-        counted = [s for s in self.samples if s[0] >= SETTLE_S]
-        counted = [s for s in counted if s[1].keys() == counted[0][1].keys()]
-        if len(counted) < 2:
-            return {}
-        (first_s, first), (last_s, last) = counted[0], counted[-1]
-        return {name: max(0, (last[name] - first[name]) / (last_s - first_s)) for name in first}
+        """Between the first sample that counts, if the run was that long, and the last with the same threads."""
+        threads = max((s[1].keys() for s in self.samples), key=len)
+        same = [s for s in self.samples if s[1].keys() == threads]
+        (first_s, first), (last_s, last) = next((s for s in same if s[0] >= SETTLE_S), same[0]), same[-1]
+        took_s = max(last_s - first_s, SAMPLE_S)
+        return {name: max(0, last[name] - first[name]) / took_s for name in (*THREADS.values(), "client other", *self.others)
+                if name in threads}
 
 
 class Tools:
