@@ -6,8 +6,9 @@
  *   client leg   one ctx per (worker, listener): client_auth none or required, never "requested"
  *
  * Common: TLS 1.2 or later (min_version), AEAD suites only in 1.2, no renegotiation, no
- * compression, no session cache and no tickets on either side, partial writes, moving write buffer,
- * released buffers. A ctx is used by one worker only. Nothing here does socket I/O.
+ * compression, no session cache and no tickets on either side (tls_sessions_enable lifts that for a
+ * broker leg), partial writes, moving write buffer, released buffers. A ctx is used by one worker
+ * only. Nothing here does socket I/O.
  */
 #pragma once
 

@@ -7,7 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUCKETS = 1024 }; /* a power of two */
+enum {
+    BUCKETS = 1024,
+    CHOICE_MAX = 8,  /* of so many newest of a key one is offered; as many refused ones are kept */
+    REFUSED_MAX = 3, /* a ticket refused more often is not offered again */
+};
 
 const struct tls_sessions_limits tls_sessions_limits_default = {
     .bytes_max = 16 * 1024 * 1024,
@@ -23,10 +27,10 @@ struct kept {
     struct kept *newer, *older;         /* of the key */
     struct kept *newer_all, *older_all; /* of the cache */
     struct slot *slot;
-    uint64_t number; /* grows with each one kept */
     int64_t from_s, until_s;
     int64_t trusted_until_s; /* of what descends from the same whole handshake */
     bool once;
+    unsigned refused; /* times */
     size_t length;
     uint8_t bytes[];
 };
@@ -44,7 +48,7 @@ struct tls_sessions {
     struct slot *buckets[BUCKETS];
     struct kept *newest, *oldest;
     size_t count, bytes;
-    uint64_t numbers;
+    uint64_t spread; /* where to choose next; no secret */
 };
 
 /* What an SSL carries from its offer on. */
@@ -53,8 +57,9 @@ struct offer {
     uint8_t key[TLS_ORIGIN_KEY_BYTES];
     int64_t trusted_until_s; /* of what a whole handshake gives, as far as it is known before */
     int64_t inherited_s;     /* the same when it is resumed */
-    uint64_t number;         /* of the session offered; 0: none */
-    unsigned heard;          /* sessions the broker gave */
+    struct kept *taken;      /* owned: the ticket offered, out of the cache until it is settled */
+    bool offered;
+    unsigned heard; /* sessions the broker gave */
 };
 
 static size_t cost(const struct kept *kept)
@@ -126,8 +131,8 @@ static void link_newest(struct tls_sessions *cache, struct slot *slot, struct ke
     cache->bytes += cost(kept);
 }
 
-/* Out of both lists, wiped and freed; its slot stays. */
-static void drop(struct tls_sessions *cache, struct kept *kept)
+/* Out of both lists; its slot stays. */
+static void unlink_kept(struct tls_sessions *cache, struct kept *kept)
 {
     struct slot *slot = kept->slot;
     *(kept->newer != NULL ? &kept->newer->older : &slot->newest) = kept->older;
@@ -138,18 +143,31 @@ static void drop(struct tls_sessions *cache, struct kept *kept)
     *(kept->older_all != NULL ? &kept->older_all->newer_all : &cache->oldest) = kept->newer_all;
     cache->count--;
     cache->bytes -= cost(kept);
-    OPENSSL_cleanse(kept->bytes, kept->length);
-    free(kept);
+    kept->newer = kept->older = kept->newer_all = kept->older_all = NULL;
+    kept->slot = NULL;
 }
 
-/* Those of the key that are numbered up to `number`. */
-static void drop_up_to(struct tls_sessions *cache, const uint8_t *key, uint64_t number)
+static void kept_free(struct kept *kept)
+{
+    if (kept != NULL) {
+        OPENSSL_cleanse(kept->bytes, kept->length);
+        free(kept);
+    }
+}
+
+static void drop(struct tls_sessions *cache, struct kept *kept)
+{
+    unlink_kept(cache, kept);
+    kept_free(kept);
+}
+
+static void drop_key(struct tls_sessions *cache, const uint8_t *key)
 {
     struct slot *slot = find(cache, key);
     if (slot == NULL) {
         return;
     }
-    while (slot->oldest != NULL && slot->oldest->number <= number) {
+    while (slot->oldest != NULL) {
         drop(cache, slot->oldest);
     }
     free_if_empty(cache, slot);
@@ -178,6 +196,13 @@ static void make_room(struct tls_sessions *cache, struct slot *slot, size_t size
             drop_oldest(cache);
         }
     }
+}
+
+static void put(struct tls_sessions *cache, const uint8_t *key, struct kept *kept, int64_t now_s)
+{
+    struct slot *slot = find_or_make(cache, key);
+    make_room(cache, slot, cost(kept), now_s);
+    link_newest(cache, slot, kept);
 }
 
 struct tls_sessions *tls_sessions_new(const struct tls_sessions_limits *limits)
@@ -217,11 +242,15 @@ size_t tls_sessions_bytes(const struct tls_sessions *cache)
 static int offer_index = -1;
 static pthread_once_t offer_once = PTHREAD_ONCE_INIT;
 
-static void offer_free(void *parent, void *offer, CRYPTO_EX_DATA *data, int index, long number,
+static void offer_free(void *parent, void *at, CRYPTO_EX_DATA *data, int index, long number,
                        void *pointer)
 {
+    struct offer *offer = at;
     (void)parent, (void)data, (void)index, (void)number, (void)pointer;
-    free(offer);
+    if (offer != NULL) {
+        kept_free(offer->taken);
+        free(offer);
+    }
 }
 
 static void offer_make_index(void)
@@ -302,13 +331,10 @@ static void keep(struct offer *offer, const SSL *ssl, const SSL_SESSION *session
     kept->from_s = from_s;
     kept->until_s = until_s;
     kept->trusted_until_s = trusted_s;
-    kept->number = ++cache->numbers;
     if (!kept->once) {
-        drop_up_to(cache, offer->key, kept->number);
+        drop_key(cache, offer->key);
     }
-    struct slot *slot = find_or_make(cache, offer->key);
-    make_room(cache, slot, cost(kept), from_s);
-    link_newest(cache, slot, kept);
+    put(cache, offer->key, kept, from_s);
 }
 
 /* For OpenSSL: 0 says that no reference to the session was kept. */
@@ -340,7 +366,19 @@ static SSL_SESSION *decode(const struct kept *kept)
     return session;
 }
 
-/* The newest of the key that is good now; what is not is dropped on the way. */
+/* One of the newest. Which, is a matter of chance: see tls_sessions.h. */
+static struct kept *choose(struct tls_sessions *cache, const struct slot *slot)
+{
+    const size_t among = slot->count < CHOICE_MAX ? slot->count : CHOICE_MAX;
+    struct kept *kept = slot->newest;
+    cache->spread = cache->spread * 6364136223846793005U + 1442695040888963407U;
+    for (size_t skip = (size_t)(cache->spread >> 33) % among; skip > 0; skip--) {
+        kept = kept->older;
+    }
+    return kept;
+}
+
+/* A session of the key that is good now; what is not is dropped on the way. */
 static SSL_SESSION *take(struct tls_sessions *cache, struct offer *offer, int64_t now_s)
 {
     struct slot *slot = find(cache, offer->key);
@@ -348,14 +386,18 @@ static SSL_SESSION *take(struct tls_sessions *cache, struct offer *offer, int64_
     if (slot == NULL) {
         return NULL;
     }
-    while (session == NULL && slot->newest != NULL) {
-        struct kept *kept = slot->newest;
+    while (session == NULL && slot->count > 0) {
+        struct kept *kept = choose(cache, slot);
         const bool good = kept->from_s <= now_s && now_s < kept->until_s;
         session = good ? decode(kept) : NULL;
-        offer->number = kept->number;
-        offer->inherited_s = kept->trusted_until_s;
-        if (session == NULL || kept->once) {
+        if (session == NULL) {
             drop(cache, kept);
+            continue;
+        }
+        offer->inherited_s = kept->trusted_until_s;
+        if (kept->once) {
+            unlink_kept(cache, kept);
+            offer->taken = kept;
         }
     }
     free_if_empty(cache, slot);
@@ -386,26 +428,39 @@ bool tls_sessions_offer(struct tls_sessions *cache, SSL *ssl, const struct tls_o
     }
     struct offer *offer = offer_new(cache, ssl, origin, now_s);
     SSL_SESSION *session = take(cache, offer, now_s);
-    const bool offered = session != NULL && SSL_set_session(ssl, session) == 1;
+    offer->offered = session != NULL && SSL_set_session(ssl, session) == 1;
     SSL_SESSION_free(session);
-    offer->number = offered ? offer->number : 0;
-    return offered;
+    return offer->offered;
+}
+
+/* A ticket that was refused was not used; another thread of the broker may know it. */
+static void give_back(struct offer *offer)
+{
+    struct tls_sessions *cache = offer->cache;
+    struct kept *kept = offer->taken;
+    const struct slot *slot = find(cache, offer->key);
+    offer->taken = NULL;
+    if (++kept->refused > REFUSED_MAX || (slot != NULL && slot->count >= CHOICE_MAX)) {
+        kept_free(kept);
+        return;
+    }
+    put(cache, offer->key, kept, kept->from_s);
 }
 
 bool tls_sessions_settle(SSL *ssl)
 {
-    const struct offer *offer = offer_of(ssl);
+    struct offer *offer = offer_of(ssl);
     const bool resumed = SSL_session_reused(ssl) == 1;
-    if (offer != NULL && offer->number != 0 && !resumed) {
-        drop_up_to(offer->cache, offer->key, offer->number);
+    if (offer != NULL && offer->taken != NULL && !resumed) {
+        give_back(offer);
     }
     return resumed;
 }
 
 void tls_sessions_forget(SSL *ssl)
 {
-    const struct offer *offer = offer_of(ssl);
-    if (offer != NULL && offer->number != 0) {
-        drop_up_to(offer->cache, offer->key, UINT64_MAX);
+    struct offer *offer = offer_of(ssl);
+    if (offer != NULL && offer->offered) {
+        drop_key(offer->cache, offer->key);
     }
 }

@@ -1,20 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TLS sessions with brokers, kept so that the next connection resumes one instead of shaking hands in whole.
+ * TLS sessions with brokers, kept so that the next connection resumes one instead of shaking hands
+ * in whole.
  *
  *   tls_sessions_enable   once for a broker leg's ctx
  *   tls_sessions_offer    before a handshake: what fits is offered, what the broker gives is kept
  *   tls_sessions_settle   after it: was it resumed?
  *   tls_sessions_forget   instead of settle, or later: the connection failed
  *
- * In a resumed handshake no certificate is shown and none is verified, on either side: the broker takes us for whom it
- * took us when the session was made. So a session is found again only under a key that covers everything a whole
- * handshake would have decided (struct tls_origin), and never after the moment at which one of the certificates or
- * revocation lists behind it ends, nor an hour after the whole handshake it descends from, however often it was renewed.
+ * In a resumed handshake no certificate is shown and none is verified, on either side: the broker
+ * takes us for whom it took us when the session was made. So a session is found again only under a
+ * key that covers everything a whole handshake would have decided (struct tls_origin), and never
+ * after the moment at which one of the certificates or revocation lists behind it ends, nor an hour
+ * after the whole handshake it descends from, however often it was renewed.
  *
- * TLS 1.3: a session is offered once (RFC 8446 C.4), and a broker gives a new one on each connection. TLS 1.2: the newest
- * is kept and offered again. Sessions are held encoded, counted in bytes and wiped: a broker that gives many or large ones
- * crowds out its own and then the oldest of all.
+ * TLS 1.3: a session is resumed once at most (RFC 8446 C.4), and a broker gives a new one on each
+ * connection. TLS 1.2: the newest is kept and offered again. Sessions are held encoded, counted in
+ * bytes and wiped: a broker that gives many or large ones crowds out its own and then the oldest of
+ * all.
+ *
+ * Apache Kafka has an SSLContext, and so its own keys for tickets, in each network thread of a
+ * listener, and deals connections out to them in turn: of n threads one knows the ticket. So it is
+ * chance that picks one of the few newest, and one that was refused is offered again, up to four
+ * times in all. About one of num.network.threads connections is resumed.
  *
  * One cache for each worker; used by its thread only, and outlives every SSL it was offered to.
  */
@@ -54,15 +62,15 @@ void tls_sessions_free(struct tls_sessions **cache);
 void tls_sessions_enable(SSL_CTX *ctx);
 
 /*
- * Prepares a connection whose ctx is enabled, once, before its handshake; now_s: wall clock, seconds since 1970. A NULL
- * cache does nothing. True when a session was found and will be offered.
+ * Prepares a connection whose ctx is enabled, once, before its handshake; now_s: wall clock,
+ * seconds since 1970. A NULL cache does nothing. True when a session was found and will be offered.
  */
 bool tls_sessions_offer(struct tls_sessions *cache, SSL *ssl, const struct tls_origin *origin,
                         int64_t now_s);
 
 /*
- * The handshake is done: true when it was resumed. When the broker did not take what was offered, the sessions of the
- * same key that are not newer are dropped: it has most likely forgotten those too.
+ * The handshake is done: true when it was resumed. A broker that did not take what was offered has
+ * shaken hands in whole.
  */
 bool tls_sessions_settle(SSL *ssl);
 

@@ -35,7 +35,7 @@ static bool load_contexts(struct identity *identity, const struct certificates *
         if (!config_protocol_has_tls(generation->protocol)) {
             continue;
         }
-        /* A SASL listener is told who we are by SASL alone. */
+        /* A SASL listener is told who we are by SASL alone. No resumption: a look is to see everything. */
         bool show = generation->protocol == CONF_PROTOCOL_SSL;
         identity->contexts[i] = tls_client_ctx_new(
             certificates, show ? identity->certificate : NULL, &generation->tls, errors);
