@@ -53,7 +53,8 @@ def cpu_seconds(pids) -> float:
 
 
 def load(stage: Stage, row: Row, contender: Contender, shape: Shape | None = None) -> dict:
-    """What setu-gen reports; of the proxy's CPU `steal`, and `foreign`, what was neither it nor idle; and for a proxy cpu_s_per_gb and busy, the share of its CPU that it used."""
+    """What setu-gen reports; of the proxy's CPU `steal`, and `foreign`, what was neither it nor idle; and for a proxy
+    cpu_s_per_gb and busy, the share of its CPU that it used."""
     shape = shape or Shape.of(stage.options)
     pids = [contender.process.pid] if contender.process else []
     before, used = cpu_ticks(), cpu_seconds(pids)
