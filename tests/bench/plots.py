@@ -10,6 +10,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.colors import TwoSlopeNorm  # noqa: E402
+from matplotlib.ticker import LogLocator  # noqa: E402
 
 SETU, HAPROXY, OTHER, INK, MISSED = "#0b6e4f", "#5b7ba5", "#b4b4b4", "#222222", "#b3261e"
 ORDER = ("setu-fast-aes", "setu", "setu-crc-off", "haproxy-tuned", "haproxy-64k", "haproxy-default", "nginx",
@@ -101,7 +102,7 @@ def grid(lines: list[dict], file: pathlib.Path) -> bool:
             value = x["value"]
             face = "#eeeeee" if value is None else plt.get_cmap("BrBG_r")(norm(min(max(value, 0.5), 1.5)))
             panel.add_patch(plt.Rectangle((at[0] - 0.48, at[1] - 0.46), 0.96, 0.92, color=face, lw=0))
-            dark = value is not None and not 0.62 < value < 1.38
+            dark = value is not None and not 0.7 < value < 1.32
             panel.text(*at, "–" if value is None else f"{value:.2f}", ha="center", va="center", fontsize=9,
                        color="white" if dark else INK)
         panel.set_xlim(-0.5, len(conns) - 0.5)
@@ -144,8 +145,12 @@ def paced(lines: list[dict], file: pathlib.Path) -> bool:
         left.set_xticks([])
         left.margins(x=0.25)
         left.set_title(scene["scene"].replace("1 M msg/s, ", ""), fontsize=10, loc="left", color=INK)
+        right.minorticks_off()
+        right.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        right.xaxis.set_major_formatter("{x:,.0f}")
+        right.tick_params(labelsize=8.5)
         for panel in (left, right):
-            panel.invert_yaxis()
+            panel.set_ylim(len(names) - 0.4, -0.6)
             bare(panel)
     axes[0][1].set_title("latency in µs:  ● p50   | p99   ■ p99.9", fontsize=9, loc="left", color=INK)
     figure.suptitle("One million messages a second: share of one core (left), time to the acknowledgement (right)", x=0.01,
