@@ -45,11 +45,11 @@ class Crowd:
     def __init__(self, stage, name: str, count: int, seconds: float):
         self.name, self.stage = str(count), stage
         self.proxy = contenders.start(stage, PLAIN_MTLS, name, self._own_audit)
-        generator.pin(self.proxy.process, LOAD_CPU)
         self.gen = generator.Kept(stage, self.proxy, "--on-request", "--conns", count, "--inflight", 8,
                                   "--batch-bytes", RECORD_BYTES, "--rate", RATE, "--duration", seconds,
                                   "--warmup", 0.3)
         self.gen.line()
+        generator.pin(self.proxy.process, LOAD_CPU)
 
     def _own_audit(self, config: dict) -> None:
         config["audit"]["file"] = self.stage.directory / f"audit-{self.name}"
