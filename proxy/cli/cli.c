@@ -22,6 +22,12 @@ static const struct cli_verb verbs[] = {
      "Reports every problem it finds, not only the first. Exit status 0 when `setu run`\n"
      "would start with it, 78 when not.\n",
      cli_check_options, cli_check},
+    {"doctor", "", 0, 0, true, "tell whether this machine and configuration are fit",
+     "Looks at the processor, OpenSSL, clock, kernel limits, ports, certificates and files,\n"
+     "measures the speed of encryption, and says what to do about what it finds. Changes\n"
+     "nothing. Exit status 0 when nothing failed (there may be warnings), 1 when something did,\n"
+     "78 when Setu would not start with the configuration.\n",
+     cli_doctor_options, cli_doctor},
     {"probe", "HOST:PORT", 1, 1, true, "look at one broker with Setu's own identity",
      "Connects as a running Setu does when it looks at brokers: finds out which generation\n"
      "the broker belongs to, logs in, asks for API versions and brokers. Exit status 0 when\n"

@@ -71,6 +71,7 @@ bool cli_number(const char *text, unsigned long min, unsigned long max, unsigned
 /* The verbs, each in its own file. */
 int cli_run(const struct cli_call *call);
 int cli_check(const struct cli_call *call);
+int cli_doctor(const struct cli_call *call);
 int cli_probe(const struct cli_call *call);
 int cli_map_explain(const struct cli_call *call);
 int cli_scram_make(const struct cli_call *call);
@@ -81,6 +82,7 @@ int cli_version(const struct cli_call *call);
 /* Their options. */
 extern const struct cli_option cli_run_options[];
 extern const struct cli_option cli_check_options[];
+extern const struct cli_option cli_doctor_options[];
 extern const struct cli_option cli_probe_options[];
 extern const struct cli_option cli_scram_make_options[];
 extern const struct cli_option cli_scram_verify_options[];

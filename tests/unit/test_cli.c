@@ -22,7 +22,8 @@ static void setup(void)
 
 static void teardown(void)
 {
-    static const char *const names[] = {"in", "out", "err", "users.yaml", "setu.yaml", "password"};
+    static const char *const names[] = {"in",        "out",      "err",  "users.yaml",
+                                        "setu.yaml", "password", "stats"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, names[i]);
         unlink(path);
@@ -274,6 +275,96 @@ Test(cli, check_lists_every_problem)
     expect("setu run -c @none", CLI_BAD_CONFIG, "", "none");
     expect("setu probe -c @none h:1", CLI_BAD_CONFIG, "", "none");
     expect("setu map explain -c @none x", CLI_BAD_CONFIG, "", "none");
+}
+
+static const char fit[] =
+    "limits: {connections: 10}\n"
+    "audit: {file: %s/audit.log}\n"
+    "users: {file: %s/users.yaml}\n"
+    "listeners:\n"
+    "  - {name: l, cluster: main, bind: 127.0.0.1, port: 10000, advertised_host: localhost,\n"
+    "     node_base_port: 10001, node_ports_max: 9, mechanisms: [SCRAM-SHA-512]}\n"
+    "clusters:\n"
+    "  - name: main\n"
+    "    bootstrap: [\"127.0.0.1:1\"]\n"
+    "    identity: {sasl: {mechanism: PLAIN, username: u, password_file: %s/password}}\n"
+    "    generations:\n"
+    "      - {name: legacy, protocol: SASL_PLAINTEXT, login: passthrough}\n";
+
+static void write_fit(const char *audit_folder)
+{
+    char text[2048];
+    cr_assert_eq(setu("setu scram make orders --iterations 4096", "pencil\n"), CLI_OK);
+    write_file("users.yaml", out);
+    write_file("password", "secret");
+    snprintf(text, sizeof text, fit, audit_folder, folder, folder);
+    write_file("setu.yaml", text);
+}
+
+/* The status of a check in what doctor printed as JSON; the worst of several. "" none. */
+static const char *doctor_says(const char *check)
+{
+    static char worst[8];
+    json_t *root = parse();
+    json_t *row = NULL;
+    size_t i = 0;
+    worst[0] = '\0';
+    cr_assert(json_is_boolean(json_object_get(root, "ok")));
+    cr_assert(json_is_integer(json_object_get(root, "warnings")));
+    cr_assert(json_is_integer(json_object_get(root, "failures")));
+    cr_assert_gt(json_array_size(json_object_get(root, "findings")), 5);
+    json_array_foreach(json_object_get(root, "findings"), i, row)
+    {
+        const char *name = json_string_value(json_object_get(row, "check"));
+        const char *status = json_string_value(json_object_get(row, "status"));
+        cr_assert_eq(json_object_size(row), 6);
+        cr_assert(json_is_string(json_object_get(row, "what")));
+        cr_assert_gt(json_string_length(json_object_get(row, "why")), 10, "%s", name);
+        const bool good = strcmp(status, "ok") == 0;
+        cr_assert_eq(good, json_is_null(json_object_get(row, "fix")), "%s", name);
+        cr_assert(good || json_string_length(json_object_get(row, "fix")) > 5, "%s", name);
+        if (strcmp(name, check) == 0 && strcmp(worst, "fail") != 0) {
+            snprintf(worst, sizeof worst, "%s", status);
+        }
+    }
+    json_decref(root);
+    return worst;
+}
+
+Test(cli, doctor_finds_a_fit_machine_fit)
+{
+    write_fit(folder);
+    int status = setu("setu doctor -c @setu.yaml --stats-file @stats -o json", "");
+    cr_assert_str_eq(doctor_says("configuration"), "ok", "%s%s", out, err);
+    cr_assert_str_eq(doctor_says("audit"), "ok");
+    cr_assert_str_eq(doctor_says("stats"), "ok");
+    cr_assert_str_eq(doctor_says("descriptors"), "ok");
+    cr_assert_str_eq(doctor_says("ports"), "ok");
+    cr_assert_neq(doctor_says("aes")[0], '\0');
+    cr_assert_neq(doctor_says("crc32c")[0], '\0');
+    cr_assert_eq(status, CLI_OK, "%s", out);
+    expect("setu doctor -c @setu.yaml", CLI_OK, " 0 failures\n", "");
+    cr_assert_null(strstr(out, "\x1b"));
+}
+
+Test(cli, doctor_exit_statuses)
+{
+    write_fit("/nonexistent");
+    expect("setu doctor -c @setu.yaml", CLI_NEGATIVE, "fail  audit ", "");
+    cr_assert_not_null(strstr(out, "=> create the directory"));
+    cr_assert_eq(setu("setu doctor -c @setu.yaml -o json --stats-file @no/stats", ""),
+                 CLI_NEGATIVE);
+    cr_assert_str_eq(doctor_says("audit"), "fail");
+    cr_assert_str_eq(doctor_says("stats"), "fail");
+    write_file("setu.yaml", config);
+    cr_assert_eq(setu("setu doctor -c @setu.yaml -o json", ""), CLI_BAD_CONFIG);
+    cr_assert_str_eq(doctor_says("configuration"), "fail");
+    cr_assert_not_null(strstr(out, "/none.key"), "%s", out);
+    cr_assert_neq(doctor_says("descriptors")[0], '\0', "limits are judged all the same");
+    cr_assert_eq(setu("setu doctor -c @none -o json", ""), CLI_BAD_CONFIG);
+    cr_assert_str_eq(doctor_says("configuration"), "fail");
+    cr_assert_neq(doctor_says("cpu")[0], '\0', "the machine is judged all the same");
+    expect("setu doctor extra", CLI_USAGE, "", "one operand too many");
 }
 
 Test(cli, map_explain)
