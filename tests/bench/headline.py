@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Row 9: kafka-producer-perf-test, records of 100 bytes, through Setu to setu-sink, which decrypts and checks everything.
 
+And kafka-consumer-perf-test, to which the sink hands the same batch at every offset; it has no goal here.
+
 Nothing is pinned: the producer, Setu and the sink share all processors, so what one of them costs the others lack. Direct
 is the same producer at the sink itself: over TLS with its own certificate, as it would have to come without Setu; and in
 plaintext, which spares it and the sink all encryption.
@@ -25,6 +27,7 @@ TOPIC, PARTITIONS = "perf", 6
 PRODUCER = {"acks": "1", "linger.ms": "5", "batch.size": "262144", "buffer.memory": "134217728",
             "compression.type": "none"}
 PAYLOADS = 1000
+READ_BATCH_BYTES = 131072
 FLOOR, SHARE = 1_000_000, 0.90
 ABSOLUTE = "kafka-producer-perf-test → Setu (plain → mTLS, CRC) → sink: records/s"
 ERRORS = "the same: records lost, refused or wrong"
@@ -49,7 +52,7 @@ def run(stage, options, chooser) -> list[dict]:
         return [lines.skipped_line(9, text, goal, why)
                 for text, goal in ((ABSOLUTE, FLOOR), (ERRORS, 0), RATIOS["direct-mtls"])]
     long_s, short_s, rounds = QUICK if options.quick else FULL
-    stage.start_sink(options.batch_bytes, "--topic", f"{TOPIC}:{PARTITIONS}")
+    stage.start_sink(READ_BATCH_BYTES, "--topic", f"{TOPIC}:{PARTITIONS}")
     setu = contenders.start(stage, PLAIN_MTLS, "setu")
     try:
         play = Play(stage, setu)
@@ -57,11 +60,15 @@ def run(stage, options, chooser) -> list[dict]:
             per_s = {way.name: play.run(way, WARMUP_RECORDS)["records_per_s"] for way in play.ways}
         done, dropped = measure.interleave(play.ways, rounds,
                                            lambda way: play.run(way, int(per_s[way.name] * short_s)), chooser)
+        for way in play.ways:
+            per_s[way.name] = play.consume(way, WARMUP_RECORDS)["records_per_s"]
+        read, _ = measure.interleave(play.ways, rounds,
+                                     lambda way: play.consume(way, int(per_s[way.name] * short_s)), chooser)
         longest = play.long_run(int(max(r["setu"]["records_per_s"] for r in done) * long_s * 1.02))
     finally:
         contenders.stop(stage, setu)
     print(f" {len(done)} rounds, {dropped} dropped for steal", file=sys.stderr)
-    return _judge(done, dropped, longest, play.settle())
+    return _judge(done, dropped, longest, play.settle()) + _read(read)
 
 
 def unpin(pid: int) -> None:
@@ -92,14 +99,19 @@ class Play:
     def run(self, way: Way, records: int) -> dict:
         self.asked += records
         ran = way.tools.produce(way.login, TOPIC, records, PRODUCER, self.payloads, watched=self.watched)
+        return self._figures(way, ran) | {"p50_ms": ran.p50_ms, "p99_ms": ran.p99_ms}
+
+    def consume(self, way: Way, records: int) -> dict:
+        return self._figures(way, way.tools.consume(way.login, TOPIC, records, "perf", {}, watched=self.watched))
+
+    def _figures(self, way: Way, ran: perf_tool.Ran) -> dict:
         self.errors += ran.errors
         busy = {f"busy {who}": share for who, share in ran.busy.items() if who != "setu" or way.name == "setu"}
-        found = {"records_per_s": ran.records_per_s, "mb_per_s": ran.mb_per_s, "p50_ms": ran.p50_ms,
-                 "p99_ms": ran.p99_ms, "seconds": records / ran.records_per_s, **busy,
-                 "busy machine": ran.machine_busy, "steal": ran.steal}
+        found = {"records_per_s": ran.records_per_s, "mb_per_s": ran.mb_per_s,
+                 "seconds": ran.records / ran.records_per_s, **busy, "busy machine": ran.machine_busy, "steal": ran.steal}
         if way.name == "setu":
-            found["cpu_s_per_million_records"] = ran.cpu_s["setu"] / records * 1e6
-            found["cpu_s_per_gb"] = ran.cpu_s["setu"] / (records * perf_tool.RECORD_BYTES / 1e9)
+            found["cpu_s_per_million_records"] = ran.cpu_s["setu"] / ran.records * 1e6
+            found["cpu_s_per_gb"] = ran.cpu_s["setu"] / (ran.records * perf_tool.RECORD_BYTES / 1e9)
         return found
 
     def long_run(self, records: int) -> dict:
@@ -139,3 +151,9 @@ def _judge(done: list[dict], dropped: int, longest: dict, wrong: int) -> list[di
         values = measure.ratios(done, "setu", theirs, "records_per_s")
         found.append(lines.goal_line(9, text, values, goal, True, own, dropped=dropped))
     return found
+
+
+def _read(done: list[dict]) -> list[dict]:
+    own = measure.medians(done)
+    return [lines.goal_line(9, f"kafka-consumer-perf-test: records/s, Setu ÷ {theirs}",
+                            measure.ratios(done, "setu", theirs, "records_per_s"), None, True, own) for theirs in RATIOS]

@@ -57,6 +57,7 @@ static void put_batch(struct payload *payload, size_t batch_bytes)
     payload->records = write_batch(&batch, batch_bytes);
     payload->bytes = batch.length;
     writer_bytes(&payload->frame, true, writer_view(&batch));
+    payload->batch_at = payload->frame.length - batch.length;
     writer_free(&batch);
 }
 

@@ -19,6 +19,7 @@ struct payload {
     struct writer frame; /* owned: free with writer_free */
     int32_t records;     /* in it */
     size_t bytes;        /* of the batch in it */
+    size_t batch_at;     /* where in the frame that begins */
 };
 
 /* A Produce request, acks 1, with one batch as close to batch_bytes as whole records allow (at

@@ -12,7 +12,8 @@
  * correlation id, which is what setu-gen sends, and needs TLS 1.3 without padding.
  *
  * With a --topic it serves clients of Kafka's own: everything is decrypted and walked, every CRC
- * checked, and each batch gets the next offsets of its partition. Nothing is kept.
+ * checked, and each batch gets the next offsets of its partition. Nothing is kept: who reads gets
+ * the same batch at every offset, without end.
  */
 #pragma once
 
@@ -30,9 +31,19 @@ enum {
     SINK_INFLIGHT_MAX = 1024, /* Fetch requests waiting on one connection */
     SINK_SCRATCH_BYTES = 256 * 1024,
     SINK_FRAME_BYTES_MAX = 64 * 1024, /* of anything but Produce */
-    SINK_OUT_BYTES_MAX = 1024 * 1024,
+    SINK_OUT_BYTES_MAX = 16 * 1024 * 1024,
     SINK_RECORD_HEAD_BYTES = 5,
     SINK_PARTITIONS_MAX = 64
+};
+
+/* APIs of Kafka's own consumer that Setu only passes on. */
+enum {
+    SINK_OFFSET_COMMIT = 8,
+    SINK_OFFSET_FETCH = 9,
+    SINK_JOIN_GROUP = 11,
+    SINK_HEARTBEAT = 12,
+    SINK_LEAVE_GROUP = 13,
+    SINK_SYNC_GROUP = 14
 };
 
 /* What --topic names. */
@@ -142,6 +153,8 @@ void sink_frames_wrong(struct sink_conn *conn, const struct batch_head *head,
 void sink_answer_produce(struct sink_conn *conn);
 /* …and to any other, its payload being in conn->small. */
 void sink_answer_small(struct sink_conn *conn);
+/* This door as a node: id, host, port. */
+void sink_answer_node(struct sink_conn *conn, bool compact);
 
 /* ---- sink_topic.c ---- */
 
@@ -151,5 +164,14 @@ void sink_topic_from(struct sink_topic *topic, char *text);
 extern const struct records_events sink_topic_events;
 /* The answer to that Produce, unless it wants none. */
 void sink_topic_answer_produce(struct sink_conn *conn);
+/* The answer to a Fetch v12: the prebuilt batch for each partition, at the offset it asks for. */
+bool sink_topic_answer_fetch(struct sink_conn *conn, const struct request_header *header)
+    __attribute__((warn_unused_result));
 /* The topics of a Metadata answer. */
 void sink_topic_metadata(const struct sink_topic *topic, struct writer *out);
+
+/* ---- sink_group.c ---- */
+
+/* The answer to whatever else a consumer asks; the version is one that was offered. */
+bool sink_group_answer(struct sink_conn *conn, const struct request_header *header)
+    __attribute__((warn_unused_result));

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the benchmark rests on: Kafka's own producer reaches setu-sink through Setu, and every record arrives once and whole."""
+"""What the benchmark rests on: Kafka's own clients reach setu-sink through Setu, and every record arrives once and whole."""
 
 import argparse
 import json
@@ -41,6 +41,12 @@ class PerfTool(unittest.TestCase):
         self.stage.stop_sink()  # raises when a CRC was wrong
         told = json.loads(self.processes.log("sink").splitlines()[-1])
         self.assertEqual((told["records"], told["wrong"]), (len(self.play.ways) * RECORDS, 0))
+
+    def test_the_consumer_reads(self):
+        way = next(way for way in self.play.ways if way.name == "setu")
+        ran = way.tools.consume(way.login, headline.TOPIC, RECORDS, "group", {})
+        self.assertGreaterEqual(ran.records, RECORDS)
+        self.assertEqual(ran.errors, [])
 
     def test_the_idempotent_producer_too(self):
         way = next(way for way in self.play.ways if way.name == "setu")
