@@ -12,6 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 /* Up to `count` numbers of a file of one line; how many there were. */
 static size_t read_numbers(const char *path, int64_t *numbers, size_t count)
 {
@@ -77,6 +81,16 @@ static void gather_network(struct doctor_facts *facts)
     read_reserved(facts);
 }
 
+#if defined(__x86_64__)
+/* Leaf 7: vaes and vpclmulqdq; not every compiler knows their names. */
+static bool cpu_has_vaes(void)
+{
+    enum { BOTH = 1 << 9 | 1 << 10 };
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) == 1 && (c & BOTH) == BOTH;
+}
+#endif
+
 static void gather_cpu(struct doctor_facts *facts)
 {
     facts->cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -85,7 +99,7 @@ static void gather_cpu(struct doctor_facts *facts)
     facts->cpu_known = true;
     facts->cpu_aes = __builtin_cpu_supports("aes");
     facts->cpu_pclmul = __builtin_cpu_supports("pclmul");
-    facts->cpu_vaes = __builtin_cpu_supports("vaes") && __builtin_cpu_supports("vpclmulqdq");
+    facts->cpu_vaes = cpu_has_vaes();
     facts->cpu_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
 #endif
