@@ -4,6 +4,7 @@
 import sys
 
 from tests.bench import contenders, lines, measure
+from tests.bench.processes import BenchFailed
 from tests.bench.stage import MTLS_FETCH_PLAIN, MTLS_FETCH_TLS, PLAIN_MTLS, PLAIN_PLAIN, TLS_MTLS
 from tests.bench.throughput import COST, TUNED
 
@@ -16,6 +17,8 @@ CONNS = (1, 4, 32, 1000)
 SCENES = (PLAIN_PLAIN, PLAIN_MTLS, TLS_MTLS, MTLS_FETCH_PLAIN, MTLS_FETCH_TLS)
 CORNERS = ((KIB, 1), (KIB, 1000), (64 * KIB, 4), (8 * 1024 * KIB, 1), (8 * 1024 * KIB, 32))
 NAMES = ("direct", "setu", *TUNED)
+INFLIGHT_BYTES = 64 << 20
+SLOW_BYTES_PER_S = 500e6
 MEMORY_BYTES = 1 << 30  # that setu-gen and setu-sink may take for one cell: each connection has its own frame
 
 
@@ -24,10 +27,9 @@ def cells(quick: bool) -> list[tuple[int, int]]:
 
 
 def run(stage, options, chooser) -> list[dict]:
-    """Three rounds of each cell (two with --quick); a large cell is measured longer, so that frames are counted and not
-    parts of one."""
+    """Three rounds of each cell, two with --quick."""
     names = [n for n in NAMES if n in options.names and not contenders.missing(n)]
-    rounds = 2 if options.quick else 3
+    rounds = min(options.rounds, 2 if options.quick else 3)
     if options.quick:
         print(f"--quick: {len(CORNERS)} of {len(FRAMES) * len(CONNS)} cells in each direction", file=sys.stderr)
     found = []
@@ -41,9 +43,10 @@ def run(stage, options, chooser) -> list[dict]:
 
 
 def shape(frame: int, conns: int) -> measure.Shape:
-    inflight = 5 if conns < 1000 else 1
-    return measure.Shape(seconds=1.0 if frame * conns * inflight > 32 << 20 else 0.5, warmup=0.3, conns=conns,
-                         inflight=inflight, batch_bytes=frame)
+    """No more in flight than keeps everybody busy, and time for several frames of each connection."""
+    inflight = max(1, min(5, INFLIGHT_BYTES // (frame * conns)))
+    seconds = min(max(0.5, 3 * frame * conns / SLOW_BYTES_PER_S), 4)
+    return measure.Shape(seconds=seconds, warmup=0.3 + seconds / 4, conns=conns, inflight=inflight, batch_bytes=frame)
 
 
 def _frame(stage, row, frame: int, names, quick: bool, rounds: int, chooser) -> list[dict]:
@@ -58,8 +61,12 @@ def _frame(stage, row, frame: int, names, quick: bool, rounds: int, chooser) -> 
                 found.append(lines.skipped_line(None, _label(row, frame, conns), None, why, grid=where))
                 continue
             of = shape(frame, conns)
-            done, dropped = measure.interleave(started, rounds, lambda c: measure.load(stage, row, c, of), chooser)
-            found.append(_line(row, where, done, dropped))
+            try:
+                done, dropped = measure.interleave(started, rounds, lambda c: measure.load(stage, row, c, of), chooser)
+                found.append(_line(row, where, done, dropped))
+            except BenchFailed as error:
+                print(f"\n{_label(row, frame, conns)}: {error}", file=sys.stderr)
+                found.append(lines.skipped_line(None, _label(row, frame, conns), None, str(error), grid=where))
     finally:
         for contender in started:
             contenders.stop(stage, contender)

@@ -18,7 +18,7 @@ KEPT = 0.99  # of the rate, or the load was not what it says
 def run(stage, options, chooser) -> list[dict]:
     """Open loop: a batch is sent when it is due, and its latency counts from then."""
     names = [n for n in NAMES if n in options.names and not contenders.missing(n, stage)]
-    rounds = 3 if options.quick else max(5, options.rounds // 2)
+    rounds = min(options.rounds, 3 if options.quick else 7)
     found = []
     for row in (PLAIN_PLAIN, PLAIN_MTLS):
         for frame in FRAMES:

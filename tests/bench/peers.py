@@ -150,3 +150,18 @@ def kroxylicious(stage: Stage, row: Row, name: str, port: int) -> subprocess.Pop
     jars = _installed("kroxylicious")
     return stage.processes.start(name, PROXY_CPU, paths.java(), "-Xms2g", "-Xmx2g", "-XX:+AlwaysPreTouch",
                                  "-XX:-UsePerfData", "-cp", f"{jars}:{jars}/*", "Kroxylicious", file)
+
+
+def versions() -> dict:
+    """Of those that are installed, in their own words."""
+    found = {}
+    for name, command in (("haproxy", ["haproxy", "-v"]), ("nginx", ["nginx", "-v"]),
+                          ("envoy", [_envoy_program(), "--version"])):
+        if missing(name) is None:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+            found[name] = (done.stdout + done.stderr).strip().split("\n")[0].replace(f"{command[0]}", name)
+    if missing("kafka-proxy") is None:
+        found["kafka-proxy"] = _installed("go", "kafka-proxy.version").read_text().strip()
+    if missing("kroxylicious") is None:
+        found["kroxylicious"] = next(_installed("kroxylicious").glob("kroxylicious-runtime-*.jar")).stem
+    return found
