@@ -34,7 +34,8 @@ void io_init(struct io *io, uv_loop_t *loop)
     io->block = aligned_alloc(4096, IO_SCRATCH_BYTES + 4096);
     io->batch = aligned_alloc(4096, (IO_BATCH_BYTES + 4095) / 4096 * 4096);
     io->stage = aligned_alloc(4096, IO_STAGE_BYTES);
-    if (io->block == NULL || io->batch == NULL || io->stage == NULL || uv_idle_init(loop, &io->again) != 0) {
+    if (io->block == NULL || io->batch == NULL || io->stage == NULL ||
+        uv_idle_init(loop, &io->again) != 0) {
         abort();
     }
     /* The headroom lies at the end of a page, so that scratch itself is page-aligned. */
