@@ -134,7 +134,7 @@ class Play:
             self.errors += ran.errors
         busy = {f"busy {who}": share for who, share in ran.busy.items() if who != "setu" or way.name == "setu"}
         found = {"records_per_s": ran.records_per_s, "mb_per_s": ran.mb_per_s, **busy,
-                 "busy machine": ran.machine_busy, "steal": ran.steal}
+                 "busy machine": ran.machine_busy, "steal": ran.steal, "foreign": ran.foreign}
         if way.name == "setu":
             found["cpu_s_per_gb"] = ran.cpu_s["setu"] / (ran.records * perf_tool.RECORD_BYTES / 1e9)
         return found

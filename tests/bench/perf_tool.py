@@ -2,6 +2,7 @@
 """Kafka's own load tools: what they say, and where the CPU time went meanwhile."""
 
 import dataclasses
+import os
 import pathlib
 import re
 import subprocess
@@ -22,6 +23,7 @@ PRODUCED = re.compile(rf"^(\d+) records sent, {NUMBER} records/sec \({NUMBER} MB
 CONSUMED = re.compile(rf"^20\d\d-[^,]+, [^,]+, {NUMBER}, {NUMBER}, (\d+), {NUMBER}, (\d+), (\d+), {NUMBER}, {NUMBER}$")
 HARMLESS = re.compile(r"^(Reading payloads from: .*|Number of (messages|records) read: .*|)$")
 SAMPLE_S = 0.25
+GIVE_UP_MS = 60_000  # when a consumer gets nothing
 SETTLE_S = 1  # from then on a thread's share of a CPU counts
 # Names as the kernel cuts them.
 THREADS = {"java": "client main", "kafka-producer-": "client network"}
@@ -60,6 +62,7 @@ class Ran:
     cpu_s: dict[str, float]  # of the watched processes
     machine_busy: float
     steal: float
+    foreign: float  # the share of all CPUs that neither the tool nor the watched processes used
     p50_ms: float = 0
     p99_ms: float = 0
 
@@ -73,7 +76,7 @@ class Watch:
 
     def __init__(self, tool: int, others: dict[str, int]):
         self.tool, self.others = tool, others
-        self.began, self.ticks = time.monotonic(), ticks()
+        self.began, self.ticks, self.used = time.monotonic(), ticks(), self._used()
         self.samples = [(0.0, self._now())]
 
     def _now(self) -> dict[str, float]:
@@ -92,7 +95,17 @@ class Watch:
     def result(self) -> dict:
         spent = shares(self.ticks, ticks())
         done = {name: measure.cpu_seconds([pid]) - self.samples[0][1][name] for name, pid in self.others.items()}
-        return {"busy": self._busy(), "machine_busy": spent["busy"], "steal": spent["steal"], "cpu_s": done}
+        ours = (self._used() - self.used) / (os.cpu_count() or 1) / (time.monotonic() - self.began)
+        return {"busy": self._busy(), "machine_busy": spent["busy"], "steal": spent["steal"], "cpu_s": done,
+                "foreign": max(0.0, spent["busy"] - spent["steal"] - ours)}
+
+    def _used(self) -> float:
+        """Seconds, those of threads that have ended among them."""
+        total = 0
+        for pid in (self.tool, *self.others.values()):
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])
+        return total / os.sysconf("SC_CLK_TCK")
 
     def _busy(self) -> dict[str, float]:
         """Between the first sample that counts, if the run was that long, and the last with the same threads."""
@@ -100,8 +113,8 @@ class Watch:
         same = [s for s in self.samples if s[1].keys() == threads]
         (first_s, first), (last_s, last) = next((s for s in same if s[0] >= SETTLE_S), same[0]), same[-1]
         took_s = max(last_s - first_s, SAMPLE_S)
-        return {name: max(0, last[name] - first[name]) / took_s for name in (*THREADS.values(), "client other", *self.others)
-                if name in threads}
+        return {name: max(0.0, last.get(name, 0) - first.get(name, 0)) / took_s
+                for name in (*THREADS.values(), "client other", *self.others)}
 
 
 class Tools:
@@ -136,7 +149,7 @@ class Tools:
                 watched: dict[str, int] | None = None, timeout_s: float = 300) -> Ran:
         """kafka-consumer-perf-test."""
         text, watch = self._run(["consume", "--bootstrap-server", login.bootstrap, "--topic", topic, "--messages", records,
-                                 "--group", group, "--hide-header", "--consumer.config",
+                                 "--group", group, "--hide-header", "--timeout", GIVE_UP_MS, "--consumer.config",
                                  self._config(login, properties)], watched or {}, timeout_s)
         report = next((match for match in map(CONSUMED.match, reversed(text)) if match), None)
         if not report:

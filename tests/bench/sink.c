@@ -241,6 +241,7 @@ int main(int argc, char **argv)
     fflush(stdout);
     sink_run(&sink);
     report(&sink);
+    sink_conn_end_all(&sink);
     for (size_t i = 0; i < arguments.door_count; i++) {
         close(arguments.doors[i].fd);
         SSL_CTX_free(arguments.doors[i].tls);

@@ -68,6 +68,7 @@ struct sink {
     struct payload fetch_answer;
     uint64_t batches, bytes, batches_wrong; /* Produce; wrong: only known with decrypt */
     uint64_t connections;                   /* accepted */
+    struct sink_conn *conns;                /* those that live */
     uint64_t handshakes_full, handshakes_resumed;
     uint64_t records; /* with a topic */
     uint8_t scratch[SINK_SCRATCH_BYTES];
@@ -94,6 +95,7 @@ struct sink_door {
 struct sink_conn {
     enum sink_kind kind;
     struct sink *sink;
+    struct sink_conn *next, **from; /* from: what points at this one */
     const struct sink_door *door;
     int fd;
     bool broken; /* to be closed */
@@ -134,6 +136,8 @@ struct sink_conn {
 void sink_conn_start(struct sink_door *door, int fd);
 /* Reads, answers, writes; frees the connection when it has ended. */
 void sink_conn_turn(struct sink_conn *conn);
+/* Ends all that live. */
+void sink_conn_end_all(struct sink *sink);
 
 /* ---- sink_frames.c ---- */
 

@@ -186,6 +186,10 @@ static void conn_watch(struct sink_conn *conn, bool blocked)
 
 static void conn_free(struct sink_conn *conn)
 {
+    *conn->from = conn->next;
+    if (conn->next != NULL) {
+        conn->next->from = conn->from;
+    }
     close(conn->fd);
     SSL_free(conn->ssl);
     writer_free(&conn->small);
@@ -216,6 +220,12 @@ void sink_conn_start(struct sink_door *door, int fd)
     conn->door = door;
     conn->fd = fd;
     conn->sink->connections++;
+    conn->next = door->sink->conns;
+    conn->from = &door->sink->conns;
+    if (conn->next != NULL) {
+        conn->next->from = &conn->next;
+    }
+    door->sink->conns = conn;
     writer_init_growing(&conn->small, SINK_FRAME_BYTES_MAX + FRAME_HEAD_BYTES);
     writer_init_growing(&conn->out, SINK_OUT_BYTES_MAX);
     if (door->tls != NULL) {
@@ -235,4 +245,11 @@ void sink_conn_turn(struct sink_conn *conn)
         return;
     }
     conn_watch(conn, !all);
+}
+
+void sink_conn_end_all(struct sink *sink)
+{
+    while (sink->conns != NULL) {
+        conn_free(sink->conns);
+    }
 }
