@@ -31,7 +31,7 @@ def command(stage, contender, *arguments) -> list:
 
 def once(stage, contender, *arguments, timeout_s: float = 180) -> dict:
     """What it reports, and `steal`."""
-    return _with_steal(lambda: json.loads(
+    return _with_steal(contender, lambda: json.loads(
         stage.processes.output(LOAD_CPU, timeout_s, *command(stage, contender, *arguments))))
 
 
@@ -39,7 +39,7 @@ class Kept:
     """One whose connections stay, for `ask`; it says `ready` when they are all up."""
 
     def __init__(self, stage, contender, *arguments):
-        self.stage, self.name = stage, f"gen-{contender.name}"
+        self.stage, self.contender, self.name = stage, contender, f"gen-{contender.name}"
         self.process = stage.processes.talk(self.name, LOAD_CPU, *command(stage, contender, *arguments))
 
     def line(self, timeout_s: float = ANSWER_S) -> str:
@@ -54,14 +54,16 @@ class Kept:
             self.process.stdin.write("\n")
             self.process.stdin.flush()
             return json.loads(self.line())
-        return _with_steal(measured)
+        return _with_steal(self.contender, measured)
 
     def stop(self) -> None:
         self.stage.processes.stop(self.process)
 
 
-def _with_steal(run) -> dict:
-    before = measure.cpu_ticks()
+def _with_steal(contender, run) -> dict:
+    """Of the CPU on which the proxy is now."""
+    cpu = min(os.sched_getaffinity(contender.process.pid)) if contender.process else LOAD_CPU
+    before = measure.cpu_ticks(cpu)
     result = run()
-    after = measure.cpu_ticks()
-    return result | {"steal": (after[1] - before[1]) / max(1, after[0] - before[0])}
+    total, steal, *_ = (b - a for a, b in zip(before, measure.cpu_ticks(cpu)))
+    return result | {"steal": steal / max(1, total)}
