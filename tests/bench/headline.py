@@ -135,7 +135,7 @@ def _saturated(own: dict) -> str:
     threads = {who: share for who, share in own.items() if who.startswith("busy ") and who != "busy machine"}
     full = [who.removeprefix("busy ") for who, share in threads.items() if share >= 0.9]
     if own["busy machine"] >= 0.95:
-        full.append("all processors")
+        full.append("all processors" + (", by others, too" if own["foreign"] > measure.FOREIGN_MAX else ""))
     return ", ".join(full) or "nothing"
 
 
