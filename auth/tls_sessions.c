@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "auth/tls_sessions.h"
 
+#include <openssl/asn1.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <pthread.h>
@@ -11,6 +12,7 @@ enum {
     BUCKETS = 1024,
     CHOICE_MAX = 8,  /* of so many newest of a key one is offered; as many refused ones are kept */
     REFUSED_MAX = 3, /* a ticket refused more often is not offered again */
+    PEER_TAG = 3,    /* of the peer's certificate in OpenSSL's SSL_SESSION_ASN1 */
 };
 
 const struct tls_sessions_limits tls_sessions_limits_default = {
@@ -297,20 +299,77 @@ static int64_t lifetime_s(const SSL_SESSION *session)
     return told < TLS_SESSIONS_AGE_MAX_S ? (int64_t)told : TLS_SESSIONS_AGE_MAX_S;
 }
 
+/* One element of DER at `at`: its length with its header; 0: there is none. */
+static size_t element(const uint8_t *at, size_t length, int *tag_r, size_t *header_r)
+{
+    const unsigned char *inside = at;
+    long inner = 0;
+    int class = 0;
+    if (length == 0 || (ASN1_get_object(&inside, &inner, tag_r, &class, (long)length) & 0x80) != 0) {
+        return 0;
+    }
+    *tag_r = class == V_ASN1_CONTEXT_SPECIFIC ? *tag_r : -1;
+    *header_r = (size_t)(inside - at);
+    return *header_r + (size_t)inner;
+}
+
+/* Where the peer's certificate stands in an encoded session; its length, 0: nowhere. */
+static size_t find_peer(const uint8_t *der, size_t length, size_t *head_r, size_t *at_r)
+{
+    int tag = 0;
+    size_t header = 0, size = element(der, length, &tag, head_r);
+    *at_r = *head_r;
+    if (size != length) {
+        return 0;
+    }
+    while ((size = element(der + *at_r, length - *at_r, &tag, &header)) != 0 && tag != PEER_TAG) {
+        *at_r += size;
+    }
+    return size;
+}
+
+/*
+ * The encoded session without the peer's certificate. A resumption needs it for nothing, and to decode it
+ * costs as much as all the rest of a resumed handshake. Returns the length; `out` has room for `length`.
+ */
+static size_t without_peer(const uint8_t *der, size_t length, uint8_t *out)
+{
+    size_t head = 0, at = 0;
+    const size_t size = find_peer(der, length, &head, &at);
+    if (size == 0) {
+        memcpy(out, der, length);
+        return length;
+    }
+    unsigned char *end = out;
+    ASN1_put_object(&end, 1, (int)(length - head - size), V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL);
+    memcpy(end, der + head, at - head);
+    end += at - head;
+    memcpy(end, der + at + size, length - at - size);
+    end += length - at - size;
+    return (size_t)(end - out);
+}
+
 static struct kept *encode(const SSL_SESSION *session, size_t bytes_max)
 {
-    const int length = i2d_SSL_SESSION(session, NULL);
-    if (length <= 0 || (size_t)length > bytes_max) {
+    unsigned char *der = NULL;
+    const int encoded = i2d_SSL_SESSION(session, &der);
+    if (encoded <= 0 || (size_t)encoded > bytes_max) {
+        OPENSSL_clear_free(der, encoded > 0 ? (size_t)encoded : 0);
         return NULL;
     }
-    struct kept *kept = calloc(1, sizeof(*kept) + (size_t)length);
+    const size_t length = (size_t)encoded;
+    uint8_t *bytes = malloc(length);
+    const size_t shorter = bytes == NULL ? 0 : without_peer(der, length, bytes);
+    struct kept *kept = bytes == NULL ? NULL : calloc(1, sizeof(*kept) + shorter);
     if (kept == NULL) {
         abort();
     }
-    unsigned char *at = kept->bytes;
-    kept->length = (size_t)length;
+    kept->length = shorter;
     kept->once = is_once(session);
-    (void)i2d_SSL_SESSION(session, &at);
+    memcpy(kept->bytes, bytes, shorter);
+    OPENSSL_cleanse(bytes, shorter);
+    free(bytes);
+    OPENSSL_clear_free(der, length);
     return kept;
 }
 

@@ -24,6 +24,8 @@
  * chance that picks one of the few newest, and one that was refused is offered again, up to four
  * times in all. About one of num.network.threads connections is resumed.
  *
+ * A resumed connection has no peer certificate to look at: it is not kept with the session.
+ *
  * One cache for each worker; used by its thread only, and outlives every SSL it was offered to.
  */
 #pragma once

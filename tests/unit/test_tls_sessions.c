@@ -213,6 +213,7 @@ static struct seen visit_at(const struct tls_origin *origin, SSL_CTX *client_ctx
     if (seen.good) {
         seen.resumed = tls_sessions_settle(client);
         cr_assert_eq(seen.resumed, SSL_session_reused(server) == 1);
+        cr_assert_eq(SSL_get0_peer_certificate(client) == NULL, seen.resumed);
     } else {
         tls_sessions_forget(client);
     }
