@@ -21,6 +21,7 @@
 enum {
     QUEUE_MAX = 8192,
     BATCH_EVENTS = 256,
+    GATHER_NS = 10 * 1000000,
     RETRY_S = 1,
     CLOSE_WAIT_S = 5,
 };
@@ -38,6 +39,7 @@ struct audit_log {
     size_t queued, queue_max;
     uint64_t lost_to_report;
     bool stopping, abandoned;
+    bool gathering; /* the writer sleeps for a fixed time and need not be told of each event */
     /* Read without the lock. */
     atomic_bool failing;
     atomic_bool full;
@@ -302,6 +304,23 @@ static bool is_abandoned(struct audit_log *log)
     return abandoned;
 }
 
+/* A storm of logins would sync for each of them: one sync every so often covers all. */
+static void gather(struct audit_log *log)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += GATHER_NS;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&log->lock);
+    log->gathering = true;
+    while (!log->stopping && log->queued < BATCH_EVENTS &&
+           pthread_cond_timedwait(&log->changed, &log->lock, &until) != ETIMEDOUT) {
+    }
+    log->gathering = false;
+    pthread_mutex_unlock(&log->lock);
+}
+
 static void *log_run(void *context)
 {
     struct audit_log *log = context;
@@ -320,6 +339,7 @@ static void *log_run(void *context)
             wait_to_retry(log);
             more = !is_abandoned(log);
         }
+        gather(log);
     }
     return NULL;
 }
@@ -497,7 +517,9 @@ bool audit_log_append(struct audit_log *log, const struct audit_event *event)
     }
     atomic_store(&log->queued_now, log->queued);
     atomic_store(&log->full, log->queued >= log->queue_max);
-    pthread_cond_signal(&log->changed);
+    if (!log->gathering || log->queued >= BATCH_EVENTS) {
+        pthread_cond_signal(&log->changed);
+    }
     pthread_mutex_unlock(&log->lock);
     if (!taken && entry != NULL) {
         audit_event_free(&entry->event);

@@ -3,7 +3,8 @@
  * The audit log on disk: events in, chained records appended and made durable, off the loop.
  *
  * One thread owns the file: it takes what is queued, encodes it with auth/audit.h (sequence number,
- * hash chain), appends it and calls fdatasync once for the batch. At open the chain is continued
+ * hash chain), appends it and calls fdatasync once for the batch; after a sync it gathers for up to
+ * 10 ms, so that a storm of logins does not become a storm of syncs. At open the chain is continued
  * from the last record of the file; a torn last record (power loss) is cut off, and that is logged.
  * A file whose end is not a sound chain, or that holds no sound record at all, is left as it is:
  * open fails. One process writes one file.
