@@ -305,7 +305,8 @@ static size_t element(const uint8_t *at, size_t length, int *tag_r, size_t *head
     const unsigned char *inside = at;
     long inner = 0;
     int class = 0;
-    if (length == 0 || (ASN1_get_object(&inside, &inner, tag_r, &class, (long)length) & 0x80) != 0) {
+    if (length == 0 ||
+        (ASN1_get_object(&inside, &inner, tag_r, &class, (long)length) & 0x80) != 0) {
         return 0;
     }
     *tag_r = class == V_ASN1_CONTEXT_SPECIFIC ? *tag_r : -1;
@@ -329,8 +330,9 @@ static size_t find_peer(const uint8_t *der, size_t length, size_t *head_r, size_
 }
 
 /*
- * The encoded session without the peer's certificate. A resumption needs it for nothing, and to decode it
- * costs as much as all the rest of a resumed handshake. Returns the length; `out` has room for `length`.
+ * The encoded session without the peer's certificate. A resumption needs it for nothing, and to
+ * decode it costs as much as all the rest of a resumed handshake. Returns the length; `out` has
+ * room for `length`.
  */
 static size_t without_peer(const uint8_t *der, size_t length, uint8_t *out)
 {
