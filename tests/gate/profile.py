@@ -72,7 +72,7 @@ def read(path: pathlib.Path) -> tuple[dict, list[Edge]]:
             instructions, syscalls = costs[events["Ir"]], costs[events["sysCount"]]
             if calls is not None:
                 to = origin(callee_binary or binary, "")
-                if calls:  # 0: under way when callgrind began, so not inside a turn
+                if calls and instructions:  # or else under way when callgrind began, or outside of a turn
                     edges.append(Edge(function, to, plain(callee), calls, instructions, syscalls))
                 callee_binary, calls = None, None
             else:
@@ -93,7 +93,8 @@ def figures(own: dict, edges: list[Edge], replay: dict) -> dict:
             continue
         if edge.callee == "libc":
             out[f"{SYSCALLS.get(edge.function, 'other syscalls')} per GB"] += edge.syscalls
-            if edge.function in HEAP and edge.caller != "openssl":
+            nothing = edge.function == "free" and edge.instructions < 10 * edge.count  # free(NULL)
+            if edge.function in HEAP and edge.caller != "openssl" and not nothing:
                 heap[edge.caller] += edge.count
             copies = edge.caller == "setu" and re.match("mem(p?cpy|move|set)", edge.function)
             spent["setu copying" if copies else edge.caller] += edge.instructions
@@ -113,7 +114,7 @@ def measure(replay: pathlib.Path, scenario: str, waste: str | None = None) -> di
     with tempfile.TemporaryDirectory(prefix="setu-gate-") as directory:
         out = pathlib.Path(directory, "callgrind.out")
         command = ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={out}", "--collect-systime=yes",
-                   "--toggle-collect=replay_measured", "--zero-before=replay_begin", "--dump-line=no",
+                   "--toggle-collect=stand_turn", "--zero-before=replay_begin", "--dump-line=no",
                    "--compress-strings=no", "--compress-pos=no", str(replay)]
         command += ["--waste", waste] if waste else []
         # Nothing of the caller's environment: its size would move the stack, and its settings OpenSSL.

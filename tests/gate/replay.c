@@ -4,8 +4,7 @@
  *
  *   burst from the clients ─▶ turns of the loop until the brokers have it ─▶ answers ─▶ turns until the clients have it
  *
- * Turns of the second half of the bursts are run by replay_measured; callgrind counts what happens inside that function
- * and nothing else.
+ * stand_turn runs the loop; callgrind counts what happens inside that function, from replay_begin on, and nothing else.
  */
 #include <getopt.h>
 #include <openssl/crypto.h>
@@ -50,30 +49,18 @@ struct replay {
     struct pair_of_peers pairs[CONNS_MAX];
     struct frames requests, responses;
     uint32_t id; /* of the first frame of the burst under way */
-    bool measuring;
 };
 
 /* ---- what is measured ---- */
 
-static uint64_t measured_turns, openssl_heap_calls;
-static bool in_turn;
+static uint64_t openssl_heap_calls;
 
-/* Not static, not inlined: the gate measures by these names. */
-void replay_begin(struct replay *r);
-void replay_measured(uv_loop_t *loop);
+/* Not static, not inlined: here callgrind starts from zero. */
+void replay_begin(void);
 
-/* Here callgrind starts from zero. */
-__attribute__((noinline)) void replay_begin(struct replay *r)
+__attribute__((noinline)) void replay_begin(void)
 {
-    r->measuring = true;
-}
-
-__attribute__((noinline)) void replay_measured(uv_loop_t *loop)
-{
-    in_turn = true;
-    uv_run(loop, UV_RUN_NOWAIT);
-    in_turn = false;
-    measured_turns++;
+    openssl_heap_calls = 0;
 }
 
 /* OpenSSL serves the peers too: callgrind's counts of calls would be those of both. */
@@ -81,7 +68,7 @@ static void *openssl_malloc(size_t size, const char *file, int line)
 {
     (void)file;
     (void)line;
-    openssl_heap_calls += in_turn ? 1 : 0;
+    openssl_heap_calls += stand_is_turning() ? 1 : 0;
     return malloc(size);
 }
 
@@ -89,7 +76,7 @@ static void *openssl_realloc(void *block, size_t size, const char *file, int lin
 {
     (void)file;
     (void)line;
-    openssl_heap_calls += in_turn ? 1 : 0;
+    openssl_heap_calls += stand_is_turning() ? 1 : 0;
     return realloc(block, size);
 }
 
@@ -97,7 +84,7 @@ static void openssl_free(void *block, const char *file, int line)
 {
     (void)file;
     (void)line;
-    openssl_heap_calls += in_turn && block != NULL ? 1 : 0;
+    openssl_heap_calls += stand_is_turning() && block != NULL ? 1 : 0;
     free(block);
 }
 
@@ -150,7 +137,7 @@ static void pass(struct replay *r, struct frames *frames, bool to_broker)
         if (turn == TURNS_MAX) {
             die("%s: frames do not arrive", sc->name);
         }
-        r->measuring ? replay_measured(&r->stand.loop) : stand_turn(&r->stand);
+        stand_turn(&r->stand);
         arrived = 0;
         for (int i = 0; i < sc->conns; i++) {
             struct peer *to = to_broker ? &r->pairs[i].broker : &r->pairs[i].client;
@@ -199,13 +186,12 @@ static void run(const struct scenario *scenario, const char *waste)
     connect_all(&r, waste);
     make_frames(&r);
     run_bursts(&r);
-    replay_begin(&r);
+    replay_begin();
     run_bursts(&r);
     size_t frames = (size_t)scenario->conns * (size_t)scenario->burst * (size_t)scenario->bursts;
     size_t length = scenario->fetch ? r.responses.length : r.requests.length;
-    printf("{\"frames\": %zu, \"bytes\": %zu, \"turns\": %llu, \"openssl_heap_calls\": %llu}\n",
-           frames, frames * length, (unsigned long long)measured_turns,
-           (unsigned long long)openssl_heap_calls);
+    printf("{\"frames\": %zu, \"bytes\": %zu, \"openssl_heap_calls\": %llu}\n", frames,
+           frames * length, (unsigned long long)openssl_heap_calls);
     fflush(stdout);
     _exit(0); /* what libraries do at the end is not to be counted */
 }

@@ -153,9 +153,18 @@ int clock_gettime(clockid_t clock, struct timespec *now)
     return 0;
 }
 
+static bool turning;
+
 void stand_turn(struct stand *stand)
 {
+    turning = true;
     uv_run(&stand->loop, UV_RUN_NOWAIT);
+    turning = false;
+}
+
+bool stand_is_turning(void)
+{
+    return turning;
 }
 
 /* ---- sessions ---- */

@@ -31,5 +31,6 @@ void stand_start(struct stand *stand, bool client_tls, bool broker_tls);
 /* One more session that relays. */
 void stand_connect(struct stand *stand, struct pair_of_peers *pair);
 
-/* One turn of the loop that is not measured. */
+/* One turn of the loop. The gate measures what happens in here, by this name. */
 void stand_turn(struct stand *stand);
+bool stand_is_turning(void);
