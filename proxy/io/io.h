@@ -21,8 +21,7 @@ enum {
     IO_HEADROOM_BYTES = 64, /* free bytes before scratch, for the cut-off head of a frame */
     IO_RECORD_BYTES = 16 * 1024, /* the largest plaintext of one TLS record, RFC 8446 §5.1 */
     IO_BATCH_BYTES = 16 * (IO_RECORD_BYTES + 256),
-    /* What OpenSSL may hold of a record already comes on top: the scratch has room for both. */
-    IO_STAGE_BYTES = IO_SCRATCH_BYTES - IO_RECORD_BYTES,
+    IO_STAGE_BYTES = 64 * 1024, /* four records: still in the cache when they are decrypted */
     /* A read's bytes, as records if need be: the spill of a leg is rarely larger. */
     IO_SPARE_BYTES = IO_SCRATCH_BYTES + IO_SCRATCH_BYTES / 4,
     IO_SPARES = 4,
@@ -37,7 +36,7 @@ struct io {
     uint8_t *batch;         /* IO_BATCH_BYTES of wire bytes of batch_leg, not yet sent */
     size_t batch_length;
     struct leg *batch_leg;  /* the only leg that may hold bytes in batch, or NULL */
-    uint8_t *stage;         /* IO_STAGE_BYTES of wire bytes that one TLS read has taken */
+    uint8_t *stage;         /* IO_STAGE_BYTES of wire bytes that a TLS read has taken */
     size_t stage_at, stage_length; /* of them, those that OpenSSL has not seen; 0 between reads */
     uv_idle_t again;        /* active while again_head is not NULL */
     uv_idle_cb again_run;

@@ -13,6 +13,9 @@ enum {
     TLS_WIRE_TURN_MAX = IO_BATCH_BYTES, /* a full scratch of full records fits */
     TLS_SILENT_TURN_MAX = 16,           /* records without data, such as key updates: dear */
     TLS_PROVOKED_MAX = 64 * 1024,
+    TLS_BULK_BYTES = IO_RECORD_BYTES / 2,
+    /* What OpenSSL may hold of a record already comes on top: the scratch has room for both. */
+    TLS_STAGED_TURN_MAX = IO_SCRATCH_BYTES - IO_RECORD_BYTES,
 };
 
 /* ---- the BIO ---- */
@@ -52,18 +55,32 @@ static int bio_recv(BIO *bio, struct leg *leg, void *into, size_t capacity)
     return -1;
 }
 
-/* OpenSSL asks twice for every record, the second time for the rest: the socket is asked once for many. */
+/*
+ * OpenSSL asks twice for every record, the second time for the rest: the socket is asked once for
+ * many. While a bulk of them was decrypted more may have come: what leaves in one piece is cheaper.
+ */
+static int bio_fill_stage(BIO *bio, struct leg *leg)
+{
+    struct io *io = leg->io;
+    size_t wanted = leg->wire_left < IO_STAGE_BYTES ? leg->wire_left : (size_t)IO_STAGE_BYTES;
+    int n = bio_recv(bio, leg, io->stage, wanted);
+    leg->wire_left -= n > 0 ? (size_t)n : 0;
+    if (n < TLS_BULK_BYTES) {
+        leg->wire_left = 0;
+    }
+    io->stage_at = 0;
+    io->stage_length = n > 0 ? (size_t)n : 0;
+    return n;
+}
+
 static int bio_read_staged(BIO *bio, struct leg *leg, char *into, size_t capacity)
 {
     struct io *io = leg->io;
     if (io->stage_length == 0) {
-        int n = bio_recv(bio, leg, io->stage, leg->wire_left);
-        leg->wire_left = 0;
+        int n = bio_fill_stage(bio, leg);
         if (n <= 0) {
             return n;
         }
-        io->stage_at = 0;
-        io->stage_length = (size_t)n;
     }
     size_t take = capacity < io->stage_length ? capacity : io->stage_length;
     memcpy(into, io->stage + io->stage_at, take);
@@ -237,15 +254,15 @@ static int tls_read_records(struct leg *leg, uint8_t *into, size_t capacity, siz
 }
 
 /*
- * With room for all that can come of it the wire bytes are taken in one go; OpenSSL sees all of them before this
- * returns and keeps what is not a whole record yet.
+ * With room for all that can come of it the wire bytes are taken in large pieces; OpenSSL sees all
+ * of them before this returns and keeps what is not a whole record yet.
  */
 static int tls_read_turn(struct leg *leg, uint8_t *into, size_t capacity, size_t *length)
 {
     struct io *io = leg->io;
     ERR_clear_error();
     leg->staged = capacity >= IO_SCRATCH_BYTES;
-    leg->wire_left = leg->staged ? (size_t)IO_STAGE_BYTES : (size_t)TLS_WIRE_TURN_MAX;
+    leg->wire_left = leg->staged ? (size_t)TLS_STAGED_TURN_MAX : (size_t)TLS_WIRE_TURN_MAX;
     int error = tls_read_records(leg, into, capacity, length);
     leg->staged = false;
     if (io->stage_length > 0 && error == SSL_ERROR_WANT_READ) {

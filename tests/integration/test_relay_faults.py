@@ -194,6 +194,39 @@ class Requests(StageTest):
                 error, records = client.fetch("slow", node - 1, base)
                 self.assertEqual([row[1:] for row in kafka.batches(records)], [(2, True), (2, True)])
 
+    def test_large_frames_that_stop_and_go(self):
+        """Bulk reads gather what comes meanwhile; wherever a client stops within a frame, nothing may stay behind."""
+        class Halting(kafka.Client):
+            def send(self, data):
+                at = 0
+                for size in (20000, 3, 70000, 16384, 40000, 1) * (1 + len(data) // 140000):
+                    self.socket.sendall(data[at:at + size])
+                    at += size
+                    if at >= len(data):
+                        return self
+                    time.sleep(0.02)
+                return super().send(data[at:])
+
+        values = [bytes([65 + i]) * 30000 for i in range(10)]
+        for node, tls in itertools.product(NODES, (False, True)):
+            with Halting(self.stage.node_port(node, tls), "orders", "orders-secret", client_id="slow",
+                         tls=self.stage.tls() if tls else None) as client:
+                client.metadata(["slow"])
+                error, base = client.produce("slow", node - 1, kafka.batch(values))
+                self.assertEqual(error, 0)
+                error, records = client.fetch("slow", node - 1, base)
+                self.assertEqual([row[1:] for row in kafka.batches(records)], [(10, True)])
+                self.assertGreater(len(records), 300000)
+
+    def test_a_client_that_ends_within_a_large_frame(self):
+        for tls in (False, True):
+            client = self.stage.client(1, tls=tls)
+            body = kafka.produce_body(7, "slow", {0: kafka.batch([b"x" * 300000])})
+            client.send(kafka.request(0, 7, body)[:100000])
+            time.sleep(0.2)
+            client.close()
+        wait_until(lambda: self.stage.closes(self.mark)["client_closed"] >= 2, 5, "both sessions end")
+
     def test_clients_that_pose_as_replicas(self):
         """CVE-2018-1288: a ReplicaId of a broker in what a client asks."""
         requests = [(1, version, kafka.fetch_body(version, "good", {0: 0}, replica_id=1)) for version in (4, 11, 12, 13,
