@@ -199,6 +199,14 @@ static void tls_fail(struct leg *leg)
 
 /* ---- steps ---- */
 
+/* OpenSSL judges a call by what the thread's queue holds; looking is cheaper than clearing. */
+static void tls_forget_errors(void)
+{
+    if (ERR_peek_error() != 0) {
+        ERR_clear_error();
+    }
+}
+
 /* A plaintext peer gets no TLS alert: its first byte is looked at before OpenSSL sees it (T11). */
 static bool tls_first_byte_ok(struct leg *leg)
 {
@@ -220,7 +228,7 @@ enum tls_handshake_status tls_handshake(struct leg *leg)
     if (!tls_first_byte_ok(leg)) {
         return TLS_HANDSHAKE_FAILED;
     }
-    ERR_clear_error();
+    tls_forget_errors();
     leg->wire_left = TLS_WIRE_TURN_MAX;
     int rc = SSL_do_handshake(leg->ssl);
     int error = rc == 1 ? SSL_ERROR_NONE : SSL_get_error(leg->ssl, rc);
@@ -260,7 +268,7 @@ static int tls_read_records(struct leg *leg, uint8_t *into, size_t capacity, siz
 static int tls_read_turn(struct leg *leg, uint8_t *into, size_t capacity, size_t *length)
 {
     struct io *io = leg->io;
-    ERR_clear_error();
+    tls_forget_errors();
     leg->staged = capacity >= IO_SCRATCH_BYTES;
     leg->wire_left = leg->staged ? (size_t)TLS_STAGED_TURN_MAX : (size_t)TLS_WIRE_TURN_MAX;
     int error = tls_read_records(leg, into, capacity, length);
@@ -343,7 +351,7 @@ bool tls_has_news(const struct leg *leg)
 
 bool tls_write(struct leg *leg, const uint8_t *bytes, size_t length)
 {
-    ERR_clear_error();
+    tls_forget_errors();
     while (length > 0) {
         size_t piece = length < IO_RECORD_BYTES ? length : IO_RECORD_BYTES;
         size_t written = 0;
@@ -363,10 +371,10 @@ void tls_shutdown(struct leg *leg)
     if ((SSL_get_shutdown(leg->ssl) & SSL_SENT_SHUTDOWN) != 0) {
         return;
     }
-    ERR_clear_error();
+    tls_forget_errors();
     if (SSL_shutdown(leg->ssl) >= 0 || SSL_get_error(leg->ssl, -1) == SSL_ERROR_WANT_READ) {
         bool sent = leg_flush(leg);
         leg->error = sent ? leg->error : LEG_ERROR_RESET;
     }
-    ERR_clear_error();
+    tls_forget_errors();
 }
