@@ -10,7 +10,7 @@ import statistics
 import sys
 
 from tests.bench.contenders import Contender
-from tests.bench.processes import LOAD_CPU, PROXY_CPU
+from tests.bench.processes import LOAD_CPU, PROXY_CPU, BenchFailed
 from tests.bench.stage import Row, Stage
 
 STEAL_MAX = 0.02
@@ -64,7 +64,10 @@ def load(stage: Stage, row: Row, contender: Contender, shape: Shape | None = Non
     arguments += ["--fetch"] if row.fetch else []
     arguments += ["--rate", shape.rate] if shape.rate else []
     arguments += ["--watch", contender.process.pid] if contender.process else []
-    result = json.loads(stage.processes.output(LOAD_CPU, shape.seconds + shape.warmup + 60, *arguments))
+    try:
+        result = json.loads(stage.processes.output(LOAD_CPU, shape.seconds + shape.warmup + 60, *arguments))
+    except BenchFailed as error:
+        raise BenchFailed(f"{contender.name}: {error}") from error
     after, used = cpu_ticks(), cpu_seconds(pids) - used
     total, steal, idle = (max(0, b - a) for a, b in zip(before, after))
     result["steal"] = steal / max(1, total)

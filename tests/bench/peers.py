@@ -134,10 +134,12 @@ def kafka_proxy(stage: Stage, row: Row, name: str, port: int) -> subprocess.Pope
 
 
 def kroxylicious(stage: Stage, row: Row, name: str, port: int) -> subprocess.Popen:
-    """Of its ports (bootstrap, then one for each node id) only the first is dialled: both lead to the same sink."""
+    """Of its ports (bootstrap, then one for each node id) only the first is dialled: both lead to the same sink. That
+    one decrypts: before a sink that counts records unread Kroxylicious closes its connections after some 900 requests,
+    however many connections there are. The sink has time for that: Kroxylicious is busy all the time."""
     gateway = {"name": "clients", "portIdentifiesNode": {
         "bootstrapAddress": f"127.0.0.1:{port}", "nodeIdRanges": [{"name": "all", "start": 0, "end": 2}]}}
-    target = {"bootstrapServers": f"127.0.0.1:{stage.broker_port(row)}"}
+    target = {"bootstrapServers": f"127.0.0.1:{stage.reading_port(row)}"}
     if row.client_tls:
         gateway["tls"] = {"key": {"privateKeyFile": str(stage.listener.key),
                                   "certificateFile": str(stage.listener.chain)}}

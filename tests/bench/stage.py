@@ -41,7 +41,7 @@ class Stage:
         record = scram.record("SCRAM-SHA-512", PASSWORD, os.urandom(16), 4096)
         self.users = private_file(directory / "users.yaml",
                                   yaml({"users": [{"name": USER, "scram-sha-512": record}]}) + "\n")
-        self.sink = None
+        self.sink = self.reading_ports = None
         self.start_sink(options.batch_bytes)
 
     @property
@@ -52,12 +52,23 @@ class Stage:
         """A new sink on new ports, whose Fetch answers have this size; contenders started before know nothing of it."""
         self.stop_sink()
         self.plain_port, self.tls_port = ports.free_port(), ports.free_port()
-        self.sink = self.processes.start(
-            "sink", LOAD_CPU, self.options.build / "tests/bench/setu-sink", "--plain", f"127.0.0.1:{self.plain_port}",
-            "--mtls", f"127.0.0.1:{self.tls_port}", "--ca", self.authority.certificate, "--chain", self.broker.chain,
-            "--key", self.broker.key, "--batch-bytes", batch_bytes,
-            *(["--decrypt"] if self.options.check else []), *arguments)
-        wait_listening("sink", self.tls_port, self.sink, self.processes)
+        self.sink = self._start_sink("sink", self.plain_port, self.tls_port, batch_bytes,
+                                     *(["--decrypt"] if self.options.check else []), *arguments)
+
+    def _start_sink(self, name: str, plain_port: int, tls_port: int, batch_bytes: int, *arguments):
+        sink = self.processes.start(
+            name, LOAD_CPU, self.options.build / "tests/bench/setu-sink", "--plain", f"127.0.0.1:{plain_port}",
+            "--mtls", f"127.0.0.1:{tls_port}", "--ca", self.authority.certificate, "--chain", self.broker.chain,
+            "--key", self.broker.key, "--batch-bytes", batch_bytes, *arguments)
+        wait_listening(name, tls_port, sink, self.processes)
+        return sink
+
+    def reading_port(self, row: "Row") -> int:
+        """Of a second sink, which decrypts everything, for a proxy that does more than hand bytes on."""
+        if self.reading_ports is None:
+            self.reading_ports = ports.free_port(), ports.free_port()
+            self._start_sink("reading-sink", *self.reading_ports, self.options.batch_bytes, "--decrypt")
+        return self.reading_ports[1 if row.broker_tls else 0]
 
     def stop_sink(self) -> None:
         """Raises when a batch was wrong."""
