@@ -104,6 +104,14 @@ void visitors_leave(struct visitors *visitors, const struct sockaddr *peer)
     pthread_mutex_unlock(&visitors->lock);
 }
 
+size_t visitors_count(struct visitors *visitors)
+{
+    pthread_mutex_lock(&visitors->lock);
+    size_t count = visitors->connections;
+    pthread_mutex_unlock(&visitors->lock);
+    return count;
+}
+
 void visitors_free(struct visitors **visitors)
 {
     struct visitors *gone = *visitors;

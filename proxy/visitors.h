@@ -24,5 +24,8 @@ bool visitors_enter(struct visitors *visitors, const struct sockaddr *peer)
 /** One less; each entered one must leave once. Any thread. */
 void visitors_leave(struct visitors *visitors, const struct sockaddr *peer);
 
+/** How many are in. Any thread. */
+size_t visitors_count(struct visitors *visitors);
+
 /** Nulls; NULL is fine. */
 void visitors_free(struct visitors **visitors);

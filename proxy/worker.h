@@ -1,22 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * worker: one thread, one loop, and everything that serves clients on it. Workers share only what is immutable
- * (configuration, certificates, mapping, users) and what locks itself (log, audit log).
- *
- *   main thread: signals ──▶ worker 0   worker 1  …   each: loop, clusters, listeners, sessions, SSL_CTXs, counters
+ * worker: one loop, and everything that serves clients on it. Workers share only what is immutable (configuration,
+ * certificates, mapping, users) and what locks itself (log, audit log, visitors). Who gives them threads: process.h.
  */
 #pragma once
 
-#include <stddef.h>
+#include <stdbool.h>
 
-struct run_options {
-    const char *config_file;
-    const char *stats_file; /* NULL: none; else rewritten every second, Prometheus text */
-};
+struct shared;
+struct stats;
+struct worker;
+
+enum worker_order { WORKER_GO_ON, WORKER_DRAIN, WORKER_STOP };
 
 /**
- * Loads the configuration and all it names, starts the workers, and stays until told to stop (TERM, INT: drain, again:
- * at once; QUIT: at once; USR1: counters to the log and the log file opened anew). Returns the process's exit status:
- * 0 ok, 1 a worker could not start, 78 bad configuration (all problems have been printed to standard error).
+ * With its clusters, which look for brokers as soon as it runs, and its listeners, which open when they have found
+ * some. `first`: of all; the one that tells the audit log what is seen of brokers. shared outlives it. NULL: something
+ * could not be started, the log says what, and the process cannot go on.
  */
-int worker_run_all(const struct run_options *options);
+struct worker *worker_new(struct shared *shared, bool first) __attribute__((warn_unused_result));
+
+/** Serves, in the thread that calls it, until it was ordered to end and has. */
+void worker_run(struct worker *worker);
+
+/** Any thread. DRAIN: ends each session when nothing of it is in flight. STOP: at once. */
+void worker_order(struct worker *worker, enum worker_order order);
+
+/** Written by the worker only; stats_sum reads it from any thread. Dies with the worker. */
+const struct stats *worker_stats(const struct worker *worker);
+
+/** After worker_run has returned. Nulls. */
+void worker_free(struct worker **worker);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/cli/cli.h"
 
-#include "proxy/worker.h"
+#include "proxy/process.h"
 
 enum { STATS_FILE };
 
@@ -14,5 +14,5 @@ int cli_run(const struct cli_call *call)
 {
     struct run_options options = {.config_file = call->config_file,
                                   .stats_file = call->values[STATS_FILE]};
-    return worker_run_all(&options);
+    return process_run(&options);
 }

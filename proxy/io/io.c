@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "proxy/io/leg.h"
-#include "proxy/io/tls_memory.h"
 
 static void io_again(uv_idle_t *idle)
 {
@@ -60,7 +59,6 @@ void io_free(struct io *io)
     while (io->spares_count > 0) {
         free(io->spares[--io->spares_count]);
     }
-    tls_memory_release();
     io->stage = NULL;
     io->scratch = NULL;
     io->batch = NULL;
