@@ -77,10 +77,15 @@ static void dial_count_failure(struct session *s, enum close_reason reason)
     }
 }
 
-/* Whatever the cause: the next connection of this identity to this broker shakes hands in whole. */
+/*
+ * Nearly whatever the cause: the next connection of this identity to this broker shakes hands in whole. But where a
+ * password was wrong, TLS had done its part, and others share its sessions.
+ */
 static void dial_forget(const struct session *s)
 {
-    if (s->broker.ssl != NULL) {
+    const struct broker_login *login = s->handshake->broker_login;
+    bool denied = login != NULL && broker_login_reason(login) == BROKER_LOGIN_DENIED;
+    if (s->broker.ssl != NULL && !denied) {
         tls_sessions_forget(s->broker.ssl);
     }
 }
@@ -220,36 +225,23 @@ void dial_start(struct session *s)
 
 static void dial_step(struct session *s, enum broker_login_status status);
 
-static void dial_work(uv_work_t *work)
+static void dial_work(struct handshake *hs)
 {
-    struct handshake *hs = work->data;
     broker_login_work(hs->broker_login);
 }
 
-static void dial_work_done(uv_work_t *work, int status)
+static void dial_work_done(struct session *s)
 {
-    struct handshake *hs = work->data;
-    struct session *s = hs->session;
-    hs->working = false;
-    if (s->state == SESSION_CLOSED) {
-        session_work_done(s);
-        return;
-    }
-    assert(s->state == SESSION_DIAL && status == 0);
+    struct handshake *hs = s->handshake;
+    assert(s->state == SESSION_DIAL);
     leg_resume(&s->broker);
     dial_step(s, broker_login_resume(hs->broker_login, &hs->out));
 }
 
 static void dial_begin_work(struct session *s)
 {
-    struct handshake *hs = s->handshake;
     leg_pause(&s->broker); /* an end would be reported again and again until the work is done */
-    hs->work.data = hs;
-    if (uv_queue_work(s->world->io.loop, &hs->work, dial_work, dial_work_done) != 0) {
-        session_close(s, CLOSE_INTERNAL);
-        return;
-    }
-    hs->working = true;
+    handshake_begin_work(s->handshake, dial_work, dial_work_done);
 }
 
 static const struct password *dial_password(struct session *s)

@@ -7,6 +7,8 @@
 #include "auth/exchange.h"
 #include "auth/secret.h"
 #include "proxy/cluster/broker_login.h"
+#include "proxy/session/session.h"
+#include "proxy/session/session_private.h"
 
 enum { HANDSHAKE_OUT_MAX = 1024 * 1024 };
 
@@ -29,6 +31,39 @@ struct handshake *handshake_new(struct session *s, size_t frame_max)
     wiping_writer(&hs->first);
     wiping_writer(&hs->out);
     return hs;
+}
+
+static void work_run(uv_work_t *work)
+{
+    struct handshake *hs = work->data;
+    hs->job(hs);
+}
+
+static void work_done(uv_work_t *work, int status)
+{
+    struct handshake *hs = work->data;
+    struct session *s = hs->session;
+    hs->working = false;
+    if (s->state == SESSION_CLOSED) {
+        session_work_done(s);
+        return;
+    }
+    assert(status == 0); /* only a session that is closed has its work cancelled */
+    hs->done(s);
+}
+
+void handshake_begin_work(struct handshake *hs, handshake_job_fn job, handshake_done_fn done)
+{
+    struct session *s = hs->session;
+    assert(!hs->working);
+    hs->job = job;
+    hs->done = done;
+    hs->work.data = hs;
+    if (uv_queue_work(s->world->io.loop, &hs->work, work_run, work_done) != 0) {
+        session_close(s, CLOSE_INTERNAL);
+        return;
+    }
+    hs->working = true;
 }
 
 void handshake_cancel(struct handshake *hs)

@@ -24,6 +24,10 @@ enum login_step {
     LOGIN_TOKENS,    /* SaslAuthenticate, or raw tokens after SaslHandshake v0 */
 };
 
+struct handshake;
+typedef void (*handshake_job_fn)(struct handshake *hs);
+typedef void (*handshake_done_fn)(struct session *s);
+
 /* On the heap of its own: the thread pool may still hold it when the session is told to close. */
 struct handshake {
     struct session *session;
@@ -33,6 +37,8 @@ struct handshake {
     struct broker_login *broker_login;
     struct cluster_waiter waiter;
     uv_work_t work;
+    handshake_job_fn job;           /* of the work under way */
+    handshake_done_fn done;
     enum login_step step;
     bool raw_tokens;                /* SaslHandshake v0 */
     bool working;                   /* work is queued or runs */
@@ -54,6 +60,12 @@ struct handshake {
 
 /** Aborts on lack of memory: small and of fixed size. */
 struct handshake *handshake_new(struct session *s, size_t frame_max);
+
+/**
+ * Runs job in the thread pool and then done on the loop, unless the session has been closed meanwhile. job may touch
+ * only what it computes with. One at a time. The session is closed when nothing can be queued.
+ */
+void handshake_begin_work(struct handshake *hs, handshake_job_fn job, handshake_done_fn done);
 
 /** Stops waiters; asks the thread pool to forget queued work. NULL is fine. */
 void handshake_cancel(struct handshake *hs);

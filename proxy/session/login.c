@@ -188,26 +188,18 @@ static void login_proved(struct session *s, const char *name, struct view reply)
 
 static void login_on_exchange(struct session *s, enum exchange_status status, struct view reply);
 
-static void login_work(uv_work_t *work)
+static void login_work(struct handshake *hs)
 {
-    struct handshake *hs = work->data;
     exchange_work(hs->exchange);
 }
 
-static void login_work_done(uv_work_t *work, int status)
+static void login_work_done(struct session *s)
 {
-    struct handshake *hs = work->data;
-    struct session *s = hs->session;
-    hs->working = false;
-    if (s->state == SESSION_CLOSED) {
-        session_work_done(s);
-        return;
-    }
-    assert(s->state == SESSION_VERIFY && status == 0);
     uint8_t memory[EXCHANGE_REPLY_BYTES_MAX];
     struct writer reply;
+    assert(s->state == SESSION_VERIFY);
     writer_init_fixed(&reply, memory, sizeof memory);
-    enum exchange_status result = exchange_resume(hs->exchange, &reply);
+    enum exchange_status result = exchange_resume(s->handshake->exchange, &reply);
     if (result == EXCHANGE_CONTINUE) {
         session_enter(s, SESSION_LOGIN);
         leg_resume(&s->client);
@@ -218,15 +210,9 @@ static void login_work_done(uv_work_t *work, int status)
 
 static void login_begin_work(struct session *s)
 {
-    struct handshake *hs = s->handshake;
     leg_pause(&s->client);
     session_enter(s, SESSION_VERIFY);
-    hs->work.data = hs;
-    if (uv_queue_work(s->world->io.loop, &hs->work, login_work, login_work_done) != 0) {
-        session_close(s, CLOSE_INTERNAL);
-        return;
-    }
-    hs->working = true;
+    handshake_begin_work(s->handshake, login_work, login_work_done);
 }
 
 static void login_on_exchange(struct session *s, enum exchange_status status, struct view reply)
