@@ -284,11 +284,19 @@ static void encode_batch(struct audit_log *log, struct entry *entry, uint64_t lo
     }
 }
 
+/* From the clock that nobody sets. */
+static struct timespec moment_in(long nanoseconds)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += (at.tv_nsec + nanoseconds) / 1000000000;
+    at.tv_nsec = (at.tv_nsec + nanoseconds) % 1000000000;
+    return at;
+}
+
 static void wait_to_retry(struct audit_log *log)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += RETRY_S;
+    const struct timespec until = moment_in(RETRY_S * 1000000000L);
     pthread_mutex_lock(&log->lock);
     while (!log->abandoned &&
            pthread_cond_timedwait(&log->changed, &log->lock, &until) != ETIMEDOUT) {
@@ -307,11 +315,7 @@ static bool is_abandoned(struct audit_log *log)
 /* A storm of logins would sync for each of them: one sync every so often covers all. */
 static void gather(struct audit_log *log)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += GATHER_NS;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    const struct timespec until = moment_in(GATHER_NS);
     pthread_mutex_lock(&log->lock);
     log->gathering = true;
     while (!log->stopping && log->queued < BATCH_EVENTS &&
@@ -371,7 +375,11 @@ static struct audit_log *log_new(const struct audit_log_params *params)
         return NULL;
     }
     pthread_mutex_init(&log->lock, NULL);
-    pthread_cond_init(&log->changed, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&log->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     log->tail = &log->head;
     log->queue_max = params->queue_max > 0 ? params->queue_max : QUEUE_MAX;
     log->on_failure = params->on_failure;
