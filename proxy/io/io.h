@@ -42,7 +42,7 @@ struct io {
     uv_idle_cb again_run;
     struct leg *again_head;
     uint8_t *spares[IO_SPARES]; /* owned; IO_SPARE_BYTES each, for the next backlogs */
-    size_t spares_count;
+    size_t spares_count, spares_made; /* those that wait; in all, at most IO_SPARES */
     uint64_t spill_bytes;   /* heap held by unsent output of all legs now */
 };
 

@@ -67,7 +67,7 @@ static void spill_free(struct leg *leg)
 {
     struct io *io = leg->io;
     io->spill_bytes -= leg->spill_capacity;
-    if (leg->spill_capacity == IO_SPARE_BYTES && io->spares_count < IO_SPARES) {
+    if (leg->spill_capacity == IO_SPARE_BYTES) {
         io->spares[io->spares_count++] = leg->spill;
     } else {
         free(leg->spill);
@@ -76,11 +76,15 @@ static void spill_free(struct leg *leg)
     leg->spill_at = leg->spill_length = leg->spill_capacity = 0;
 }
 
-/* A spill of some size is about to become a large one: it takes the large size at once. */
-static size_t spill_round(size_t needed)
+/*
+ * A spill of some size is about to become a large one: it takes the large size at once, as long as
+ * there are few. Many at once, of many slow peers, take what they need.
+ */
+static size_t spill_round(const struct io *io, size_t needed)
 {
     size_t capacity = 4096;
-    if (needed > IO_SPARE_BYTES / 16 && needed <= IO_SPARE_BYTES) {
+    bool spare = io->spares_count > 0 || io->spares_made < IO_SPARES;
+    if (spare && needed > IO_SPARE_BYTES / 16 && needed <= IO_SPARE_BYTES) {
         return IO_SPARE_BYTES;
     }
     while (capacity < needed) {
@@ -98,12 +102,13 @@ static uint8_t *spill_new(struct io *io, size_t capacity)
     if (spill == NULL) {
         abort();
     }
+    io->spares_made += capacity == IO_SPARE_BYTES ? 1 : 0;
     return spill;
 }
 
 static void spill_grow(struct leg *leg, size_t needed)
 {
-    size_t capacity = spill_round(needed), kept = leg->spill_length;
+    size_t capacity = spill_round(leg->io, needed), kept = leg->spill_length;
     uint8_t *grown = spill_new(leg->io, capacity);
     if (kept > 0) {
         memcpy(grown, leg->spill + leg->spill_at, kept);

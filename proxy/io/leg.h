@@ -16,7 +16,7 @@
  *   LEG_CLOSED    the handles are gone; the memory may be reused.
  *
  * Output: leg_write takes all it is given. What the socket does not take is kept in one heap block (the spill), which
- * is freed when empty. The caller bounds it: while leg_backlog() > 0 it stops producing output for this leg.
+ * is given back when empty. The caller bounds it: while leg_backlog() > 0 it stops producing output for this leg.
  */
 #pragma once
 

@@ -273,8 +273,8 @@ static int tls_read_turn(struct leg *leg, uint8_t *into, size_t capacity, size_t
     leg->wire_left = leg->staged ? (size_t)TLS_STAGED_TURN_MAX : (size_t)TLS_WIRE_TURN_MAX;
     int error = tls_read_records(leg, into, capacity, length);
     leg->staged = false;
-    if (io->stage_length > 0 && error == SSL_ERROR_WANT_READ) {
-        io->stage_length = 0;
+    if (io->stage_length > 0 && (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_NONE)) {
+        io->stage_length = 0; /* what was taken cannot wait for the next turn */
         leg->error = LEG_ERROR_TLS;
         snprintf(leg->error_text, sizeof leg->error_text, "too many records without data");
         return SSL_ERROR_SYSCALL;

@@ -9,7 +9,7 @@
  */
 #pragma once
 
-/** Once, before anything in the process has called OpenSSL. Aborts when that is too late. */
+/** Once, before anything in the process has called OpenSSL; when that is too late, nothing changes. */
 void tls_memory_install(void);
 
 /** Gives back what waits in this thread; for a worker that ends. */

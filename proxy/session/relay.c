@@ -169,6 +169,9 @@ void relay_broker_drained(struct session *s)
 
 void relay_start(struct session *s)
 {
+    if (s->client.ssl != NULL) {
+        SSL_clear_options(s->client.ssl, SSL_OP_CLEANSE_PLAINTEXT);
+    }
     leg_resume(&s->broker);
     if (s->world->draining) {
         session_drain(s);

@@ -475,6 +475,9 @@ bool session_start(struct gate *gate, int fd, const struct sockaddr *peer, int32
     s->timer_open = true;
     memcpy(&s->peer, peer,
            peer->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
+    if (ssl != NULL) {
+        SSL_set_options(ssl, SSL_OP_CLEANSE_PLAINTEXT); /* passwords come now; see relay_start */
+    }
     leg_init(&s->client, &world->io, client_event, s);
     leg_init(&s->broker, &world->io, broker_event, s);
     session_link(s);
