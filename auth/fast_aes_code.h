@@ -2,10 +2,11 @@
 /*
  * AES-GCM of Intel's Multi-Buffer Crypto library (libipsec-mb), found at run time.
  *
- * The library is never linked: it is opened when it is asked for, and only the version it was built
- * against is taken, since the layout of its manager may change with any other. Of the manager only
- * function pointers are kept; the functions work on the caller's memory alone, so any number of
- * threads may use them at once, each with keys and messages of its own.
+ * The library is never linked: it is opened when it is asked for, and only the release (1.3.x) it was
+ * built against is taken, since the layout of its manager may change with any other. Of the manager
+ * only function pointers are kept; the functions work on the caller's memory, so any number of
+ * threads may use them at once, each with keys and messages of its own. All they share is the
+ * library's error number, which 1.3 sets to 0 on every call: several workers write one cache line.
  */
 #pragma once
 
