@@ -23,10 +23,11 @@ static const struct cli_verb verbs[] = {
      "would start with it, 78 when not.\n",
      cli_check_options, cli_check},
     {"doctor", "", 0, 0, true, "tell whether this machine and configuration are fit",
-     "Looks at the processor, OpenSSL, clock, kernel limits, ports, certificates and files,\n"
-     "measures the speed of encryption, and says what to do about what it finds. Changes\n"
-     "nothing. Exit status 0 when nothing failed (there may be warnings), 1 when something did,\n"
-     "78 when Setu would not start with the configuration.\n",
+     "Looks at the processor, OpenSSL, clock, kernel limits, ports, certificates, revocation\n"
+     "lists and files, measures the speed of encryption, and says what to do about what it\n"
+     "finds. Changes nothing. Exit status 0 when nothing failed (there may be warnings), 78\n"
+     "when `setu run` would not start because of the configuration or a file it reads, 1 when\n"
+     "anything else failed: the machine, or a file to be written, is not fit.\n",
      cli_doctor_options, cli_doctor},
     {"probe", "HOST:PORT", 1, 1, true, "look at one broker with Setu's own identity",
      "Connects as a running Setu does when it looks at brokers: finds out which generation\n"

@@ -22,7 +22,7 @@ struct config;
 
 enum doctor_status { DOCTOR_OK, DOCTOR_WARN, DOCTOR_FAIL };
 
-enum { DOCTOR_FINDINGS_MAX = 320, DOCTOR_WHAT_SIZE = 512 };
+enum { DOCTOR_WHAT_SIZE = 512 };
 
 struct doctor_finding {
     const char *check; /* "descriptors": the same for every outcome of one check */
@@ -33,18 +33,19 @@ struct doctor_finding {
     json_t *values;              /* numbers for machines; owned; NULL: none */
 };
 
+/* All zero is an empty one. Every finding is kept: there are as many as the configuration is long. */
 struct doctor {
-    struct doctor_finding findings[DOCTOR_FINDINGS_MAX];
-    size_t count;
+    struct doctor_finding *findings; /* owned */
+    size_t count, capacity;
     size_t statuses[3]; /* how many of each */
 };
 
 /* Texts are borrowed for the process's life, but for what is formatted, which is cut when long.
- * One finding more than fits is dropped but counted. Returns it for its values; never NULL. */
+ * Returns the finding for its values, never NULL; it may move when the next one is added. */
 struct doctor_finding *doctor_add(struct doctor *doctor, const char *check,
                                   enum doctor_status status, const char *why, const char *fix,
                                   const char *format, ...) __attribute__((format(printf, 6, 7)));
-void doctor_free(struct doctor *doctor);
+void doctor_free(struct doctor *doctor); /* leaves it empty */
 
 /* "ok", "warn", "fail". */
 const char *doctor_status_name(enum doctor_status status);
@@ -70,13 +71,17 @@ struct doctor_facts {
     int64_t config_time_s; /* when the configuration file was written */
     int64_t entropy;       /* 1: the kernel's random numbers are ready */
     int64_t fips;          /* 1: the kernel is in FIPS mode */
-    bool clock_synchronised;
-    bool root; /* the effective user */
+    int64_t synchronised;  /* 1: the kernel knows the clock to be so */
+    int64_t bind_service;  /* 1: we hold CAP_NET_BIND_SERVICE */
+    bool root;             /* the effective user */
     bool cpu_known; /* these four are those of this architecture */
     bool cpu_aes, cpu_pclmul, cpu_vaes, cpu_avx512;
 };
 
 void doctor_gather(struct doctor_facts *facts_r, const char *config_file);
+
+/* `synchronised` from what adjtimex() returned and the status it gave. */
+int64_t doctor_synchronised(int state, int status);
 
 /* doctor_machine.c: without a configuration. */
 void doctor_judge_machine(struct doctor *doctor, const struct doctor_facts *facts);
@@ -90,6 +95,10 @@ void doctor_judge_config(struct doctor *doctor, const struct conf_errors *errors
 void doctor_judge_certificates(struct doctor *doctor, const struct certificates *certificates,
                                int64_t now_s);
 void doctor_judge_files(struct doctor *doctor, const struct config *config, const char *stats_file);
+
+/* doctor_trust.c: when the certificates of listeners, the authorities and the revocation lists of
+ * every tls block end. Files that cannot be read are left to doctor_judge_config. */
+void doctor_judge_trust(struct doctor *doctor, const struct config *config, int64_t now_s);
 
 /* doctor_speed.c: measures for about a fifth of a second. `config` NULL: as if nothing was
  * configured. */

@@ -63,18 +63,60 @@ static void parent_of(const char *path, char out[PATH_SIZE])
     }
 }
 
-/* Can it be opened for writing, or made? What is in the way, or NULL. Nothing is created. */
-static const char *obstacle(const char *path, bool replaced)
+/* What is in the way of opening a file as its writer will, or NULL. Nothing is created. */
+
+static const char *making_obstacle(const char *path)
 {
-    struct stat file;
     char parent[PATH_SIZE];
     parent_of(path, parent);
-    if (lstat(path, &file) == 0 && !replaced) {
-        return !S_ISREG(file.st_mode)    ? "it is no regular file"
-               : access(path, W_OK) != 0 ? strerror(errno)
-                                         : NULL;
-    }
     return access(parent, W_OK | X_OK) != 0 ? strerror(errno) : NULL;
+}
+
+/* audit_log.c reads the end before it writes, and follows no link. */
+static const char *audit_obstacle(const char *path)
+{
+    struct stat file;
+    if (lstat(path, &file) != 0) {
+        return errno == ENOENT ? making_obstacle(path) : strerror(errno);
+    }
+    return S_ISLNK(file.st_mode)            ? "it is a symbolic link: name the file itself"
+           : !S_ISREG(file.st_mode)         ? "it is no regular file"
+           : access(path, R_OK | W_OK) != 0 ? strerror(errno)
+                                            : NULL;
+}
+
+/* One link further; false: `path` is no link. */
+static bool follow(char path[PATH_SIZE])
+{
+    char target[PATH_SIZE], parent[PATH_SIZE];
+    const ssize_t length = readlink(path, target, sizeof target - 1);
+    if (length <= 0) {
+        return false;
+    }
+    target[length] = '\0';
+    parent_of(path, parent);
+    const int size = target[0] == '/' ? snprintf(path, PATH_SIZE, "%s", target)
+                                      : snprintf(path, PATH_SIZE, "%s/%s", parent, target);
+    return size < PATH_SIZE;
+}
+
+/* log.c appends to whatever it is: a file, a terminal, a pipe, and by links to any of them. */
+static const char *log_obstacle(const char *path)
+{
+    struct stat file;
+    char at[PATH_SIZE];
+    snprintf(at, sizeof at, "%s", path);
+    int error = stat(at, &file) != 0 ? errno : 0;
+    while (error == ENOENT && follow(at)) { /* a link to nothing: that would be made */
+        error = stat(at, &file) != 0 ? errno : 0;
+    }
+    if (error != 0) {
+        return error == ENOENT ? making_obstacle(at) : strerror(error);
+    }
+    return S_ISDIR(file.st_mode)    ? "it is a directory"
+           : S_ISSOCK(file.st_mode) ? "it is a socket"
+           : access(at, W_OK) != 0  ? strerror(errno)
+                                    : NULL;
 }
 
 static void judge_space(struct doctor *doctor, const char *check, const char *path)
@@ -91,19 +133,18 @@ static void judge_space(struct doctor *doctor, const char *check, const char *pa
     }
 }
 
-static void judge_file(struct doctor *doctor, const char *check, const char *path, bool replaced,
-                       const char *why)
+static void judge_file(struct doctor *doctor, const char *check, const char *path,
+                       const char *in_the_way, const char *why)
 {
-    const char *in_the_way = obstacle(path, replaced);
     doctor_add(doctor, check, in_the_way != NULL ? DOCTOR_FAIL : DOCTOR_OK, why,
-               "create the directory and give it to the user Setu runs as", "%s: %s", path,
-               in_the_way != NULL ? in_the_way : "can be written");
+               "create the directory and give it, and what is in it, to the user Setu runs as",
+               "%s: %s", path, in_the_way != NULL ? in_the_way : "can be written");
 }
 
 void doctor_judge_files(struct doctor *doctor, const struct config *config, const char *stats_file)
 {
     if (config->audit.file[0] != '\0') {
-        judge_file(doctor, "audit", config->audit.file, false,
+        judge_file(doctor, "audit", config->audit.file, audit_obstacle(config->audit.file),
                    "Setu does not start when it cannot write the audit log");
         judge_space(doctor, "audit_space", config->audit.file);
     } else {
@@ -111,11 +152,11 @@ void doctor_judge_files(struct doctor *doctor, const struct config *config, cons
                    "set audit.file", "there is no audit log");
     }
     if (strcmp(config->log.file, "-") != 0) {
-        judge_file(doctor, "log", config->log.file, false,
+        judge_file(doctor, "log", config->log.file, log_obstacle(config->log.file),
                    "Setu does not start when it cannot write its log");
     }
     if (stats_file != NULL) {
-        judge_file(doctor, "stats", stats_file, true,
+        judge_file(doctor, "stats", stats_file, making_obstacle(stats_file),
                    "the counters are written to a file beside it, which then takes its place");
     }
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -105,14 +106,41 @@ static void gather_cpu(struct doctor_facts *facts)
 #endif
 }
 
+int64_t doctor_synchronised(int state, int status)
+{
+    if (state < 0) {
+        return -1; /* a filter of system calls, or a kernel that has none of it */
+    }
+    return state != TIME_ERROR && (status & STA_UNSYNC) == 0;
+}
+
 static void gather_clock(struct doctor_facts *facts, const char *config_file)
 {
     struct timex clock = {.modes = 0};
     struct stat file;
     facts->now_s = (int64_t)time(NULL);
-    facts->clock_synchronised = adjtimex(&clock) != TIME_ERROR && (clock.status & STA_UNSYNC) == 0;
+    const int state = adjtimex(&clock);
+    facts->synchronised = doctor_synchronised(state, clock.status);
     facts->config_time_s =
         config_file != NULL && stat(config_file, &file) == 0 ? (int64_t)file.st_mtime : -1;
+}
+
+/* File capabilities and AmbientCapabilities= are both in the effective set. */
+static int64_t read_bind_service(void)
+{
+    FILE *file = fopen("/proc/self/status", "re");
+    char line[256];
+    uint64_t effective = 0;
+    int64_t held = -1;
+    while (file != NULL && held < 0 && fgets(line, sizeof line, file) != NULL) {
+        if (sscanf(line, "CapEff: %" SCNx64, &effective) == 1) {
+            held = effective >> CAP_NET_BIND_SERVICE & 1;
+        }
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return held;
 }
 
 void doctor_gather(struct doctor_facts *facts_r, const char *config_file)
@@ -128,6 +156,7 @@ void doctor_gather(struct doctor_facts *facts_r, const char *config_file)
     facts_r->entropy = getrandom(&byte, 1, GRND_NONBLOCK) == 1 ? 1 : errno == EAGAIN ? 0 : -1;
     facts_r->fips = read_number("/proc/sys/crypto/fips_enabled");
     facts_r->root = geteuid() == 0;
+    facts_r->bind_service = read_bind_service();
     gather_network(facts_r);
     gather_cpu(facts_r);
     gather_clock(facts_r, config_file);

@@ -100,11 +100,23 @@ static void judge_listener(struct doctor *doctor, const struct doctor_facts *fac
                " of them within ip_local_port_range %" PRId64 "-%" PRId64,
                listener->name, listener->port, low, high, clashes, facts->local_ports.low,
                facts->local_ports.high);
-    const int64_t lowest = listener->port < low ? listener->port : low;
-    if (!facts->root && lowest < facts->unprivileged_port_start) {
-        doctor_add(doctor, "privileged_ports", DOCTOR_FAIL, "Setu could not listen there",
-                   "choose other ports, or give the binary CAP_NET_BIND_SERVICE",
-                   "listener %s: port %" PRId64 " is for root only", listener->name, lowest);
+}
+
+/* Not a failure: the service may be given what the user that asks does not hold. */
+static void judge_privilege(struct doctor *doctor, const struct doctor_facts *facts,
+                            const struct conf_listener *listener)
+{
+    const int lowest =
+        listener->port < listener->node_base_port ? listener->port : listener->node_base_port;
+    const bool held = facts->bind_service == 1 || (facts->bind_service < 0 && facts->root);
+    if (lowest < facts->unprivileged_port_start) {
+        doctor_add(doctor, "privileged_ports", held ? DOCTOR_OK : DOCTOR_WARN,
+                   "Setu can listen there only with CAP_NET_BIND_SERVICE, and does not start "
+                   "without",
+                   "make sure that the service has it (systemd: "
+                   "AmbientCapabilities=CAP_NET_BIND_SERVICE), or choose other ports",
+                   "listener %s: port %d is a privileged one, and whoever asks %s", listener->name,
+                   lowest, held ? "may listen there" : "may not listen there");
     }
 }
 
@@ -133,5 +145,6 @@ void doctor_judge_limits(struct doctor *doctor, const struct doctor_facts *facts
     judge_outgoing(doctor, facts, config);
     for (size_t i = 0; i < config->listeners_count; i++) {
         judge_listener(doctor, facts, &config->listeners[i]);
+        judge_privilege(doctor, facts, &config->listeners[i]);
     }
 }

@@ -66,7 +66,10 @@ static void judge_clock(struct doctor *doctor, const struct doctor_facts *facts)
         doctor_add(doctor, "clock", DOCTOR_FAIL, why, fix,
                    "the configuration was written %" PRId64 " s after now",
                    facts->config_time_s - facts->now_s);
-    } else if (!facts->clock_synchronised) {
+    } else if (facts->synchronised < 0) {
+        doctor_add(doctor, "clock", DOCTOR_WARN, why, fix,
+                   "plausible, but the kernel may not be asked whether it is synchronised");
+    } else if (facts->synchronised == 0) {
         doctor_add(doctor, "clock", DOCTOR_WARN, why, fix,
                    "plausible, but the kernel does not know it to be synchronised");
     } else {

@@ -365,6 +365,7 @@ Test(cli, doctor_exit_statuses)
     cr_assert_str_eq(doctor_says("configuration"), "fail");
     cr_assert_neq(doctor_says("cpu")[0], '\0', "the machine is judged all the same");
     expect("setu doctor extra", CLI_USAGE, "", "one operand too many");
+    expect("setu doctor --help", CLI_OK, "because of the configuration or a file it reads", "");
 }
 
 Test(cli, map_explain)

@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The judges alone; the verb as a whole is in test_cli. */
+/* The judges of facts alone; files are in test_doctor_files, the verb as a whole in test_cli. */
 #include "proxy/cli/doctor.h"
 
 #include <criterion/criterion.h>
-#include <stdlib.h>
+#include <linux/capability.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timex.h>
 #include <unistd.h>
 
-#include "auth/certificates.h"
 #include "auth/fast_aes.h"
 #include "conf/config.h"
-#include "tests/unit/pki_kit.h"
-
-static struct doctor doctor;
+#include "tests/unit/doctor_kit.h"
 
 static const struct doctor_facts fit = {
     .descriptors_hard = 1048576,
@@ -27,7 +25,7 @@ static const struct doctor_facts fit = {
     .now_s = 1800000000,
     .config_time_s = 1799999999,
     .entropy = 1,
-    .clock_synchronised = true,
+    .synchronised = 1,
     .cpu_known = true,
     .cpu_aes = true,
     .cpu_pclmul = true,
@@ -48,28 +46,6 @@ static struct config config_of(const struct conf_listener *only)
                            .audit = {.file = ""},
                            .listeners = only,
                            .listeners_count = 1};
-}
-
-/* The worst status of a check; -1: it is not among the findings. */
-static int says(const char *check)
-{
-    int worst = -1;
-    for (size_t i = 0; i < doctor.count; i++) {
-        const struct doctor_finding *finding = &doctor.findings[i];
-        cr_assert_gt(strlen(finding->what), 3);
-        cr_assert_gt(strlen(finding->why), 10, "%s", finding->check);
-        cr_assert(finding->status == DOCTOR_OK || strlen(finding->fix) > 5, "%s", finding->check);
-        if (strcmp(finding->check, check) == 0 && (int)finding->status > worst) {
-            worst = (int)finding->status;
-        }
-    }
-    return worst;
-}
-
-static void forget(void)
-{
-    doctor_free(&doctor);
-    memset(&doctor, 0, sizeof doctor);
 }
 
 TestSuite(doctor, .fini = forget);
@@ -122,7 +98,9 @@ Test(doctor, machines_that_are_not)
     facts.config_time_s = facts.now_s + 3600;
     expect_machine(&facts, "clock", DOCTOR_FAIL);
     facts = fit;
-    facts.clock_synchronised = false;
+    facts.synchronised = 0;
+    expect_machine(&facts, "clock", DOCTOR_WARN);
+    facts.synchronised = -1;
     expect_machine(&facts, "clock", DOCTOR_WARN);
     facts = fit;
     facts.tcp_rmem_max_bytes = 262144;
@@ -162,92 +140,29 @@ Test(doctor, ports_that_somebody_else_may_take)
     facts.local_ports = (struct doctor_range){0, -1};
     facts.reserved_count = 0;
     expect_limit(&facts, &config, "ports", DOCTOR_OK);
-    config = config_of(&low);
-    expect_limit(&fit, &config, "privileged_ports", DOCTOR_FAIL);
-    facts.root = true;
+}
+
+/* Never a failure: it is not known what the service will be given. */
+Test(doctor, privileged_ports)
+{
+    const struct config config = config_of(&low);
+    const struct config ordinary = config_of(&listener);
+    struct doctor_facts facts = fit;
+    expect_limit(&facts, &ordinary, "privileged_ports", -1);
+    expect_limit(&facts, &config, "privileged_ports", DOCTOR_WARN);
+    facts.root = true; /* in a container that has taken the capability away */
+    expect_limit(&facts, &config, "privileged_ports", DOCTOR_WARN);
+    facts.bind_service = -1;
+    expect_limit(&facts, &config, "privileged_ports", DOCTOR_OK);
+    facts.root = false;
+    expect_limit(&facts, &config, "privileged_ports", DOCTOR_WARN);
+    facts.bind_service = 1;
+    expect_limit(&facts, &config, "privileged_ports", DOCTOR_OK);
+    facts.bind_service = 0;
+    facts.unprivileged_port_start = 900;
     expect_limit(&facts, &config, "privileged_ports", -1);
-}
-
-Test(doctor, configuration_and_its_problems)
-{
-    struct conf_errors errors;
-    conf_errors_init(&errors);
-    doctor_judge_config(&doctor, &errors, true);
-    cr_assert_eq(says("configuration"), DOCTOR_OK);
-    conf_errors_warn(&errors, (struct conf_place){3, 4, "f"}, "odd");
-    doctor_judge_config(&doctor, &errors, true);
-    cr_assert_eq(says("configuration"), DOCTOR_WARN);
-    conf_errors_add(&errors, (struct conf_place){3, 4, "f"}, "bad");
-    doctor_judge_config(&doctor, &errors, false);
-    cr_assert_eq(says("configuration"), DOCTOR_FAIL);
-    cr_assert_not_null(strstr(doctor.findings[doctor.count - 1].what, "f:3:4: bad"));
-    conf_errors_deinit(&errors);
-}
-
-Test(doctor, files_that_cannot_be_written)
-{
-    struct config config = config_of(&listener);
-    pki_open();
-    doctor_judge_files(&doctor, &config, NULL);
-    cr_assert_eq(says("audit"), DOCTOR_WARN, "there is none");
-    forget();
-    config.audit.file = pki_path("audit.log");
-    config.log.file = pki_path("no/setu.log");
-    doctor_judge_files(&doctor, &config, pki_path("stats"));
-    cr_assert_eq(says("audit"), DOCTOR_OK);
-    cr_assert_eq(says("log"), DOCTOR_FAIL);
-    cr_assert_eq(says("stats"), DOCTOR_OK);
-    cr_assert_neq(says("audit_space"), -1);
-    cr_assert_eq(access(config.audit.file, F_OK), -1, "looking made it");
-    forget();
-    config.audit.file = pki_path("."); /* a directory */
-    doctor_judge_files(&doctor, &config, "/nonexistent/stats");
-    cr_assert_eq(says("audit"), DOCTOR_FAIL);
-    cr_assert_eq(says("stats"), DOCTOR_FAIL);
-    pki_close();
-}
-
-/* A day before expiry, long before, after. */
-Test(doctor, certificates_near_their_end)
-{
-    char text[1024];
-    struct conf_errors errors;
-    const struct pki_options options = {.common_name = "orders"};
-    pki_open();
-    struct pki_cert cert = pki_make(&options, NULL);
-    X509 *const chain[] = {cert.cert, NULL};
-    pki_write_certs("orders.pem", 0644, chain);
-    pki_write_key("orders.key", 0400, cert.key, NULL);
-    snprintf(
-        text, sizeof text,
-        "certificates: [{name: orders, chain: %s, key: %s}]\n"
-        "audit: {file: /a}\n"
-        "clusters: [{name: main, bootstrap: [\"127.0.0.1:1\"], identity: {certificate: orders},"
-        " generations: [{name: g, protocol: SSL, login: mapped-certificate,"
-        " tls: {ca: /ca.pem}}]}]\n"
-        "mapping: [{principal: orders, certificate: orders}]\n"
-        "users: {file: /u}\n"
-        "listeners: [{name: l, cluster: main, bind: 127.0.0.1, port: 19092,"
-        " advertised_host: localhost, node_base_port: 19100, mechanisms: [SCRAM-SHA-512]}]\n",
-        pki_path("orders.pem"), pki_path("orders.key"));
-    conf_errors_init(&errors);
-    struct config *config = config_parse(text, strlen(text), "setu.yaml", &errors);
-    conf_errors_print(&errors, stderr);
-    cr_assert_not_null(config);
-    struct certificates *certs = certificates_load(config, (int64_t)time(NULL), &errors);
-    cr_assert_not_null(certs);
-    const int64_t end_s = certificates_at(certs, 0)->not_after_s;
-    doctor_judge_certificates(&doctor, certs, end_s - 60 * 86400);
-    cr_assert_eq(says("certificate"), DOCTOR_OK);
-    doctor_judge_certificates(&doctor, certs, end_s - 86400);
-    cr_assert_eq(says("certificate"), DOCTOR_WARN);
-    doctor_judge_certificates(&doctor, certs, end_s + 86400);
-    cr_assert_eq(says("certificate"), DOCTOR_FAIL);
-    certificates_unref(&certs);
-    config_unref(&config);
-    conf_errors_deinit(&errors);
-    pki_free(&cert);
-    pki_close();
+    facts.unprivileged_port_start = -1;
+    expect_limit(&facts, &config, "privileged_ports", -1);
 }
 
 static int aes_says(const struct doctor_aes *speeds, bool active, bool failed, bool wanted,
@@ -280,15 +195,53 @@ Test(doctor, aes)
     cr_assert_eq(aes_says(&none, false, false, false, "aes"), DOCTOR_WARN);
 }
 
-Test(doctor, more_findings_than_fit_are_counted)
+/* None takes the place of another, however many there are. */
+Test(doctor, every_finding_is_kept)
 {
-    for (size_t i = 0; i < DOCTOR_FINDINGS_MAX + 10; i++) {
-        struct doctor_finding *finding = doctor_add(&doctor, "many", DOCTOR_FAIL, "why it matters",
-                                                    "do something", "%zu", i + 1000);
-        finding->values = json_pack("{s:i}", "n", 1);
+    enum { MANY = 5000 };
+    char text[16];
+    for (int i = 0; i < MANY; i++) {
+        struct doctor_finding *finding =
+            doctor_add(&doctor, i == 0 ? "first" : "many", i == 0 ? DOCTOR_FAIL : DOCTOR_OK,
+                       "why it matters", "do something", "%d", i + 1000);
+        finding->values = json_pack("{s:i}", "n", i);
     }
-    cr_assert_eq(doctor.count, DOCTOR_FINDINGS_MAX);
-    cr_assert_eq(doctor.statuses[DOCTOR_FAIL], DOCTOR_FINDINGS_MAX + 10);
+    cr_assert_eq(doctor.count, MANY);
+    cr_assert_eq(doctor.statuses[DOCTOR_OK], MANY - 1);
+    cr_assert_eq(says("first"), DOCTOR_FAIL);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(text, sizeof text, "%d", i + 1000);
+        cr_assert_str_eq(doctor.findings[i].what, text);
+        cr_assert_eq(json_integer_value(json_object_get(doctor.findings[i].values, "n")), i);
+    }
+    doctor_free(&doctor);
+    cr_assert_eq(doctor.count + doctor.statuses[DOCTOR_OK], 0);
+    doctor_free(&doctor);
+}
+
+/* adjtimex() that is forbidden leaves the status zero, which must not read as synchronised. */
+Test(doctor, what_the_kernel_says_of_the_clock)
+{
+    cr_assert_eq(doctor_synchronised(TIME_OK, 0), 1);
+    cr_assert_eq(doctor_synchronised(TIME_INS, STA_INS), 1);
+    cr_assert_eq(doctor_synchronised(TIME_OK, STA_UNSYNC), 0);
+    cr_assert_eq(doctor_synchronised(TIME_ERROR, 0), 0);
+    cr_assert_eq(doctor_synchronised(-1, 0), -1);
+}
+
+static struct __user_cap_data_struct capabilities[2];
+static struct __user_cap_header_struct ours = {.version = _LINUX_CAPABILITY_VERSION_3};
+
+Test(doctor, the_capability_is_that_of_the_effective_set)
+{
+    struct doctor_facts facts;
+    cr_assert_eq(syscall(SYS_capget, &ours, capabilities), 0);
+    doctor_gather(&facts, NULL);
+    cr_assert_eq(facts.bind_service, capabilities[0].effective >> CAP_NET_BIND_SERVICE & 1);
+    capabilities[0].effective &= ~(1u << CAP_NET_BIND_SERVICE);
+    cr_assert_eq(syscall(SYS_capset, &ours, capabilities), 0);
+    doctor_gather(&facts, NULL);
+    cr_assert_eq(facts.bind_service, 0);
 }
 
 Test(doctor, this_machine_answers)
