@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "conf/utf8.h"
@@ -47,13 +48,31 @@ static ssize_t read_all(int fd, char **text)
     }
 }
 
-bool source_read(const char *path, struct conf_errors *errors, char **text_r, size_t *length_r)
+/* Whatever else it is, a pipe nobody writes to or a device without end, is not waited for. */
+static int open_regular(const char *path, struct conf_errors *errors)
 {
     struct conf_place place = {.file = path};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    struct stat file;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0) {
         conf_errors_add(errors, place, "cannot open: %s (check the path and its permissions)",
                         strerror(errno));
+        return -1;
+    }
+    if (fstat(fd, &file) != 0 || !S_ISREG(file.st_mode)) {
+        conf_errors_add(errors, place, "cannot read: %s (name a file)",
+                        S_ISDIR(file.st_mode) ? strerror(EISDIR) : "it is no regular file");
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+bool source_read(const char *path, struct conf_errors *errors, char **text_r, size_t *length_r)
+{
+    struct conf_place place = {.file = path};
+    int fd = open_regular(path, errors);
+    if (fd < 0) {
         return false;
     }
     char *text = NULL;

@@ -133,8 +133,13 @@ static int open_sink(const char *file)
     if (file == NULL || file[0] == '\0' || strcmp(file, "-") == 0) {
         return STDERR_FILENO;
     }
-    int fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-    return fd >= 0 ? fd : -errno;
+    /* A pipe that nobody reads is refused, not waited for. */
+    int fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+    if (fd < 0) {
+        return -errno;
+    }
+    (void)fcntl(fd, F_SETFL, O_APPEND); /* without O_NONBLOCK: the writer is a thread of its own */
+    return fd;
 }
 
 /* Signals belong to the thread with the loop. */

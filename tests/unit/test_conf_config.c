@@ -282,7 +282,9 @@ Test(conf_config, a_file_that_cannot_be_read_is_reported)
     conf_errors_init(&errors);
     cr_expect_null(config_load("/nonexistent/setu.yaml", &errors));
     cr_expect_null(config_load("conf", &errors));
-    cr_assert_eq(errors.count, 2);
+    cr_expect_null(config_load("/dev/zero", &errors));
+    cr_assert_eq(errors.count, 3);
+    cr_expect_not_null(strstr(errors.items[2].text, "no regular file"));
     cr_expect_str_eq(errors.items[0].file, "/nonexistent/setu.yaml");
     cr_expect_not_null(strstr(errors.items[0].text, "No such file"));
     cr_expect_not_null(strstr(errors.items[1].text, "Is a directory"));
