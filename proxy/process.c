@@ -45,7 +45,6 @@ struct process {
     uv_signal_t signals[SIGNALS];
     uv_async_t ended;
     uv_timer_t trim;
-    size_t visitors_peak; /* since memory was given back */
     size_t ended_count;
     pthread_mutex_t lock;
     struct stats_file *stats_file;
@@ -178,12 +177,7 @@ static void process_start_threads(struct process *process)
 static void process_on_trim(uv_timer_t *timer)
 {
     struct process *process = timer->data;
-    size_t now = visitors_count(process->shared->visitors);
-    if (now > process->visitors_peak) {
-        process->visitors_peak = now;
-    }
-    if (process->visitors_peak >= TRIM_VISITORS_MIN && now < process->visitors_peak / 2) {
-        process->visitors_peak = now;
+    if (visitors_have_left(process->shared->visitors, TRIM_VISITORS_MIN)) {
         malloc_trim(0);
     }
 }
@@ -347,13 +341,15 @@ int process_run(const struct run_options *options)
         return EXIT_CONFIG;
     }
     signal(SIGPIPE, SIG_IGN);
-    int status = 1;
-    if (process_open_logs(&process)) {
-        process_raise_limits(process.shared->config);
-        process_choose_aes(&process);
-        status = process_serve(&process);
-        audit_log_close(&process.shared->audit);
+    if (!process_open_logs(&process)) {
+        shared_free(&process.shared);
+        log_shutdown();
+        return 1;
     }
+    process_raise_limits(process.shared->config);
+    process_choose_aes(&process);
+    int status = process_serve(&process);
+    audit_log_close(&process.shared->audit);
     if (status == 0) {
         log_text(LOG_LEVEL_INFO, "stopped", "all sessions have ended");
         shared_free(&process.shared);

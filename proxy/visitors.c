@@ -18,6 +18,7 @@ struct visitor {
 struct visitors {
     pthread_mutex_t lock;
     size_t limit, address_limit, connections;
+    size_t most; /* connections, since they were last told to have left */
     struct visitor *by_address;
 };
 
@@ -92,6 +93,9 @@ bool visitors_enter(struct visitors *visitors, const struct sockaddr *peer)
     pthread_mutex_lock(&visitors->lock);
     bool entered = visitors->connections < visitors->limit && visitor_enter(visitors, peer);
     visitors->connections += entered ? 1 : 0;
+    if (visitors->connections > visitors->most) {
+        visitors->most = visitors->connections;
+    }
     pthread_mutex_unlock(&visitors->lock);
     return entered;
 }
@@ -104,12 +108,15 @@ void visitors_leave(struct visitors *visitors, const struct sockaddr *peer)
     pthread_mutex_unlock(&visitors->lock);
 }
 
-size_t visitors_count(struct visitors *visitors)
+bool visitors_have_left(struct visitors *visitors, size_t least)
 {
     pthread_mutex_lock(&visitors->lock);
-    size_t count = visitors->connections;
+    bool left = visitors->most >= least && visitors->connections < visitors->most / 2;
+    if (left) {
+        visitors->most = visitors->connections;
+    }
     pthread_mutex_unlock(&visitors->lock);
-    return count;
+    return left;
 }
 
 void visitors_free(struct visitors **visitors)

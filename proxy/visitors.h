@@ -24,8 +24,11 @@ bool visitors_enter(struct visitors *visitors, const struct sockaddr *peer)
 /** One less; each entered one must leave once. Any thread. */
 void visitors_leave(struct visitors *visitors, const struct sockaddr *peer);
 
-/** How many are in. Any thread. */
-size_t visitors_count(struct visitors *visitors);
+/**
+ * True once when more than half of the most that ever were in have left, and that were at least `least`; the count of
+ * the most starts anew with those who are still in. Any thread.
+ */
+bool visitors_have_left(struct visitors *visitors, size_t least);
 
 /** Nulls; NULL is fine. */
 void visitors_free(struct visitors **visitors);

@@ -40,6 +40,26 @@ Test(visitors, one_address_has_its_own_limit_and_all_have_one)
     cr_assert_null(visitors);
 }
 
+Test(visitors, it_is_told_once_when_most_have_left)
+{
+    struct visitors *visitors = visitors_new(100, 0);
+    for (uint32_t i = 0; i < 10; i++) {
+        cr_assert(enter(visitors, i));
+    }
+    cr_assert_not(visitors_have_left(visitors, 10), "all are in");
+    for (uint32_t i = 0; i < 6; i++) {
+        leave(visitors, i);
+    }
+    cr_assert_not(visitors_have_left(visitors, 11), "there never were so many");
+    cr_assert(visitors_have_left(visitors, 10));
+    cr_assert_not(visitors_have_left(visitors, 4), "told already, and four are in");
+    leave(visitors, 6);
+    leave(visitors, 7);
+    leave(visitors, 8);
+    cr_assert(visitors_have_left(visitors, 4), "of those four");
+    visitors_free(&visitors);
+}
+
 Test(visitors, zero_is_no_limit_for_an_address)
 {
     struct visitors *visitors = visitors_new(3, 0);
