@@ -11,7 +11,7 @@
 
 enum {
     TLS_WIRE_TURN_MAX = IO_BATCH_BYTES, /* a full scratch of full records fits */
-    TLS_SILENT_TURN_MAX = 16,           /* records without data, such as key updates: dear */
+    TLS_SILENT_TURN_MAX = 128,          /* records without data, such as key updates: dear */
     TLS_PROVOKED_MAX = 64 * 1024,
     TLS_BULK_BYTES = IO_RECORD_BYTES / 2,
     /* What OpenSSL may hold of a record already comes on top: the scratch has room for both. */
