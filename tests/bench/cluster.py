@@ -34,7 +34,7 @@ BROKER = {"log_retention_check_interval_ms": 3000, "log_initial_task_delay_ms": 
 WARMUP_RECORDS = 400_000
 OFFSETS_PARTITIONS = 6
 # Seconds of a run, and rounds.
-FULL, QUICK = (6, 7), (3, 3)
+FULL, QUICK = (6, 7), (3, 5)
 
 
 @dataclasses.dataclass(frozen=True)

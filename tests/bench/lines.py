@@ -3,6 +3,7 @@
 number in the table of goals, None for a figure that has no place there."""
 
 import statistics
+import sys
 
 from tests.bench.measure import interval
 
@@ -13,8 +14,11 @@ def goal_line(row: int | None, measure: str, values, goal: float | None, at_leas
     single = isinstance(values, (int, float))
     value = float(values) if single else statistics.median(values)
     met = None if goal is None else value >= goal if at_least else value <= goal
+    within = None if single else interval(values)
+    # A long run that is cut short has not been for nothing: what is known is told at once.
+    print(f"\n  {measure}: {value:.4g}{f' {within}' if within else ''}", file=sys.stderr, flush=True)
     return {"row": row, "measure": measure, "value": round(value, 4), "goal": goal, "met": met,
-            "ci": None if single else interval(values), "at_least": at_least,
+            "ci": within, "at_least": at_least,
             "rounds": rounds if rounds is not None else 1 if single else len(values),
             "contenders": contenders or {}, **more}
 
