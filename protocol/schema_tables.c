@@ -82,8 +82,8 @@ static const struct schema produce_response_partition = {
     .fields = FIELDS{
         {"Index", INT32, .versions = SINCE(0), .role = SCHEMA_PARTITION},
         {"ErrorCode", INT16, .versions = SINCE(0), .role = SCHEMA_ERROR_CODE},
-        {"BaseOffset", INT64, .versions = SINCE(0)},
-        {"LogAppendTimeMs", INT64, .versions = SINCE(2)},
+        {"BaseOffset", INT64, .versions = SINCE(0), .role = SCHEMA_BASE_OFFSET},
+        {"LogAppendTimeMs", INT64, .versions = SINCE(2), .role = SCHEMA_LOG_APPEND_TIME},
         {"LogStartOffset", INT64, .versions = SINCE(5), .role = SCHEMA_LOG_START_OFFSET},
         {"RecordErrors", STRUCT, .array = true, .versions = SINCE(8), .of = &produce_record_error},
         {"ErrorMessage", STRING, .versions = SINCE(8), .nullable = SINCE(8)},
@@ -303,8 +303,8 @@ static const struct schema metadata_partition = {
 static const struct schema metadata_topic = {
     .fields = FIELDS{
         {"ErrorCode", INT16, .versions = SINCE(0)},
-        {"Name", STRING, .versions = SINCE(0), .nullable = SINCE(12)},
-        {"TopicId", UUID, .versions = SINCE(10)},
+        {"Name", STRING, .versions = SINCE(0), .nullable = SINCE(12), .role = SCHEMA_TOPIC},
+        {"TopicId", UUID, .versions = SINCE(10), .role = SCHEMA_TOPIC_ID},
         {"IsInternal", BOOL, .versions = SINCE(1)},
         {"Partitions", STRUCT, .array = true, .versions = SINCE(0), .of = &metadata_partition},
         {"TopicAuthorizedOperations", INT32, .versions = SINCE(8)},
