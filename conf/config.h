@@ -56,6 +56,11 @@ struct conf_audit {
     enum conf_audit_failure on_failure;
 };
 
+struct conf_ledger {
+    const char *directory; /* "" = no ledger */
+    size_t rotate_bytes;
+};
+
 struct conf_limits {
     size_t connections;
     size_t connections_per_address; /* 0 = no limit */
@@ -214,6 +219,7 @@ struct config {
     size_t workers;
     struct conf_log log;
     struct conf_audit audit;
+    struct conf_ledger ledger;
     struct conf_limits limits;
     struct conf_integrity integrity;
     struct conf_crypto crypto;

@@ -10,6 +10,7 @@
 /* What the example says beyond defaults: each key that has no default, at least once. */
 static const char sample[] =
     "audit: {file: /var/lib/setu/audit.log}\n"
+    "ledger: {directory: /var/lib/setu/ledger}\n"
     "certificates:\n"
     "  - {name: setu, chain: /etc/setu/certs/setu.pem, key: /etc/setu/certs/setu.key}\n"
     "  - {name: orders, chain: /etc/setu/certs/orders.pem, key: /etc/setu/certs/orders.key}\n"

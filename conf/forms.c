@@ -33,6 +33,11 @@ const char *form_path(const char *text)
     return length > 0 && text[length - 1] == '/' ? "names a folder (name a file)" : NULL;
 }
 
+const char *form_folder(const char *text)
+{
+    return strlen(text) >= PATH_MAX - 256 ? "is too long for a path" : NULL;
+}
+
 const char *form_ip(const char *text)
 {
     unsigned char parsed[sizeof(struct in6_addr)];

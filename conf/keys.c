@@ -63,6 +63,15 @@ static const struct key audit_keys[] = {
 };
 static const struct key_section audit_section = {"audit", ALWAYS(conf_audit), KEYS(audit_keys)};
 
+static const struct key ledger_keys[] = {
+    {FIELD(conf_ledger, directory), .type = KEY_TEXT, .form = form_folder,
+     .doc = "An existing folder for the ledger: what became of every record batch that passed; "
+            "without it none is written."},
+    {FIELD(conf_ledger, rotate_bytes), .type = KEY_SIZE, .fallback = "67108864", .min = 65536,
+     .max = INT32_MAX, .doc = "The size at which a ledger file ends and the next one begins."},
+};
+static const struct key_section ledger_section = {"ledger", ALWAYS(conf_ledger), KEYS(ledger_keys)};
+
 static const struct key limits_keys[] = {
     {FIELD(conf_limits, connections), .type = KEY_SIZE, .fallback = "10000", .min = 1,
      .max = 1000000,
@@ -300,6 +309,8 @@ static const struct key root_keys[] = {
     {FIELD(config, log), .type = KEY_SECTION, .section = &log_section, .doc = "The log."},
     {FIELD(config, audit), .type = KEY_SECTION, .section = &audit_section,
      .doc = "The record of security decisions."},
+    {FIELD(config, ledger), .type = KEY_SECTION, .section = &ledger_section,
+     .doc = "The record of what passed, for `setu ledger verify`."},
     {FIELD(config, limits), .type = KEY_SECTION, .section = &limits_section,
      .doc = "What one peer may take at most."},
     {FIELD(config, integrity), .type = KEY_SECTION, .section = &integrity_section,

@@ -16,6 +16,7 @@
 #include "conf/errors.h"
 #include "proxy/listener.h"
 #include "proxy/ops/audit_log.h"
+#include "proxy/ops/ledger.h"
 #include "proxy/ops/log.h"
 #include "proxy/ops/stats_file.h"
 #include "proxy/session/session.h"
@@ -197,6 +198,24 @@ static void process_raise_limits(const struct config *config)
     }
 }
 
+static bool process_open_ledger(struct process *process)
+{
+    const struct conf_ledger *conf = &process->shared->config->ledger;
+    const struct ledger_params params = {.directory = conf->directory,
+                                         .rotate_bytes = conf->rotate_bytes};
+    char error[512];
+    if (conf->directory[0] == '\0') {
+        return true;
+    }
+    process->shared->ledger = ledger_open(&params, error, sizeof error);
+    if (process->shared->ledger == NULL) {
+        log_text(LOG_LEVEL_ERROR, "ledger_not_opened", error);
+        return false;
+    }
+    process->stats_names.ledger = process->shared->ledger;
+    return true;
+}
+
 static bool process_open_logs(struct process *process)
 {
     const struct config *config = process->shared->config;
@@ -222,7 +241,7 @@ static bool process_open_logs(struct process *process)
     }
     process->stats_names.close_reason = close_reason_name;
     process->stats_names.audit = process->shared->audit;
-    return true;
+    return process_open_ledger(process);
 }
 
 /* Before the first SSL_CTX that serves: whose AES-GCM they will have. */
@@ -342,6 +361,7 @@ int process_run(const struct run_options *options)
     }
     signal(SIGPIPE, SIG_IGN);
     if (!process_open_logs(&process)) {
+        audit_log_close(&process.shared->audit);
         shared_free(&process.shared);
         log_shutdown();
         return 1;
@@ -349,6 +369,7 @@ int process_run(const struct run_options *options)
     process_raise_limits(process.shared->config);
     process_choose_aes(&process);
     int status = process_serve(&process);
+    ledger_close(&process.shared->ledger);
     audit_log_close(&process.shared->audit);
     if (status == 0) {
         log_text(LOG_LEVEL_INFO, "stopped", "all sessions have ended");

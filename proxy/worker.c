@@ -13,6 +13,7 @@
 #include "proxy/cluster/cluster.h"
 #include "proxy/io/tls_memory.h"
 #include "proxy/listener.h"
+#include "proxy/ops/ledger.h"
 #include "proxy/session/session.h"
 #include "proxy/shared.h"
 
@@ -213,6 +214,9 @@ static bool worker_init(struct worker *worker, struct shared *shared)
     }
     io_init(&worker->world.io, &worker->loop);
     worker->world.shared = shared;
+    if (shared->ledger != NULL && (worker->world.ledger = ledger_join(shared->ledger)) == NULL) {
+        return false;
+    }
     worker->world.penalty = penalty_new(&limits, key);
     worker->world.tls_sessions = tls_sessions_new(&tls_sessions_limits_default);
     writer_init_growing(&worker->world.rewrite, config->limits.rewrite_max_bytes + 65536);

@@ -37,6 +37,16 @@ static const struct cli_verb verbs[] = {
     {"map explain", "PRINCIPAL...", 1, 1000, true, "show how a principal is mapped, rule by rule",
      "Exit status 0 when every principal is mapped to a certificate, 1 when not.\n", NULL,
      cli_map_explain},
+    {"ledger verify", "FILE|FOLDER...", 1, 100000, false,
+     "tell what the ledger proves: lost, duplicated, altered",
+     "Reads ledger files of any number of processes, in any order (of a folder: *.ledger), and\n"
+     "matches what brokers acknowledged with what readers got. Wants a reader to have read\n"
+     "everything through Setu, from the first batch in question to the last. Exit status 0 when\n"
+     "nothing is lost, duplicated, altered or reordered and the ledger has no gap, 1 when not.\n"
+     "Batches in doubt (sent, never answered, never found) are told and do not change it.\n",
+     cli_ledger_verify_options, cli_ledger_verify},
+    {"ledger show", "FILE|FOLDER...", 1, 100000, false, "print what is in ledger files",
+     "One line for each record; with -o json, one JSON object a line.\n", NULL, cli_ledger_show},
     {"scram make", "USER", 1, 1, false, "make a user's entry for the users file",
      "The password is read from a file or from standard input, never from the command line.\n"
      "What is printed cannot be turned back into the password.\n",

@@ -7,6 +7,7 @@
 
 #include "protocol/api.h"
 #include "proxy/ops/audit_log.h"
+#include "proxy/ops/ledger.h"
 #include "proxy/ops/log.h"
 
 enum row_kind { COUNTER, GAUGE };
@@ -114,6 +115,31 @@ static void write_audit(const struct audit_log *audit, FILE *out)
                  stats.last_sync_ns / 1000000000U);
 }
 
+static void write_kinds(FILE *out, const char *metric, const char *help,
+                        const uint64_t numbers[LEDGER_KINDS])
+{
+    fprintf(out, "# HELP setu_%s %s\n# TYPE setu_%s counter\n", metric, help, metric);
+    for (enum ledger_kind kind = 0; kind < LEDGER_KINDS; kind++) {
+        fprintf(out, "setu_%s{kind=\"%s\"} %" PRIu64 "\n", metric, ledger_kind_name(kind),
+                numbers[kind]);
+    }
+}
+
+static void write_ledger(const struct ledger *ledger, FILE *out)
+{
+    struct ledger_stats stats;
+    ledger_stats(ledger, &stats);
+    write_kinds(out, "ledger_records_total", "Ledger records written", stats.written);
+    write_kinds(out, "ledger_lost_total", "Batches that are missing in the ledger", stats.lost);
+    write_number(out, "ledger_bytes_total", "counter", "Bytes of the ledger written", stats.bytes);
+    write_number(out, "ledger_files_total", "counter", "Ledger files begun", stats.files);
+    write_number(out, "ledger_write_failures_total", "counter", "Failed writes of the ledger",
+                 stats.write_failures);
+    write_number(out, "ledger_queue", "gauge", "Ledger records waiting", stats.waiting);
+    write_number(out, "ledger_healthy", "gauge", "1 while the ledger can be written",
+                 stats.healthy ? 1 : 0);
+}
+
 bool stats_prometheus(const struct stats *stats, const struct stats_names *names, FILE *out)
 {
     fprintf(out,
@@ -138,6 +164,9 @@ bool stats_prometheus(const struct stats *stats, const struct stats_names *names
     write_number(out, "log_lines_dropped_total", "counter", "Log lines lost", log_dropped());
     if (names != NULL && names->audit != NULL) {
         write_audit(names->audit, out);
+    }
+    if (names != NULL && names->ledger != NULL) {
+        write_ledger(names->ledger, out);
     }
     return ferror(out) == 0;
 }

@@ -3,6 +3,7 @@
 
 #include "conf/config.h"
 #include "proxy/ops/log.h"
+#include "proxy/session/relay_ledger.h"
 #include "proxy/session/relay_request.h"
 #include "proxy/session/relay_response.h"
 #include "proxy/session/session.h"
@@ -186,6 +187,7 @@ bool relay_rests(const struct session *s)
 
 void relay_free(struct relay *relay)
 {
+    relay_ledger_free(&relay->ledger);
     inflight_clear(&relay->inflight);
     flow_free(&relay->requests);
     flow_free(&relay->responses);

@@ -19,6 +19,7 @@
 #include "proxy/session/flow.h"
 #include "proxy/session/inflight.h"
 
+struct relay_ledger;
 struct session;
 
 struct relay {
@@ -27,6 +28,7 @@ struct relay {
     bool acks_known;         /* the Produce request under way has told its acks */
     /* a batch of the frame under way failed its checksum, and that is to be enforced */
     bool crc_wrong;
+    struct relay_ledger *ledger; /* owned; NULL until there is something for the ledger */
 };
 
 /** Both legs are up and logged in: starts to pass frames. */

@@ -5,6 +5,7 @@
 #include "protocol/api.h"
 #include "protocol/records.h"
 #include "proxy/ops/log.h"
+#include "proxy/session/relay_ledger.h"
 #include "proxy/session/session.h"
 
 enum { CRC_LOG_EVERY_MS = 1000 };
@@ -74,9 +75,46 @@ static void on_acks(void *context, int16_t acks)
     s->relay.acks_known = acks == 0 || inflight_push(&s->relay.inflight, &entry);
 }
 
+/* ---- the same, and the ledger is told ---- */
+
+static void on_acks_told(void *context, int16_t acks)
+{
+    relay_ledger_acks(context, acks);
+    on_acks(context, acks);
+}
+
+static void on_produce_partition_told(void *context, const struct records_partition *partition)
+{
+    relay_ledger_sent_partition(context, partition);
+}
+
+static void on_produce_batch_told(void *context, const struct batch_head *head,
+                                  enum batch_verdict verdict)
+{
+    on_produce_batch(context, head, verdict);
+    relay_ledger_sent(context, head, verdict);
+}
+
+static void on_fetch_partition_told(void *context, const struct records_partition *partition)
+{
+    relay_ledger_fetched_partition(context, partition);
+}
+
+static void on_fetch_batch_told(void *context, const struct batch_head *head,
+                                enum batch_verdict verdict)
+{
+    on_fetch_batch(context, head, verdict);
+    relay_ledger_fetched(context, head, verdict);
+}
+
 static const struct records_events produce_events = {.on_acks = on_acks,
                                                      .on_batch = on_produce_batch};
 static const struct records_events fetch_events = {.on_batch = on_fetch_batch};
+static const struct records_events produce_events_told = {.on_acks = on_acks_told,
+                                                          .on_partition = on_produce_partition_told,
+                                                          .on_batch = on_produce_batch_told};
+static const struct records_events fetch_events_told = {.on_partition = on_fetch_partition_told,
+                                                        .on_batch = on_fetch_batch_told};
 
 static void walk_begin(struct session *s, struct flow *flow, enum records_kind kind,
                        const struct records_events *events)
@@ -89,13 +127,21 @@ static void walk_begin(struct session *s, struct flow *flow, enum records_kind k
 
 void relay_records_begin_produce(struct session *s, struct flow *flow)
 {
+    const bool told = relay_ledger_wants(s);
     s->relay.acks_known = false;
-    walk_begin(s, flow, RECORDS_PRODUCE_REQUEST, &produce_events);
+    if (told) {
+        relay_ledger_request(s);
+    }
+    walk_begin(s, flow, RECORDS_PRODUCE_REQUEST, told ? &produce_events_told : &produce_events);
 }
 
 void relay_records_begin_fetch(struct session *s, struct flow *flow, bool neutralise)
 {
-    walk_begin(s, flow, RECORDS_FETCH_RESPONSE, &fetch_events);
+    const bool told = relay_ledger_wants(s);
+    if (told) {
+        relay_ledger_fetch(s);
+    }
+    walk_begin(s, flow, RECORDS_FETCH_RESPONSE, told ? &fetch_events_told : &fetch_events);
     flow->walk->neutralise_endpoints = neutralise;
 }
 

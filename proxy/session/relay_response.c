@@ -8,6 +8,7 @@
 #include "protocol/records.h"
 #include "proxy/cluster/cluster.h"
 #include "proxy/ops/log.h"
+#include "proxy/session/relay_ledger.h"
 #include "proxy/session/relay_records.h"
 #include "proxy/session/session.h"
 #include "proxy/session/session_private.h"
@@ -29,7 +30,9 @@ static bool response_verdict(struct session *s, struct flow *flow)
         return true;
     }
     if (!addresses) {
-        flow->mode = FLOW_STREAM;
+        const bool read =
+            flow->api_key == API_PRODUCE && relay_ledger_reads(s, flow->frame_bytes);
+        flow->mode = read ? FLOW_HOLD : FLOW_STREAM;
         return true;
     }
     flow->mode = FLOW_HOLD;
@@ -118,6 +121,9 @@ static bool response_rewrite(struct session *s, struct flow *flow, struct view p
         session_close(s, rewrite_reason(status));
         return false;
     }
+    if (flow->api_key == API_METADATA && relay_ledger_wants(s)) {
+        relay_ledger_metadata(s, flow->api_version, payload);
+    }
     struct view frame = writer_view(w);
     bool sent = leg_write(&s->client, frame.at, frame.length);
     stats_add(&stats->rewrites, 1);
@@ -150,6 +156,12 @@ static bool response_held(struct session *s, struct flow *flow, uint8_t *at)
             return false;
         }
         if (flow->walk->endpoints == 0) {
+            return response_pass(s, flow, at);
+        }
+    }
+    if (flow->api_key == API_PRODUCE) {
+        relay_ledger_answered(s, flow->api_version, view_of(payload, length));
+        if (!endpoint_in(API_PRODUCE, flow->api_version)) {
             return response_pass(s, flow, at);
         }
     }

@@ -27,6 +27,8 @@ struct conf_generation;
 struct conf_listener;
 struct config;
 struct credentials;
+struct ledger;
+struct ledger_lane;
 struct mapping;
 struct password;
 struct passwords;
@@ -45,6 +47,7 @@ struct shared {
     struct generation_secrets *secrets; /* one per generation with `login: sasl` */
     size_t secret_count;
     struct audit_log *audit;
+    struct ledger *ledger;           /* NULL: off */
     char config_hash[65];            /* SHA-256 of the configuration file, hex */
     struct visitors *visitors;       /* client connections open, over all workers */
     atomic_uint_fast64_t session_ids;
@@ -78,6 +81,7 @@ struct world_keys {
 struct world {
     struct io io;
     struct stats stats;
+    struct ledger_lane *ledger;      /* of the ledger; NULL: off */
     struct shared *shared;
     struct penalty *penalty;
     struct world_context *contexts;

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/ops/ledger_lane.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    STREAM_BUCKETS = 1 << 14,
+    TOPIC_BUCKETS = 1 << 12,
+    NAME_BYTES_MAX = 249, /* Kafka's longest topic name */
+    ID_BYTES = 16,
+};
+
+_Static_assert((LEDGER_LANE_RING & (LEDGER_LANE_RING - 1)) == 0, "a power of two");
+
+/* An id and its name. */
+struct topic {
+    struct topic *next;
+    uint64_t hash;
+    uint8_t id[ID_BYTES];
+    uint16_t cluster_length, topic_length;
+    char names[]; /* cluster, then topic */
+};
+
+struct ledger_lane {
+    /* Of the worker. */
+    struct ledger_stream *streams[STREAM_BUCKETS];
+    struct topic *topics[TOPIC_BUCKETS];
+    size_t stream_count, topic_count;
+    struct ledger_stream *retired; /* nameless, replaced by others; entries may point to them */
+    struct ledger_entry *ring;
+    uint32_t tail_seen;
+    _Alignas(64) atomic_uint_fast64_t lost[LEDGER_KINDS];
+    _Alignas(64) atomic_uint head; /* written by the worker */
+    _Alignas(64) atomic_uint tail; /* written by the thread */
+};
+
+struct ledger_lane *ledger_lane_new(void)
+{
+    struct ledger_lane *lane = aligned_alloc(64, (sizeof *lane + 63) / 64 * 64);
+    if (lane == NULL) {
+        return NULL;
+    }
+    memset(lane, 0, sizeof *lane);
+    lane->ring = calloc(LEDGER_LANE_RING, sizeof *lane->ring);
+    if (lane->ring == NULL) {
+        free(lane);
+        return NULL;
+    }
+    return lane;
+}
+
+static void streams_free(struct ledger_stream *stream)
+{
+    while (stream != NULL) {
+        struct ledger_stream *next = stream->next;
+        free(stream);
+        stream = next;
+    }
+}
+
+void ledger_lane_free(struct ledger_lane **lane_p)
+{
+    struct ledger_lane *lane = *lane_p;
+    *lane_p = NULL;
+    if (lane == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < STREAM_BUCKETS; i++) {
+        streams_free(lane->streams[i]);
+    }
+    streams_free(lane->retired);
+    for (size_t i = 0; i < TOPIC_BUCKETS; i++) {
+        while (lane->topics[i] != NULL) {
+            struct topic *next = lane->topics[i]->next;
+            free(lane->topics[i]);
+            lane->topics[i] = next;
+        }
+    }
+    free(lane->ring);
+    free(lane);
+}
+
+/* ---- names ---- */
+
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length)
+{
+    const uint8_t *at = bytes;
+    for (size_t i = 0; i < length; i++) {
+        hash = (hash ^ at[i]) * 0x100000001b3ULL;
+    }
+    return hash;
+}
+
+static uint64_t hash_finish(uint64_t hash)
+{
+    hash ^= hash >> 32;
+    hash *= 0x9e3779b97f4a7c15ULL;
+    return hash ^ hash >> 29;
+}
+
+static struct view cut(struct view name)
+{
+    name.length = name.length < NAME_BYTES_MAX ? name.length : NAME_BYTES_MAX;
+    return name;
+}
+
+static uint64_t hash_key(struct view cluster, struct view topic, const uint8_t *topic_id,
+                         int32_t partition)
+{
+    uint64_t hash = hash_bytes(0xcbf29ce484222325ULL, cluster.at, cluster.length);
+    hash = topic_id != NULL ? hash_bytes(hash, topic_id, ID_BYTES)
+                            : hash_bytes(hash, topic.at, topic.length);
+    return hash_finish(hash ^ (uint32_t)partition);
+}
+
+struct view ledger_stream_cluster(const struct ledger_stream *stream)
+{
+    return view_of(stream->names, stream->cluster_length);
+}
+
+struct view ledger_stream_topic(const struct ledger_stream *stream)
+{
+    return view_of(stream->names + stream->cluster_length, stream->topic_length);
+}
+
+static bool stream_is(const struct ledger_stream *stream, uint64_t hash, struct view cluster,
+                      struct view topic, const uint8_t *topic_id, int32_t partition)
+{
+    if (stream->hash != hash || stream->partition != partition ||
+        stream->has_id != (topic_id != NULL) ||
+        !view_equal(ledger_stream_cluster(stream), cluster)) {
+        return false;
+    }
+    return topic_id != NULL ? memcmp(stream->topic_id, topic_id, ID_BYTES) == 0
+                            : view_equal(ledger_stream_topic(stream), topic);
+}
+
+static struct topic **find_topic(struct ledger_lane *lane, uint64_t hash, struct view cluster,
+                                 const uint8_t *id)
+{
+    struct topic **link = &lane->topics[hash % TOPIC_BUCKETS];
+    while (*link != NULL &&
+           ((*link)->hash != hash || memcmp((*link)->id, id, ID_BYTES) != 0 ||
+            !view_equal(view_of((*link)->names, (*link)->cluster_length), cluster))) {
+        link = &(*link)->next;
+    }
+    return link;
+}
+
+static struct view name_of(struct ledger_lane *lane, struct view cluster, const uint8_t *id)
+{
+    const struct topic *topic =
+        *find_topic(lane, hash_key(cluster, view_of(NULL, 0), id, 0), cluster, id);
+    return topic != NULL ? view_of(topic->names + topic->cluster_length, topic->topic_length)
+                         : view_of(NULL, 0);
+}
+
+void ledger_lane_learn(struct ledger_lane *lane, struct view cluster, struct view topic,
+                       const uint8_t *topic_id)
+{
+    cluster = cut(cluster);
+    topic = cut(topic);
+    uint64_t hash = hash_key(cluster, view_of(NULL, 0), topic_id, 0);
+    struct topic **link = find_topic(lane, hash, cluster, topic_id);
+    if (*link != NULL || topic.length == 0 || lane->topic_count == LEDGER_LANE_TOPICS_MAX) {
+        return; /* an id never changes its name */
+    }
+    struct topic *made = malloc(sizeof *made + cluster.length + topic.length);
+    if (made == NULL) {
+        return;
+    }
+    made->next = NULL;
+    made->hash = hash;
+    memcpy(made->id, topic_id, ID_BYTES);
+    made->cluster_length = (uint16_t)cluster.length;
+    made->topic_length = (uint16_t)topic.length;
+    memcpy(made->names, cluster.at, cluster.length);
+    memcpy(made->names + cluster.length, topic.at, topic.length);
+    *link = made;
+    lane->topic_count++;
+}
+
+static struct ledger_stream *stream_new(struct ledger_lane *lane, uint64_t hash,
+                                        struct view cluster, struct view topic,
+                                        const uint8_t *topic_id, int32_t partition)
+{
+    if (lane->stream_count >= LEDGER_LANE_STREAMS_MAX) {
+        return NULL;
+    }
+    if (topic_id != NULL) {
+        topic = name_of(lane, cluster, topic_id);
+    }
+    size_t size = sizeof(struct ledger_stream) + cluster.length + topic.length;
+    struct ledger_stream *made = aligned_alloc(64, (size + 63) / 64 * 64);
+    if (made == NULL) {
+        return NULL;
+    }
+    *made = (struct ledger_stream){.hash = hash,
+                                   .partition = partition,
+                                   .cluster_length = (uint16_t)cluster.length,
+                                   .topic_length = (uint16_t)topic.length,
+                                   .has_id = topic_id != NULL,
+                                   .high_watermark = -1,
+                                   .low = -1};
+    if (topic_id != NULL) {
+        memcpy(made->topic_id, topic_id, ID_BYTES);
+    }
+    memcpy(made->names, cluster.at, cluster.length);
+    if (topic.length > 0) {
+        memcpy(made->names + cluster.length, topic.at, topic.length);
+    }
+    lane->stream_count++;
+    return made;
+}
+
+/* It was made before its name was known, and now the name is: its records go on under a new one. */
+static bool is_outdated(struct ledger_lane *lane, const struct ledger_stream *stream,
+                        struct view cluster)
+{
+    return stream->has_id && stream->topic_length == 0 && stream->users == 0 &&
+           name_of(lane, cluster, stream->topic_id).length > 0;
+}
+
+static void retire(struct ledger_lane *lane, struct ledger_stream **link)
+{
+    struct ledger_stream *gone = *link;
+    *link = gone->next;
+    gone->next = lane->retired;
+    lane->retired = gone;
+}
+
+struct ledger_stream *ledger_lane_stream(struct ledger_lane *lane, struct view cluster,
+                                         struct view topic, const uint8_t *topic_id,
+                                         int32_t partition, bool make)
+{
+    cluster = cut(cluster);
+    topic = cut(topic);
+    uint64_t hash = hash_key(cluster, topic, topic_id, partition);
+    struct ledger_stream **link = &lane->streams[hash % STREAM_BUCKETS];
+    while (*link != NULL && !stream_is(*link, hash, cluster, topic, topic_id, partition)) {
+        link = &(*link)->next;
+    }
+    if (*link != NULL && make && is_outdated(lane, *link, cluster)) {
+        retire(lane, link);
+    } else if (*link != NULL || !make) {
+        return *link;
+    }
+    struct ledger_stream *made = stream_new(lane, hash, cluster, topic, topic_id, partition);
+    if (made != NULL) {
+        made->next = lane->streams[hash % STREAM_BUCKETS];
+        lane->streams[hash % STREAM_BUCKETS] = made;
+    }
+    return made;
+}
+
+void ledger_lane_release(struct ledger_lane *lane, struct ledger_stream *stream)
+{
+    if (stream->kept || stream->users > 0) {
+        return;
+    }
+    struct ledger_stream **link = &lane->streams[stream->hash % STREAM_BUCKETS];
+    while (*link != stream) {
+        link = &(*link)->next;
+    }
+    *link = stream->next;
+    free(stream);
+    lane->stream_count--;
+}
+
+/* ---- the ring ---- */
+
+static void lose(struct ledger_lane *lane, enum ledger_kind kind, uint64_t n)
+{
+    uint64_t before = atomic_load_explicit(&lane->lost[kind], memory_order_relaxed);
+    atomic_store_explicit(&lane->lost[kind], before + n, memory_order_relaxed);
+}
+
+void ledger_lane_miss(struct ledger_lane *lane, enum ledger_kind kind, uint64_t n)
+{
+    lose(lane, kind, n);
+}
+
+bool ledger_lane_put(struct ledger_lane *lane, struct ledger_stream *stream,
+                     const struct ledger_record *record)
+{
+    uint32_t head = atomic_load_explicit(&lane->head, memory_order_relaxed);
+    if (head - lane->tail_seen >= LEDGER_LANE_RING) {
+        lane->tail_seen = atomic_load_explicit(&lane->tail, memory_order_acquire);
+    }
+    if (head - lane->tail_seen >= LEDGER_LANE_RING) {
+        lose(lane, record->kind, 1);
+        return false;
+    }
+    struct ledger_entry *entry = &lane->ring[head & (LEDGER_LANE_RING - 1)];
+    stream->kept = true;
+    entry->stream = stream;
+    entry->record = *record;
+    atomic_store_explicit(&lane->head, head + 1, memory_order_release);
+    return true;
+}
+
+struct ledger_entry *ledger_lane_front(struct ledger_lane *lane)
+{
+    uint32_t tail = atomic_load_explicit(&lane->tail, memory_order_relaxed);
+    if (tail == atomic_load_explicit(&lane->head, memory_order_acquire)) {
+        return NULL;
+    }
+    return &lane->ring[tail & (LEDGER_LANE_RING - 1)];
+}
+
+void ledger_lane_drop(struct ledger_lane *lane)
+{
+    uint32_t tail = atomic_load_explicit(&lane->tail, memory_order_relaxed);
+    assert(tail != atomic_load_explicit(&lane->head, memory_order_acquire));
+    atomic_store_explicit(&lane->tail, tail + 1, memory_order_release);
+}
+
+size_t ledger_lane_waiting(const struct ledger_lane *lane)
+{
+    return atomic_load_explicit(&lane->head, memory_order_relaxed) -
+           atomic_load_explicit(&lane->tail, memory_order_relaxed);
+}
+
+void ledger_lane_lost(const struct ledger_lane *lane, uint64_t lost[LEDGER_KINDS])
+{
+    for (size_t kind = 0; kind < LEDGER_KINDS; kind++) {
+        lost[kind] += atomic_load_explicit(&lane->lost[kind], memory_order_relaxed);
+    }
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ledger_lane: what one worker tells the ledger. The worker alone puts, the ledger's thread alone takes; neither waits
+ * for the other, and nothing is allocated for a batch of a partition that is known.
+ *
+ *   worker ─ partition ─▶ stream (interned name)           a full ring, or too many partitions: counted, and told
+ *      └──── put ───────▶ [ ring of (stream, record) ] ─ take ─▶ the ledger's thread
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "protocol/bytes.h"
+#include "proxy/ops/ledger_record.h"
+
+enum {
+    LEDGER_LANE_RING = 1 << 15,        /* records that wait; a power of two */
+    LEDGER_LANE_STREAMS_MAX = 1 << 17, /* partitions known at a time */
+    LEDGER_LANE_TOPICS_MAX = 1 << 16,  /* topic ids whose names are known */
+};
+
+struct ledger_lane;
+
+/* A partition as this lane knows it. What the worker and the thread write lies on different cache lines. */
+struct ledger_stream {
+    struct ledger_stream *next; /* in its bucket */
+    uint64_t hash;
+    int32_t partition;
+    uint16_t cluster_length, topic_length;
+    bool has_id;
+    bool kept; /* records of it have been put, so it stays */
+    uint8_t topic_id[16];
+    uint32_t users;              /* notes that point here (relay_ledger) */
+    int64_t high_watermark, low; /* of the last MARK */
+    _Alignas(64) uint32_t file;  /* of the thread: in which file it is defined, as which id */
+    uint32_t id;
+    char names[]; /* cluster, then topic */
+};
+
+struct ledger_entry {
+    struct ledger_stream *stream;
+    struct ledger_record record;
+};
+
+struct ledger_lane *ledger_lane_new(void) __attribute__((warn_unused_result));
+void ledger_lane_free(struct ledger_lane **lane);
+
+/* ---- the worker ---- */
+
+/**
+ * The stream of a partition, made when make is set and it is new. topic_id: 16 bytes, or NULL when the partition goes
+ * by its topic's name. NULL: not known, or there are too many. Lives as long as the lane once a record of it was put;
+ * before that, until ledger_lane_release finds it without users.
+ */
+struct ledger_stream *ledger_lane_stream(struct ledger_lane *lane, struct view cluster,
+                                         struct view topic, const uint8_t *topic_id,
+                                         int32_t partition, bool make);
+
+/** Drops a stream that nobody uses and no record was put of. */
+void ledger_lane_release(struct ledger_lane *lane, struct ledger_stream *stream);
+
+/** This id is that topic: streams made from now on carry both. */
+void ledger_lane_learn(struct ledger_lane *lane, struct view cluster, struct view topic,
+                       const uint8_t *topic_id);
+
+/** A copy of record joins the ring. false: it was full, and the record is counted as lost. */
+bool ledger_lane_put(struct ledger_lane *lane, struct ledger_stream *stream,
+                     const struct ledger_record *record);
+
+/** n records that could not even be put together. */
+void ledger_lane_miss(struct ledger_lane *lane, enum ledger_kind kind, uint64_t n);
+
+/* ---- the ledger's thread ---- */
+
+/** The oldest entry, or NULL; stays in the ring until ledger_lane_drop. */
+struct ledger_entry *ledger_lane_front(struct ledger_lane *lane);
+void ledger_lane_drop(struct ledger_lane *lane);
+
+struct view ledger_stream_cluster(const struct ledger_stream *stream);
+struct view ledger_stream_topic(const struct ledger_stream *stream);
+
+/* ---- any thread ---- */
+
+size_t ledger_lane_waiting(const struct ledger_lane *lane);
+
+/** Adds how many of each kind were lost since the lane was made. */
+void ledger_lane_lost(const struct ledger_lane *lane, uint64_t lost[LEDGER_KINDS]);

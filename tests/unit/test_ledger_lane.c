@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/ops/ledger_lane.h"
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+static const uint8_t first_id[16] = "0123456789abcde", second_id[16] = "fedcba987654321";
+
+static struct ledger_stream *by_name(struct ledger_lane *lane, const char *topic, int32_t partition,
+                                     bool make)
+{
+    return ledger_lane_stream(lane, view_from_string("main"), view_from_string(topic), NULL,
+                              partition, make);
+}
+
+static struct ledger_stream *by_id(struct ledger_lane *lane, const uint8_t *id, int32_t partition)
+{
+    return ledger_lane_stream(lane, view_from_string("main"), view_of(NULL, 0), id, partition,
+                              true);
+}
+
+Test(ledger_lane, knows_a_partition_again)
+{
+    struct ledger_lane *lane = ledger_lane_new();
+    cr_assert_null(by_name(lane, "orders", 1, false));
+    struct ledger_stream *one = by_name(lane, "orders", 1, true);
+    cr_assert_eq(by_name(lane, "orders", 1, true), one);
+    cr_assert_eq(by_name(lane, "orders", 1, false), one);
+    cr_assert_neq(by_name(lane, "orders", 2, true), one);
+    cr_assert_neq(by_name(lane, "order", 1, true), one);
+    cr_assert_neq(ledger_lane_stream(lane, view_from_string("other"), view_from_string("orders"),
+                                     NULL, 1, true),
+                  one);
+    cr_assert(by_id(lane, first_id, 1) != by_id(lane, second_id, 1));
+    cr_assert(view_is(ledger_stream_topic(one), "orders"));
+    cr_assert(view_is(ledger_stream_cluster(one), "main"));
+    ledger_lane_free(&lane);
+    cr_assert_null(lane);
+}
+
+Test(ledger_lane, forgets_names_that_nobody_has)
+{
+    struct ledger_lane *lane = ledger_lane_new();
+    for (int i = 0; i < 3 * LEDGER_LANE_STREAMS_MAX; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "made-up-%d", i);
+        struct ledger_stream *stream = by_name(lane, name, 0, true);
+        cr_assert_not_null(stream, "the names a client makes up fill no table");
+        stream->users++;
+        ledger_lane_release(lane, stream);
+        cr_assert_eq(by_name(lane, name, 0, false), stream);
+        stream->users--;
+        ledger_lane_release(lane, stream);
+        cr_assert_null(by_name(lane, name, 0, false));
+    }
+    ledger_lane_free(&lane);
+}
+
+Test(ledger_lane, keeps_what_a_record_was_put_of_and_has_a_bound)
+{
+    struct ledger_lane *lane = ledger_lane_new();
+    const struct ledger_record record = {.kind = LEDGER_FETCHED};
+    struct ledger_stream *kept = by_name(lane, "orders", 0, true);
+    cr_assert(ledger_lane_put(lane, kept, &record));
+    ledger_lane_release(lane, kept);
+    cr_assert_eq(by_name(lane, "orders", 0, false), kept);
+    for (int32_t i = 1; i < LEDGER_LANE_STREAMS_MAX; i++) {
+        cr_assert_not_null(by_name(lane, "orders", i, true));
+    }
+    cr_assert_null(by_name(lane, "orders", LEDGER_LANE_STREAMS_MAX, true));
+    ledger_lane_free(&lane);
+}
+
+Test(ledger_lane, names_an_id_as_soon_as_it_knows)
+{
+    struct ledger_lane *lane = ledger_lane_new();
+    struct ledger_stream *nameless = by_id(lane, first_id, 0);
+    cr_assert_eq(ledger_stream_topic(nameless).length, 0);
+    ledger_lane_learn(lane, view_from_string("other"), view_from_string("wrong"), first_id);
+    cr_assert_eq(by_id(lane, first_id, 0), nameless, "that was another cluster");
+    ledger_lane_learn(lane, view_from_string("main"), view_from_string("orders"), first_id);
+    struct ledger_stream *named = by_id(lane, first_id, 0);
+    cr_assert(view_is(ledger_stream_topic(named), "orders") && named->has_id);
+    cr_assert_eq(by_id(lane, first_id, 0), named);
+    ledger_lane_free(&lane);
+}
+
+Test(ledger_lane, counts_what_finds_it_full)
+{
+    struct ledger_lane *lane = ledger_lane_new();
+    struct ledger_stream *stream = by_name(lane, "orders", 0, true);
+    struct ledger_record record = {.kind = LEDGER_ACKNOWLEDGED};
+    uint64_t lost[LEDGER_KINDS] = {0};
+    for (int i = 0; i < LEDGER_LANE_RING; i++) {
+        record.offset = i;
+        cr_assert(ledger_lane_put(lane, stream, &record));
+    }
+    cr_assert_not(ledger_lane_put(lane, stream, &record));
+    record.kind = LEDGER_FETCHED;
+    cr_assert_not(ledger_lane_put(lane, stream, &record));
+    ledger_lane_miss(lane, LEDGER_FETCHED, 3);
+    ledger_lane_lost(lane, lost);
+    cr_assert(lost[LEDGER_ACKNOWLEDGED] == 1 && lost[LEDGER_FETCHED] == 4);
+    cr_assert_eq(ledger_lane_waiting(lane), LEDGER_LANE_RING);
+    for (int i = 0; i < LEDGER_LANE_RING; i++) {
+        cr_assert_eq(ledger_lane_front(lane)->record.offset, i);
+        ledger_lane_drop(lane);
+    }
+    cr_assert_null(ledger_lane_front(lane));
+    cr_assert(ledger_lane_put(lane, stream, &record));
+    ledger_lane_free(&lane);
+}
+
+enum { MANY = 500000 };
+
+static void *put_many(void *context)
+{
+    struct ledger_lane *lane = context;
+    struct ledger_stream *stream = by_name(lane, "orders", 0, true);
+    for (int i = 0; i < MANY;) {
+        const struct ledger_record record = {.kind = LEDGER_FETCHED, .offset = i, .low = -i};
+        i += ledger_lane_put(lane, stream, &record) ? 1 : 0;
+    }
+    return NULL;
+}
+
+Test(ledger_lane, passes_everything_on_in_order_between_two_threads)
+{
+    struct ledger_lane *lane = ledger_lane_new();
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, put_many, lane), 0);
+    for (int i = 0; i < MANY;) {
+        const struct ledger_entry *entry = ledger_lane_front(lane);
+        if (entry == NULL) {
+            continue;
+        }
+        cr_assert(entry->record.offset == i && entry->record.low == -i);
+        cr_assert(view_is(ledger_stream_topic(entry->stream), "orders"));
+        ledger_lane_drop(lane);
+        i++;
+    }
+    pthread_join(thread, NULL);
+    ledger_lane_free(&lane);
+}
