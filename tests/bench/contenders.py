@@ -2,6 +2,7 @@
 """What stands between setu-gen and setu-sink."""
 
 import dataclasses
+import shutil
 import subprocess
 
 from tests.bench import peers
@@ -13,7 +14,7 @@ from tests.rig.setu import private_file, yaml
 PEERS = {**dict.fromkeys(peers.HAPROXY_BUFFERS, peers.haproxy), **dict.fromkeys(peers.NGINX_BUFFERS, peers.nginx),
          "envoy": peers.envoy, "kafka-proxy": peers.kafka_proxy, "kroxylicious": peers.kroxylicious}
 KAFKA_PROXIES = ("kafka-proxy", "kroxylicious")
-NAMES = ("direct", "setu", "setu-crc-off", "setu-fast-aes", *PEERS)
+NAMES = ("direct", "setu", "setu-crc-off", "setu-ledger", "setu-fast-aes", *PEERS)
 PORTS = 5  # for each: bootstrap and nodes
 READY_S = 40
 WARM_S = {"kroxylicious": 12}  # under load before it counts: its compiler has to have seen the code
@@ -80,7 +81,16 @@ def setu_config(stage: Stage, row: Row, name: str, first_port: int) -> dict:
         "users": {"file": stage.users},
         "mapping": [{"principal": USER, "certificate": USER, "owner": "bench"}],
         "clusters": [cluster], "listeners": [listener],
-        **({"crypto": {"fast_aes": "on"}} if name.endswith("fast-aes") else {})}
+        **({"crypto": {"fast_aes": "on"}} if name.endswith("fast-aes") else {}),
+        **({"ledger": {"directory": _ledger(stage)}} if name.endswith("ledger") else {})}
+
+
+def _ledger(stage: Stage):
+    """An empty folder, so that runs leave no more than one run's records behind."""
+    folder = stage.directory / "ledger"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
 
 
 def _setu(stage: Stage, row: Row, name: str, first: int, change) -> Contender:

@@ -13,9 +13,10 @@ from matplotlib.colors import TwoSlopeNorm  # noqa: E402
 from matplotlib.ticker import LogLocator  # noqa: E402
 
 SETU, HAPROXY, OTHER, INK, MISSED = "#0b6e4f", "#5b7ba5", "#b4b4b4", "#222222", "#b3261e"
-ORDER = ("setu-fast-aes", "setu", "setu-crc-off", "haproxy-tuned", "haproxy-64k", "haproxy-default", "nginx",
-         "nginx-default", "envoy", "kafka-proxy", "kroxylicious")
+ORDER = ("setu-fast-aes", "setu", "setu-crc-off", "setu-ledger", "haproxy-tuned", "haproxy-64k", "haproxy-default",
+         "nginx", "nginx-default", "envoy", "kafka-proxy", "kroxylicious")
 LABELS = {"setu": "Setu", "setu-fast-aes": "Setu, fast AES", "setu-crc-off": "Setu without CRC",
+          "setu-ledger": "Setu with ledger",
           "haproxy-tuned": "HAProxy 256 KiB", "haproxy-64k": "HAProxy 64 KiB", "haproxy-default": "HAProxy 16 KiB",
           "nginx": "nginx 256 KiB", "nginx-default": "nginx 16 KiB", "envoy": "Envoy", "kroxylicious": "Kroxylicious",
           "direct": "direct"}
