@@ -12,6 +12,8 @@
 
 #include "proxy/io/tls.h"
 
+enum { LEG_TLS_HANDSHAKE = 22 /* the type of the first record of a TLS peer (RFC 8446, 5.1) */ };
+
 static void leg_on_poll(uv_poll_t *poll, int status, int events);
 
 /* The first failure is the cause, what fails after it a consequence. */
@@ -31,6 +33,9 @@ static void leg_update(struct leg *leg)
     switch (leg->state) {
     case LEG_CONNECTING:
         wanted = UV_WRITABLE;
+        break;
+    case LEG_SNIFFING:
+        wanted = UV_READABLE;
         break;
     case LEG_SECURING:
         wanted = UV_READABLE | (leg->spill_length > 0 ? UV_WRITABLE : 0);
@@ -333,6 +338,48 @@ static void leg_secure(struct leg *leg)
     }
 }
 
+static void leg_open_plain(struct leg *leg)
+{
+    leg->state = LEG_UP;
+    leg_update(leg);
+    leg->on_event(leg, LEG_OPEN);
+}
+
+static void leg_sniff_failed(struct leg *leg, ssize_t n)
+{
+    if (n == 0) {
+        leg->error = LEG_ERROR_END;
+        snprintf(leg->error_text, sizeof leg->error_text, "closed before the first byte");
+    } else {
+        leg_fail_errno(leg, LEG_ERROR_RESET, errno);
+    }
+    leg->on_event(leg, LEG_FAILED);
+}
+
+static void leg_sniff(struct leg *leg)
+{
+    uint8_t first = 0;
+    ssize_t n;
+    do {
+        n = recv(leg->fd, &first, 1, MSG_PEEK);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        leg_update(leg);
+        return;
+    }
+    if (n <= 0) {
+        leg_sniff_failed(leg, n);
+    } else if (first == LEG_TLS_HANDSHAKE) {
+        leg->state = LEG_SECURING;
+        tls_attach(leg);
+        leg_secure(leg);
+    } else {
+        SSL_free(leg->ssl);
+        leg->ssl = NULL;
+        leg_open_plain(leg);
+    }
+}
+
 static void leg_connected(struct leg *leg)
 {
     int number = 0;
@@ -350,9 +397,7 @@ static void leg_connected(struct leg *leg)
         leg_secure(leg);
         return;
     }
-    leg->state = LEG_UP;
-    leg_update(leg);
-    leg->on_event(leg, LEG_OPEN);
+    leg_open_plain(leg);
 }
 
 /* libuv stops a poll handle by itself on a socket error: the mask in force is then empty. */
@@ -400,6 +445,14 @@ static void leg_on_poll(uv_poll_t *poll, int status, int events)
         leg_connected(leg);
         return;
     }
+    if (leg->state == LEG_SNIFFING) {
+        if (status < 0) {
+            uv_poll_stop(poll);
+            leg->events = 0;
+        }
+        leg_sniff(leg); /* it finds the error too */
+        return;
+    }
     if (status < 0) {
         leg_on_error(leg);
         return;
@@ -434,7 +487,7 @@ static bool leg_open(struct leg *leg, int fd, SSL *ssl, enum leg_state state)
     leg->ssl = ssl;
     leg->state = state;
     leg->reading = true;
-    if (ssl != NULL) {
+    if (ssl != NULL && state != LEG_SNIFFING) {
         tls_attach(leg);
     }
     leg_update(leg);
@@ -449,6 +502,13 @@ bool leg_accept(struct leg *leg, int fd, SSL *ssl)
     }
     /* A fresh plaintext socket is writable: the next loop turn reports LEG_OPEN. */
     return leg_open(leg, fd, ssl, ssl != NULL ? LEG_SECURING : LEG_CONNECTING);
+}
+
+bool leg_accept_either(struct leg *leg, int fd, SSL *ssl)
+{
+    assert(leg->state == LEG_IDLE && ssl != NULL);
+    SSL_set_accept_state(ssl);
+    return leg_open(leg, fd, ssl, LEG_SNIFFING);
 }
 
 bool leg_connect(struct leg *leg, const struct sockaddr *address, SSL *ssl)

@@ -6,6 +6,7 @@
  *            leg_connect / leg_accept
  *                     │
  *   CONNECTING ──▶ SECURING (TLS only) ──▶ OPEN ──▶ CLOSING ──▶ CLOSED
+ *   (leg_accept_either: SNIFFING until the first byte tells whether SECURING or OPEN is next)
  *
  * Events go to one function; it may call any leg function, leg_close included, on any leg.
  *   LEG_OPEN      connected, and TLS (if any) finished its handshake. With TLS 1.3 this does not mean that the peer has
@@ -32,7 +33,15 @@
 
 enum leg_event { LEG_OPEN, LEG_READABLE, LEG_DRAINED, LEG_FAILED, LEG_CLOSED };
 
-enum leg_state { LEG_IDLE, LEG_CONNECTING, LEG_SECURING, LEG_UP, LEG_CLOSING, LEG_GONE };
+enum leg_state {
+    LEG_IDLE,
+    LEG_CONNECTING,
+    LEG_SNIFFING,
+    LEG_SECURING,
+    LEG_UP,
+    LEG_CLOSING,
+    LEG_GONE,
+};
 
 enum leg_error {
     LEG_ERROR_NONE,
@@ -85,6 +94,13 @@ void leg_init(struct leg *leg, struct io *io, leg_fn on_event, void *owner);
  * Returns false when the loop refuses the descriptor; fd is then closed.
  */
 bool leg_accept(struct leg *leg, int fd, SSL *ssl) __attribute__((warn_unused_result));
+
+/**
+ * As leg_accept for a peer that may or may not speak TLS; ssl is not NULL. Its first byte decides, and stays unread: 22
+ * is a TLS handshake, and no Kafka frame, whose size would be 369 MB and more, begins so. After LEG_OPEN leg->ssl is
+ * NULL if the peer speaks plaintext.
+ */
+bool leg_accept_either(struct leg *leg, int fd, SSL *ssl) __attribute__((warn_unused_result));
 
 /**
  * Starts to connect to address; ssl as for leg_accept, client side (host name and verification are set by the

@@ -50,7 +50,7 @@ static void pair_event(struct leg *leg, enum leg_event event)
     }
 }
 
-void pair_start(struct pair *pair, SSL *client, SSL *server)
+static void start(struct pair *pair, SSL *client, SSL *server, bool either)
 {
     int fds[2];
     memset(pair, 0, sizeof *pair);
@@ -59,7 +59,8 @@ void pair_start(struct pair *pair, SSL *client, SSL *server)
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
     leg_init(&pair->a.leg, &pair->io, pair_event, &pair->a);
     leg_init(&pair->b.leg, &pair->io, pair_event, &pair->b);
-    cr_assert(leg_accept(&pair->b.leg, fds[1], server));
+    cr_assert(either ? leg_accept_either(&pair->b.leg, fds[1], server)
+                     : leg_accept(&pair->b.leg, fds[1], server));
     cr_assert(leg_accept(&pair->a.leg, fds[0], NULL));
     if (client != NULL) {
         /* leg_connect dials by itself; here the socket is there already, so the client's part is put in place. */
@@ -67,6 +68,16 @@ void pair_start(struct pair *pair, SSL *client, SSL *server)
         pair->a.leg.ssl = client;
         tls_attach(&pair->a.leg);
     }
+}
+
+void pair_start(struct pair *pair, SSL *client, SSL *server)
+{
+    start(pair, client, server, false);
+}
+
+void pair_start_either(struct pair *pair, SSL *client, SSL *server)
+{
+    start(pair, client, server, true);
 }
 
 bool pair_run(struct pair *pair, bool (*done)(const struct pair *pair))

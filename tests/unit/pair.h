@@ -28,6 +28,9 @@ struct pair {
 /** Both legs up. client and server may be NULL: plaintext. */
 void pair_start(struct pair *pair, SSL *client, SSL *server);
 
+/** The same, but b finds out by the first byte whether a speaks TLS; server is not NULL. */
+void pair_start_either(struct pair *pair, SSL *client, SSL *server);
+
 /** Runs the loop until done(pair) or some thousand turns have passed; returns what done says last. */
 bool pair_run(struct pair *pair, bool (*done)(const struct pair *pair));
 

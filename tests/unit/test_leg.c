@@ -161,6 +161,79 @@ Test(leg, a_tls_error_right_behind_data_is_told_as_what_it_is)
     SSL_CTX_free(server);
 }
 
+/* ---- the first byte tells ---- */
+
+static bool b_has_some(const struct pair *pair)
+{
+    return pair->b.got_length > 0;
+}
+
+static void say(struct pair *pair, const char *bytes, size_t length)
+{
+    for (int i = 0; i < 5; i++) {
+        uv_run(&pair->loop, UV_RUN_NOWAIT);
+    }
+    cr_assert_eq(pair->b.opened, 0, "nothing is known before the first byte");
+    cr_assert(leg_write(&pair->a.leg, (const uint8_t *)bytes, length));
+    cr_assert(leg_flush(&pair->a.leg));
+}
+
+Test(leg, a_peer_that_begins_in_plaintext_is_taken_so_with_its_first_byte)
+{
+    struct pair pair;
+    SSL_CTX *server = context(true);
+    pair_start_either(&pair, NULL, SSL_new(server));
+    say(&pair, "\0", 1);
+    cr_assert(pair_run(&pair, b_has_some));
+    cr_assert_eq(pair.b.opened, 1);
+    cr_assert_null(pair.b.leg.ssl);
+    cr_assert_eq(pair.b.got_length, 1u);
+    cr_assert_eq(pair.b.got[0], 0);
+    pair_stop(&pair);
+    SSL_CTX_free(server);
+}
+
+Test(leg, a_peer_that_begins_with_tls_is_shaken_hands_with)
+{
+    struct pair pair;
+    SSL_CTX *client = context(false), *server = context(true);
+    pair_start_either(&pair, SSL_new(client), SSL_new(server));
+    cr_assert(pair_run(&pair, both_open));
+    cr_assert_not_null(pair.b.leg.ssl);
+    cr_assert(leg_write(&pair.a.leg, (const uint8_t *)"x", 1));
+    cr_assert(leg_flush(&pair.a.leg));
+    cr_assert(pair_run(&pair, b_has_some));
+    cr_assert_eq(pair.b.got[0], 'x');
+    pair_stop(&pair);
+    SSL_CTX_free(client);
+    SSL_CTX_free(server);
+}
+
+Test(leg, who_begins_like_tls_has_to_go_on_with_it)
+{
+    struct pair pair;
+    SSL_CTX *server = context(true);
+    pair_start_either(&pair, NULL, SSL_new(server));
+    say(&pair, "\x16 and no handshake", 19);
+    cr_assert(pair_run(&pair, b_failed));
+    cr_assert_eq(pair.b.opened, 0);
+    pair_stop(&pair);
+    SSL_CTX_free(server);
+}
+
+Test(leg, who_goes_without_a_byte_has_gone)
+{
+    struct pair pair;
+    SSL_CTX *server = context(true);
+    pair_start_either(&pair, NULL, SSL_new(server));
+    leg_close(&pair.a.leg);
+    cr_assert(pair_run(&pair, b_failed));
+    cr_assert_eq(pair.b.leg.error, LEG_ERROR_END);
+    cr_assert_eq(pair.b.opened, 0);
+    pair_stop(&pair);
+    SSL_CTX_free(server);
+}
+
 /* ---- TLS records that carry no data ---- */
 
 static void update_key(struct pair *pair)
