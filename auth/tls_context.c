@@ -217,7 +217,9 @@ static bool ask_clients(SSL_CTX *ctx, const struct conf_listener_tls *tls,
         SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
         return true;
     }
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    int required =
+        tls->client_auth == CONF_CLIENT_AUTH_REQUIRED ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0;
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | required, NULL);
     if (tls->client_ca[0] == '\0') {
         conf_errors_add(errors, tls->place,
                         "client_ca is missing (client_auth: required needs the "

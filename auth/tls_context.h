@@ -3,7 +3,8 @@
  * SSL_CTXs for both legs, and the questions asked of a handshake.
  *
  *   broker leg   one ctx per (worker, identity or none, tls block): the peer is always verified
- *   client leg   one ctx per (worker, listener): client_auth none or required, never "requested"
+ *   client leg   one ctx per (worker, listener): client_auth none or required; "requested" only
+ *                where brokers come (role: brokers), some of which log in by SASL instead
  *
  * Common: TLS 1.2 or later (min_version), AEAD suites only in 1.2, no renegotiation, no
  * compression, no session cache and no tickets on either side (tls_sessions_enable lifts that for a
@@ -76,9 +77,9 @@ struct tls_peer {
 };
 
 /*
- * The principal of the peer's LEAF after a completed handshake with client_auth required: subject →
- * rules → canonical. Only a chain that OpenSSL verified counts; extra certificates sent along never
- * name anybody. `rules` NULL means DEFAULT.
+ * The principal of the peer's LEAF after a completed handshake in which it had to, or did, show a
+ * certificate: subject → rules → canonical. Only a chain that OpenSSL verified counts; extra
+ * certificates sent along never name anybody. `rules` NULL means DEFAULT.
  */
 __attribute__((warn_unused_result)) enum tls_peer_status
 tls_peer_principal(const SSL *ssl, const struct rules *rules, struct tls_peer *peer_r);

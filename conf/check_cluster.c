@@ -154,6 +154,23 @@ static void check_reach(const struct check *check, const struct conf_cluster *cl
     }
 }
 
+/* A cluster that is one broker is never told ids and racks. */
+static void check_known_parts(const struct check *check, const struct conf_cluster *cluster)
+{
+    for (size_t i = 0; i < cluster->generations_count && !cluster->follow; i++) {
+        const struct conf_match *match = &cluster->generations[i].match;
+        bool ids = match->node_ids_count > 0;
+        if (ids || match->rack[0] != '\0') {
+            conf_errors_add(
+                check->errors,
+                ids ? check_place(check, &match->node_ids) : check_place(check, &match->rack),
+                "'%s' is never known with 'follow: false' (match by 'host', 'port' or "
+                "'probe')",
+                ids ? "node_ids" : "rack");
+        }
+    }
+}
+
 /* Setu's own login at brokers of a generation; without one it cannot learn the cluster from them.
  */
 static void check_identity_covers(const struct check *check, const struct conf_cluster *cluster,
@@ -206,4 +223,5 @@ void check_cluster(const struct check *check, const struct conf_cluster *cluster
     names_seal(&names, check->errors);
     names_deinit(&names);
     check_reach(check, cluster);
+    check_known_parts(check, cluster);
 }

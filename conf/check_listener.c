@@ -18,7 +18,9 @@ struct claim {
 static bool claims(const struct check *check, const struct conf_listener *listener,
                    struct claim claims_r[static 2])
 {
-    int last = listener->node_base_port + listener->node_ports_max - 1;
+    /* With role brokers there are none: a range that ends before it begins overlaps nothing. */
+    bool nodes = listener->node_base_port > 0;
+    int last = nodes ? listener->node_base_port + listener->node_ports_max - 1 : -1;
     claims_r[0] = (struct claim){"port", &listener->port, listener->port, listener->port};
     claims_r[1] =
         (struct claim){"node_base_port", &listener->node_base_port, listener->node_base_port, last};
@@ -93,22 +95,23 @@ static void check_mechanisms(const struct check *check, const struct conf_listen
             }
         }
     }
-    bool plaintext = !listener->tls.present && check_sound(check, &listener->tls);
+    bool plaintext =
+        (!listener->tls.present && check_sound(check, &listener->tls)) || listener->tls.optional;
     bool open = listener->bind[0] != '\0' && !form_is_loopback(listener->bind);
     if (offers(listener, "PLAIN") && plaintext && open && !listener->allow_plain_without_tls &&
         check_sound(check, &listener->allow_plain_without_tls)) {
         conf_errors_add(check->errors, check_place(check, &listener->mechanisms),
-                        "PLAIN without TLS on '%s' shows passwords to the network (add 'tls', "
-                        "bind to loopback, or set 'allow_plain_without_tls: true')",
-                        listener->bind);
+                        "PLAIN without TLS on '%s' shows passwords to the network (%s, bind to "
+                        "loopback, or set 'allow_plain_without_tls: true')",
+                        listener->bind,
+                        listener->tls.optional ? "set 'optional: false'" : "add 'tls'");
     }
 }
 
 /* A client must have one way to say who it is. */
 static void check_way_in(const struct check *check, const struct conf_listener *listener)
 {
-    bool certificate =
-        listener->tls.present && listener->tls.client_auth == CONF_CLIENT_AUTH_REQUIRED;
+    bool certificate = listener->tls.present && listener->tls.client_auth != CONF_CLIENT_AUTH_NONE;
     bool sound = check_sound(check, &listener->mechanisms) && check_sound(check, &listener->tls) &&
                  check_sound(check, &listener->tls.client_auth);
     if (sound && listener->mechanisms_count == 0 && !certificate) {
@@ -126,9 +129,10 @@ static void check_client_ca(const struct check *check, const struct conf_listene
         return;
     }
     bool given = tls->client_ca[0] != '\0';
-    if (tls->client_auth == CONF_CLIENT_AUTH_REQUIRED && !given) {
+    if (tls->client_auth != CONF_CLIENT_AUTH_NONE && !given) {
         conf_errors_add(check->errors, check_place(check, &tls->client_auth),
-                        "'client_auth: required' needs 'client_ca' (name the authorities' file)");
+                        "'client_auth: %s' needs 'client_ca' (name the authorities' file)",
+                        tls->client_auth == CONF_CLIENT_AUTH_REQUIRED ? "required" : "requested");
     }
     if (tls->client_auth == CONF_CLIENT_AUTH_NONE && given) {
         conf_errors_warn(check->errors, check_place(check, &tls->client_ca),
@@ -202,6 +206,7 @@ static void check_listener(const struct check *check, const struct conf_listener
     check_way_in(check, listener);
     check_client_ca(check, listener);
     const struct conf_cluster *cluster = config_cluster(config, listener->cluster);
+    check_role(check, listener, cluster);
     if (cluster != NULL) {
         check_fit(check, listener, cluster);
     }

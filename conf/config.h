@@ -41,8 +41,12 @@ enum conf_login {
 };
 enum conf_tls_version { CONF_TLS_1_2, CONF_TLS_1_3 };
 enum conf_fast_aes { CONF_FAST_AES_OFF, CONF_FAST_AES_AUTO, CONF_FAST_AES_ON };
-enum conf_role { CONF_ROLE_CLIENTS };
-enum conf_client_auth { CONF_CLIENT_AUTH_NONE, CONF_CLIENT_AUTH_REQUIRED };
+enum conf_role { CONF_ROLE_CLIENTS, CONF_ROLE_BROKERS };
+enum conf_client_auth {
+    CONF_CLIENT_AUTH_NONE,
+    CONF_CLIENT_AUTH_REQUIRED,
+    CONF_CLIENT_AUTH_REQUESTED, /* CONF_ROLE_BROKERS only: without a certificate SASL follows */
+};
 enum conf_mapping_kind { CONF_MAPPING_EXACT, CONF_MAPPING_GLOB, CONF_MAPPING_REGEX };
 
 struct conf_log {
@@ -179,6 +183,7 @@ struct conf_cluster {
     const char *name;
     const struct conf_address *bootstrap;
     size_t bootstrap_count; /* at least 1 */
+    bool follow;            /* false: these addresses are one broker, and it is the whole cluster */
     enum conf_api_versions api_versions;
     uint64_t refresh_ms;
     struct conf_identity identity;
@@ -189,7 +194,8 @@ struct conf_cluster {
 
 struct conf_listener_tls {
     struct conf_place place;
-    bool present; /* false = the listener speaks plaintext */
+    bool present;  /* false = the listener speaks plaintext */
+    bool optional; /* CONF_ROLE_BROKERS only: plaintext peers are taken too */
     const char *chain;
     const char *key;
     const char *client_ca; /* "" only when client_auth is none */
@@ -205,9 +211,12 @@ struct conf_listener {
     const char *cluster; /* names an entry of clusters */
     const char *bind;    /* literal IPv4 or IPv6 address, no brackets */
     int port;
+    /* CONF_ROLE_CLIENTS only; "" and 0 for CONF_ROLE_BROKERS: nothing is rewritten there. */
     const char *advertised_host;
     int node_base_port;            /* node n is reached at node_base_port + n */
     int node_ports_max;            /* n < node_ports_max; the last port is at most 65535 */
+    const char *const *peers;      /* CONF_ROLE_BROKERS: the principals that may come */
+    size_t peers_count;            /* at least 1 there, 0 elsewhere */
     const char *const *mechanisms; /* Kafka's spelling, in the order they are offered */
     size_t mechanisms_count;       /* 0 = no SASL: the client certificate is the login */
     bool allow_plain_without_tls;

@@ -11,6 +11,8 @@
 #include "conf/snapshot.h"
 #include "conf/yaml.h"
 
+enum { NODE_PORTS_DEFAULT = 1000 };
+
 struct decoder {
     struct snapshot *snapshot;
     struct conf_errors *errors;
@@ -184,6 +186,16 @@ static bool decode_item(struct decoder *d, const struct key *key, void *item,
         }
         *(const char **)item = key->words[index];
         return true;
+    case KEY_TEXTS:
+        *(const char **)item = "";
+        if (!decode_text(d, key, item, node)) {
+            return false;
+        }
+        if (**(const char **)item == '\0') {
+            refuse(d, node, "is empty (write a value)");
+            return false;
+        }
+        return true;
     case KEY_ADDRESSES:
         return decode_address(d, item, node);
     default:
@@ -199,6 +211,7 @@ static size_t item_size(const struct key *key)
 {
     switch (key->type) {
     case KEY_WORDS:
+    case KEY_TEXTS:
         return sizeof(const char *);
     case KEY_ADDRESSES:
         return sizeof(struct conf_address);
@@ -388,6 +401,17 @@ static void derive_mapping(struct config *config)
     }
 }
 
+/* A port per node is a matter of role clients. */
+static void derive_listeners(struct config *config)
+{
+    for (size_t i = 0; i < config->listeners_count; i++) {
+        struct conf_listener *listener = (struct conf_listener *)&config->listeners[i];
+        if (listener->role == CONF_ROLE_CLIENTS && listener->node_ports_max == 0) {
+            listener->node_ports_max = NODE_PORTS_DEFAULT;
+        }
+    }
+}
+
 void decode_config(struct snapshot *snapshot, const struct yaml_node *root,
                    struct conf_errors *errors)
 {
@@ -399,5 +423,6 @@ void decode_config(struct snapshot *snapshot, const struct yaml_node *root,
         conf_errors_add(errors, root->place, "the file must hold a map: lines of 'key: value'");
     }
     derive_mapping(&snapshot->config);
+    derive_listeners(&snapshot->config);
     snapshot_sort_places(snapshot);
 }

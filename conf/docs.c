@@ -40,6 +40,15 @@ static const char sample[] =
     "        protocol: SSL\n"
     "        login: mapped-certificate\n"
     "        tls: {ca: /etc/setu/ca/ajna.pem, min_version: '1.3'}\n"
+    "  - name: kafka-1\n"
+    "    bootstrap: ['kafka-1.example:9094']\n"
+    "    follow: false\n"
+    "    identity: {certificate: setu}\n"
+    "    generations:\n"
+    "      - name: ajna\n"
+    "        protocol: SSL\n"
+    "        login: mapped-certificate\n"
+    "        tls: {ca: /etc/setu/ca/ajna.pem}\n"
     "listeners:\n"
     "  - name: local\n"
     "    cluster: main\n"
@@ -47,6 +56,7 @@ static const char sample[] =
     "    port: 19092\n"
     "    advertised_host: localhost\n"
     "    node_base_port: 19100\n"
+    "    node_ports_max: 500\n"
     "    mechanisms: [SCRAM-SHA-512, SCRAM-SHA-256, PLAIN]\n"
     "  - name: remote\n"
     "    cluster: main\n"
@@ -56,6 +66,16 @@ static const char sample[] =
     "    node_base_port: 29100\n"
     "    tls: {chain: /etc/setu/tls/setu.pem, key: /etc/setu/tls/setu.key,\n"
     "          client_ca: /etc/setu/ca/clients.pem, client_auth: required,\n"
+    "          principal_mapping_rules: 'RULE:^CN=([^,]+),.*$/$1/L,DEFAULT'}\n"
+    "  - name: kafka-1-replication\n"
+    "    role: brokers\n"
+    "    cluster: kafka-1\n"
+    "    bind: '::'\n"
+    "    port: 39094\n"
+    "    peers: [replicator, kafka-2.example]\n"
+    "    mechanisms: [SCRAM-SHA-512]\n"
+    "    tls: {chain: /etc/setu/tls/setu.pem, key: /etc/setu/tls/setu.key, optional: true,\n"
+    "          client_ca: /etc/setu/ca/ajna.pem, client_auth: required,\n"
     "          principal_mapping_rules: 'RULE:^CN=([^,]+),.*$/$1/L,DEFAULT'}\n";
 
 bool docs_example(FILE *out)
@@ -88,6 +108,7 @@ static const char *type_name(const struct key *key)
         [KEY_CHOICE] = "word",
         [KEY_WORD] = "word",
         [KEY_WORDS] = "list of words",
+        [KEY_TEXTS] = "list of texts",
         [KEY_ADDRESSES] = "list of HOST:PORT",
         [KEY_RANGES] = "text like 1-3,7",
         [KEY_SECTION] = "section",

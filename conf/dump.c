@@ -125,6 +125,7 @@ static void dump_value(struct dump *dump, const struct key *key, const void *bas
         dump_text(dump, key->words[*(const int *)field]);
         break;
     case KEY_WORDS:
+    case KEY_TEXTS:
         dump_words(dump, *(const char *const *const *)field, count_at(key, base));
         break;
     case KEY_ADDRESSES:
@@ -149,6 +150,7 @@ static bool is_absent(const struct key *key, const void *base)
     case KEY_INT:
         return key->fallback == NULL && *(const int *)field == 0;
     case KEY_RANGES:
+    case KEY_TEXTS:
         return count_at(key, base) == 0;
     case KEY_SECTION:
         return key->section->present_offset != KEY_NO_OFFSET &&

@@ -97,15 +97,6 @@ const char *form_principal(const char *text)
                                               : NULL;
 }
 
-const char *form_role(const char *text)
-{
-    if (strcmp(text, "brokers") == 0) {
-        return "'brokers' (the bridge between brokers) is not part of this version "
-               "(use 'clients')";
-    }
-    return NULL;
-}
-
 static int days_in(int year, int month)
 {
     static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};

@@ -26,7 +26,6 @@ const char *form_reachable(const char *text); /* a host that is no wildcard addr
 const char *form_ip(const char *text);        /* literal IPv4 or IPv6 address */
 const char *form_date(const char *text);      /* YYYY-MM-DD, a day that exists */
 const char *form_principal(const char *text); /* at most 255 bytes */
-const char *form_role(const char *text);
 
 /* HOST:PORT or [IPV6]:PORT. On success host and port of address_r are set; the host lives in the
  * arena. */

@@ -41,8 +41,8 @@ static const char *const api_versions[] = {"intersection", "broker", NULL};
 static const char *const protocols[] = {"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL", NULL};
 static const char *const logins[] = {"mapped-certificate", "passthrough", "sasl", "none", NULL};
 static const char *const tls_versions[] = {"1.2", "1.3", NULL};
-static const char *const roles[] = {"clients", NULL};
-static const char *const client_auths[] = {"none", "required", NULL};
+static const char *const roles[] = {"clients", "brokers", NULL};
+static const char *const client_auths[] = {"none", "required", "requested", NULL};
 static const char *const mechanisms[] = {"SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", NULL};
 
 static const struct key log_keys[] = {
@@ -238,6 +238,9 @@ static const struct key cluster_keys[] = {
      .doc = "The name listeners use for it."},
     {LIST(conf_cluster, bootstrap), .type = KEY_ADDRESSES, .required = true, .min = 1, .max = 64,
      .doc = "Brokers to ask first, as HOST:PORT or [IPV6]:PORT."},
+    {FIELD(conf_cluster, follow), .type = KEY_BOOL, .fallback = "true",
+     .doc = "Whether Setu learns further brokers from these; false for a cluster of listeners with "
+            "role: brokers, where the addresses are those of one broker and lead to it alone."},
     {FIELD(conf_cluster, api_versions), .type = KEY_CHOICE, .words = api_versions,
      .fallback = "intersection",
      .doc = "The versions clients are told: those that all brokers share, or those of the broker "
@@ -262,7 +265,14 @@ static const struct key listener_tls_keys[] = {
     {FIELD(conf_listener_tls, client_ca), .type = KEY_TEXT, .form = form_path,
      .doc = "PEM file with the authorities that client certificates must come from."},
     {FIELD(conf_listener_tls, client_auth), .type = KEY_CHOICE, .words = client_auths,
-     .fallback = "none", .doc = "Whether clients must show a certificate."},
+     .fallback = "none",
+     .doc =
+         "Whether clients must show a certificate; requested, for role: brokers only, lets peers "
+         "without one log in by SASL over TLS."},
+    {FIELD(conf_listener_tls, optional), .type = KEY_BOOL, .fallback = "false",
+     .doc =
+         "For role: brokers only: takes peers that speak plaintext, which log in by SASL, on the "
+         "same port."},
     {FIELD(conf_listener_tls, principal_mapping_rules), .type = KEY_TEXT, .fallback = "DEFAULT",
      .doc = "How the subject of a client certificate becomes a principal; Kafka's "
             "ssl.principal.mapping.rules."},
@@ -275,21 +285,26 @@ static const struct key_section listener_tls_section = {
 static const struct key listener_keys[] = {
     {FIELD(conf_listener, name), .type = KEY_TEXT, .required = true, .form = form_name,
      .doc = "The name in logs, counters and audit records."},
-    {FIELD(conf_listener, role), .type = KEY_CHOICE, .words = roles, .form = form_role,
-     .fallback = "clients", .doc = "Who connects here."},
+    {FIELD(conf_listener, role), .type = KEY_CHOICE, .words = roles, .fallback = "clients",
+     .doc = "Who connects here: clients, or the other brokers of one broker, for which nothing is "
+            "rewritten and the requests of brokers are let through."},
     {FIELD(conf_listener, cluster), .type = KEY_TEXT, .required = true, .form = form_name,
      .doc = "The cluster that clients reach through it."},
     {FIELD(conf_listener, bind), .type = KEY_TEXT, .required = true, .form = form_ip,
      .doc = "The IP address it listens on."},
     {FIELD(conf_listener, port), .type = KEY_INT, .required = true, .min = 1, .max = PORT_MAX,
      .doc = "The port clients use as bootstrap; it leads to any broker that is up."},
-    {FIELD(conf_listener, advertised_host), .type = KEY_TEXT, .required = true,
-     .form = form_reachable, .doc = "The host under which clients reach this listener."},
-    {FIELD(conf_listener, node_base_port), .type = KEY_INT, .required = true, .min = 1,
-     .max = PORT_MAX, .doc = "Clients reach the broker with node id n at this port + n."},
-    {FIELD(conf_listener, node_ports_max), .type = KEY_INT, .fallback = "1000", .min = 1,
-     .max = PORT_MAX,
-     .doc = "How many ports from there on may be used: node ids must be smaller than this."},
+    {FIELD(conf_listener, advertised_host), .type = KEY_TEXT, .form = form_reachable,
+     .doc = "The host under which clients reach this listener. Required for role: clients."},
+    {FIELD(conf_listener, node_base_port), .type = KEY_INT, .min = 1, .max = PORT_MAX,
+     .doc = "Clients reach the broker with node id n at this port + n. Required for role: "
+            "clients."},
+    {FIELD(conf_listener, node_ports_max), .type = KEY_INT, .min = 1, .max = PORT_MAX,
+     .doc = "How many ports from there on may be used: node ids must be smaller than this; 1000 "
+            "if not given."},
+    {LIST(conf_listener, peers), .type = KEY_TEXTS, .max = ITEMS_MAX, .form = form_principal,
+     .doc = "The principals that brokers log in as, and nobody else may. Required for role: "
+            "brokers."},
     {LIST(conf_listener, mechanisms), .type = KEY_WORDS, .max = 8, .words = mechanisms,
      .doc = "SASL mechanisms offered to clients, best first; none is login by client "
             "certificate."},

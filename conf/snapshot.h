@@ -61,6 +61,9 @@ void check_config(const struct snapshot *snapshot, struct conf_errors *errors,
                   size_t errors_before);
 /* One cluster and its generations (check_cluster.c). */
 void check_cluster(const struct check *check, const struct conf_cluster *cluster);
+/* What a listener's role asks for; cluster: its own, NULL when there is none (check_role.c). */
+void check_role(const struct check *check, const struct conf_listener *listener,
+                const struct conf_cluster *cluster);
 /* All listeners, also against each other (check_listener.c). */
 void check_listeners(const struct check *check);
 

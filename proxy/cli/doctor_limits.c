@@ -88,26 +88,32 @@ static void judge_listener(struct doctor *doctor, const struct doctor_facts *fac
                            const struct conf_listener *listener)
 {
     const int64_t low = listener->node_base_port;
-    const int64_t high = low + listener->node_ports_max - 1;
+    const int64_t high = low + listener->node_ports_max - 1; /* role brokers: an empty range */
+    char ports[80];
     const int64_t clashes =
         count_clashes(facts, low, high) + count_clashes(facts, listener->port, listener->port);
+    if (low > 0) {
+        snprintf(ports, sizeof ports, "ports %d and %" PRId64 "-%" PRId64, listener->port, low,
+                 high);
+    } else {
+        snprintf(ports, sizeof ports, "port %d", listener->port);
+    }
     doctor_add(doctor, "ports", clashes > 0 ? DOCTOR_WARN : DOCTOR_OK,
                "the kernel takes ports of that range for outgoing connections: a listener may "
                "find its port taken",
                "choose ports outside of the range, or add them to "
                "net.ipv4.ip_local_reserved_ports",
-               "listener %s: ports %d and %" PRId64 "-%" PRId64 ", %" PRId64
-               " of them within ip_local_port_range %" PRId64 "-%" PRId64,
-               listener->name, listener->port, low, high, clashes, facts->local_ports.low,
-               facts->local_ports.high);
+               "listener %s: %s, %" PRId64 " of them within ip_local_port_range %" PRId64
+               "-%" PRId64,
+               listener->name, ports, clashes, facts->local_ports.low, facts->local_ports.high);
 }
 
 /* Not a failure: the service may be given what the user that asks does not hold. */
 static void judge_privilege(struct doctor *doctor, const struct doctor_facts *facts,
                             const struct conf_listener *listener)
 {
-    const int lowest =
-        listener->port < listener->node_base_port ? listener->port : listener->node_base_port;
+    const bool below = listener->node_base_port > 0 && listener->node_base_port < listener->port;
+    const int lowest = below ? listener->node_base_port : listener->port;
     const bool held = facts->bind_service == 1 || (facts->bind_service < 0 && facts->root);
     if (lowest < facts->unprivileged_port_start) {
         doctor_add(doctor, "privileged_ports", held ? DOCTOR_OK : DOCTOR_WARN,

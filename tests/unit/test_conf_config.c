@@ -180,7 +180,7 @@ static void same_list(const struct key *key, const void *a, const void *b, size_
         if (key->type == KEY_ITEMS) {
             size_t at = i * key->section->size;
             same_section(key->section, left + at, right + at);
-        } else if (key->type == KEY_WORDS) {
+        } else if (key->type == KEY_WORDS || key->type == KEY_TEXTS) {
             cr_expect_str_eq(((const char *const *)(const void *)left)[i],
                              ((const char *const *)(const void *)right)[i]);
         } else if (key->type == KEY_RANGES) {

@@ -165,9 +165,6 @@ Test(conf_refusals, values)
         {"protocol: SSL", "protocol: TLSv1.3",
          "14:19: 'protocol' has no value 'TLSv1.3' (possible: PLAINTEXT, SSL, SASL_PLAINTEXT, "
          "SASL_SSL)\n"},
-        {"    cluster: main", "    role: brokers\n    cluster: main",
-         "19:11: 'role' 'brokers' (the bridge between brokers) is not part of this version (use "
-         "'clients')\n"},
         {"bind: 127.0.0.1", "bind: localhost",
          "20:11: 'bind' is not an IP address (write for example 127.0.0.1, ::1, 0.0.0.0 or ::)\n"},
         {"advertised_host: localhost", "advertised_host: 0.0.0.0",

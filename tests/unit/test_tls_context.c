@@ -331,6 +331,37 @@ Test(tls_context, without_a_certificate_there_is_no_principal)
     SSL_CTX_free(server);
 }
 
+static enum tls_peer_status shows_if_asked(const struct pki_cert *leaf, bool *good_r)
+{
+    struct tls_peer peer;
+    SSL_CTX *server = server_ctx(CONF_CLIENT_AUTH_REQUESTED);
+    SSL_CTX *client = SSL_CTX_new(TLS_client_method());
+    if (leaf != NULL) {
+        cr_assert_eq(SSL_CTX_use_cert_and_key(client, leaf->cert, leaf->key, NULL, 1), 1);
+    }
+    struct joint joint = join(client, server, NULL);
+    *good_r = shake(&joint);
+    const enum tls_peer_status status = tls_peer_principal(joint.server, NULL, &peer);
+    part(&joint);
+    SSL_CTX_free(client);
+    SSL_CTX_free(server);
+    return status;
+}
+
+Test(tls_context, a_requested_certificate_may_be_missing_but_not_wrong)
+{
+    bool good = false;
+    const struct pki_options options = {.common_name = "node3"};
+    struct pki_cert direct = pki_make(&options, &root);
+    cr_expect_eq(shows_if_asked(&direct, &good), TLS_PEER_OK);
+    cr_expect(good);
+    cr_expect_eq(shows_if_asked(NULL, &good), TLS_PEER_NONE);
+    cr_expect(good);
+    cr_expect_eq(shows_if_asked(&stranger, &good), TLS_PEER_NONE);
+    cr_expect_not(good);
+    pki_free(&direct);
+}
+
 /* T47, T49: a client that shows `leaf` and, behind it, `extra`. */
 static bool client_shows(const struct pki_cert *leaf, X509 *extra, struct tls_peer *peer)
 {
