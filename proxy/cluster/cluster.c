@@ -207,6 +207,17 @@ bool cluster_api_versions(const struct cluster *cluster, int32_t node_id,
     return cluster->advertised_known;
 }
 
+bool cluster_told_versions(const struct cluster *cluster, struct api_versions *out_r)
+{
+    for (size_t i = 0; i < cluster->seed_count; i++) {
+        if (cluster->seeds[i].versions_known) {
+            *out_r = cluster->seeds[i].versions;
+            return true;
+        }
+    }
+    return false;
+}
+
 void cluster_saw_versions(struct cluster *cluster, int32_t node_id,
                           const struct api_versions *versions)
 {

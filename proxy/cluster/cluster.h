@@ -11,6 +11,9 @@
  * hidden from the broker that was asked last. What different brokers say about one node is merged:
  * each of its addresses is remembered (a few), the one that works is used.
  *
+ * With `follow: false` there is one broker, under its bootstrap addresses, and nothing is learned:
+ * what it names in Metadata are the bridges before brokers, itself among them.
+ *
  * Generation: the first one whose rules all hold; when the rules that hold need a look (`probe:
  * true`), or none is certain, a probe looks. When the generation decided on stops working (the node
  * does not speak that way any more), the node is looked at again: it may flip while Setu runs.
@@ -77,7 +80,17 @@ bool cluster_ready(const struct cluster *cluster);
 bool cluster_api_versions(const struct cluster *cluster, int32_t node_id,
                           struct api_versions *out_r) __attribute__((warn_unused_result));
 
-/** Finds the way to a broker: node_id, or -1: the next of the brokers that answer, in turn. */
+/**
+ * With `follow: false`: what the one broker there is says of itself, nothing trimmed (but for keys
+ * that Setu does not know). False while nothing is known.
+ */
+bool cluster_told_versions(const struct cluster *cluster, struct api_versions *out_r)
+    __attribute__((warn_unused_result));
+
+/**
+ * Finds the way to a broker: node_id, or -1: the next of the brokers that answer, in turn. With
+ * `follow: false` the one broker there is, whether it answered last or not.
+ */
 enum route_status cluster_route(struct cluster *cluster, int32_t node_id, struct route *route_r)
     __attribute__((warn_unused_result));
 

@@ -112,11 +112,18 @@ static void log_broker(const struct broker *broker, enum log_level level, const 
     log_write(level, event, fields, 5 + (count < 11 ? count : 11));
 }
 
+/* A bootstrap address is some node's too, which is counted under its own id; the one broker of a
+ * cluster that is not followed has no other name. */
+static bool is_counted(const struct broker *broker)
+{
+    return broker->node_id >= 0 || !broker->cluster->params.conf->follow;
+}
+
 static void audit_generation(const struct broker *broker, enum audit_code code,
                              const struct conf_generation *before)
 {
     struct audit_log *audit = broker->cluster->params.audit;
-    if (audit == NULL || broker->node_id < 0) {
+    if (audit == NULL || !is_counted(broker)) {
         return;
     }
     const struct broker_endpoint *endpoint = &broker->endpoints[broker->endpoint];
@@ -147,8 +154,7 @@ static void note_generation(struct broker *broker, const struct conf_generation 
     }
     struct log_field was = log_str("generation_before", before->name);
     broker->flips++;
-    /* A bootstrap address is some node's too, which is counted under its own id. */
-    stats_add(&broker->cluster->params.stats->generation_flips, broker->node_id >= 0 ? 1 : 0);
+    stats_add(&broker->cluster->params.stats->generation_flips, is_counted(broker) ? 1 : 0);
     log_broker(broker, LOG_LEVEL_WARN, "generation_flipped", &was, 1);
     audit_generation(broker, AUDIT_GENERATION_FLIPPED, before);
 }
@@ -213,7 +219,7 @@ static bool learn_endpoint(void *context, const struct endpoint *endpoint)
 
 static void learn_metadata(struct broker *broker, const struct probe_result *result)
 {
-    if (result->metadata.at == NULL) {
+    if (result->metadata.at == NULL || !broker->cluster->params.conf->follow) {
         return;
     }
     enum endpoint_status status = endpoint_visit(API_METADATA, result->metadata_version,

@@ -32,8 +32,23 @@ static enum route_status route_any(struct cluster *cluster, struct route *route_
     return cluster->ready ? ROUTE_NONE_LIVE : ROUTE_PENDING;
 }
 
+/* There is no better one to wait for: an attempt tells at once whether it is back, and as what. */
+static enum route_status route_only(struct cluster *cluster, struct route *route_r)
+{
+    enum route_status status = route_any(cluster, route_r);
+    for (size_t i = 0; status == ROUTE_NONE_LIVE && i < cluster->seed_count; i++) {
+        if (broker_route(&cluster->seeds[i], route_r) == ROUTE_OK) {
+            return ROUTE_OK;
+        }
+    }
+    return status;
+}
+
 enum route_status cluster_route(struct cluster *cluster, int32_t node_id, struct route *route_r)
 {
+    if (!cluster->params.conf->follow) {
+        return route_only(cluster, route_r);
+    }
     if (node_id < 0) {
         return route_any(cluster, route_r);
     }

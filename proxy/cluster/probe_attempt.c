@@ -49,7 +49,7 @@ static struct broker_login *attempt_login(const struct probe *probe)
         params.want_versions = true;
     } else {
         params.want_versions = true;
-        params.want_metadata = true;
+        params.want_metadata = probe->conf->follow;
         if (config_protocol_has_sasl(probe->generation->protocol)) {
             params.mechanism = identity->mechanism;
             params.username = identity->username;

@@ -108,7 +108,10 @@ static void write_password(const char *password)
 
 static void load(const char *generations, const char *password, const char *more)
 {
+    static const char clients[] = "advertised_host: localhost,\n     node_base_port: 2000, ";
+    static const char brokers[] = "role: brokers,\n     peers: [node2], ";
     char text[8192], identity[512] = "";
+    bool one = strstr(more, "follow: false") != NULL;
     struct conf_errors errors;
     if (password != NULL) {
         write_password(password);
@@ -117,15 +120,14 @@ static void load(const char *generations, const char *password, const char *more
                  "%s}}\n",
                  t.password_file);
     }
-    snprintf(
-        text, sizeof text,
-        "audit: {file: \"\"}\nusers: {file: /u.yaml}\nlimits: {connect_timeout_ms: 2000}\n"
-        "listeners:\n"
-        "  - {name: l, cluster: main, bind: 127.0.0.1, port: 1000, advertised_host: localhost,\n"
-        "     node_base_port: 2000, mechanisms: [SCRAM-SHA-512]}\n"
-        "clusters:\n  - name: main\n    bootstrap: [\"127.0.0.1:%u\"]\n    refresh_ms: 200\n"
-        "%s%s    generations:\n%s",
-        t.servers[0].port, identity, more, generations);
+    snprintf(text, sizeof text,
+             "audit: {file: \"\"}\nusers: {file: /u.yaml}\nlimits: {connect_timeout_ms: 2000}\n"
+             "listeners:\n"
+             "  - {name: l, cluster: main, bind: 127.0.0.1, port: 1000, %smechanisms: "
+             "[SCRAM-SHA-512]}\n"
+             "clusters:\n  - name: main\n    bootstrap: [\"127.0.0.1:%u\"]\n    refresh_ms: 200\n"
+             "%s%s    generations:\n%s",
+             one ? brokers : clients, t.servers[0].port, identity, more, generations);
     conf_errors_init(&errors);
     t.config = config_parse(text, strlen(text), "setu.yaml", &errors);
     if (t.config == NULL) {
@@ -277,6 +279,61 @@ Test(cluster, each_broker_its_own_versions)
     cr_assert_eq(produce_max(2), 7);
     cr_assert_eq(produce_max(-1), 7);
     cr_assert_eq(produce_max(99), 7);
+}
+
+/* ---- one broker alone ---- */
+
+static const char legacy_stored[] =
+    "      - {name: legacy, protocol: SASL_PLAINTEXT, login: sasl, match: {probe: true},\n"
+    "         sasl: {mechanism: SCRAM-SHA-256, credentials_file: /c.yaml}}\n"
+    "      - {name: open, protocol: PLAINTEXT, login: none, match: {probe: true}}\n";
+
+static bool is_flipped(void)
+{
+    return t.stats.generation_flips > 0;
+}
+
+static bool is_down(void)
+{
+    return !node(-1).live;
+}
+
+Test(cluster, a_broker_that_is_not_followed_names_nobody)
+{
+    struct api_versions versions;
+    struct route route;
+    start(legacy_stored, "pencil", "    follow: false\n");
+    cr_assert_not(cluster_told_versions(t.cluster, &versions));
+    cr_assert(run_until(is_ready, 20000));
+    cr_assert_eq(t.opened_count, 0);
+    cr_assert_eq(cluster_node_count(t.cluster), 1u);
+    cr_assert_eq(cluster_route(t.cluster, -1, &route), ROUTE_OK);
+    cr_assert_eq(route.port, t.servers[0].port);
+    cr_assert_eq(route.node_id, -1);
+    cr_assert_str_eq(route.generation->name, "legacy");
+    cr_assert(cluster_told_versions(t.cluster, &versions));
+    cr_assert_not_null(api_versions_find(&versions, API_PRODUCE));
+    cr_assert_eq(t.servers[1].accepted + t.servers[2].accepted, 0u);
+}
+
+Test(cluster, a_broker_that_is_not_followed_is_dialled_though_it_is_down)
+{
+    struct route route;
+    start(legacy_stored, "pencil", "    follow: false\n");
+    cr_assert(run_until(is_ready, 20000));
+    fake_server_stop(&t.servers[0]);
+    cr_assert(run_until(is_down, 20000));
+    cr_assert_eq(cluster_route(t.cluster, -1, &route), ROUTE_OK);
+    cr_assert_not(route.live);
+}
+
+Test(cluster, a_broker_that_is_not_followed_flips_and_is_counted)
+{
+    start(legacy_stored, "pencil", "    follow: false\n");
+    cr_assert(run_until(is_ready, 20000));
+    t.servers[0].broker.mechanisms = NULL;
+    cr_assert(run_until(is_flipped, 20000));
+    cr_assert_str_eq(node(-1).generation, "open");
 }
 
 /* ---- identities that do not help ---- */
