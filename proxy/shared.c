@@ -10,6 +10,7 @@
 #include "auth/credentials.h"
 #include "auth/mapping.h"
 #include "auth/passwords.h"
+#include "auth/principal.h"
 #include "auth/rules.h"
 #include "auth/tls_context.h"
 #include "conf/config.h"
@@ -128,6 +129,37 @@ static void check_identities(const struct shared *shared, struct conf_errors *er
     }
 }
 
+/* A broker that would be let in, only to be denied for want of a rule, is better missed now. */
+static void check_peer(const struct shared *shared, const char *const *peer,
+                       struct conf_errors *errors)
+{
+    char name[PRINCIPAL_SIZE];
+    struct mapping_decision decision;
+    struct conf_place place = config_place(shared->config, peer);
+    enum principal_status status = principal_canonical(view_from_string(*peer), name);
+    if (status != PRINCIPAL_OK) {
+        conf_errors_add(errors, place,
+                        "the peer's name %s, so it can never log in (write it as "
+                        "the broker sends it)",
+                        principal_status_text(status));
+    } else if (!mapping_decide(shared->mapping, name, &decision)) {
+        conf_errors_warn(errors, place,
+                         "peer '%s' has no certificate (%s) and will be denied "
+                         "(see to it in 'mapping')",
+                         name, mapping_outcome_name(decision.outcome));
+    }
+}
+
+static void check_peers(const struct shared *shared, struct conf_errors *errors)
+{
+    for (size_t i = 0; i < shared->config->listeners_count; i++) {
+        const struct conf_listener *listener = &shared->config->listeners[i];
+        for (size_t k = 0; k < listener->peers_count; k++) {
+            check_peer(shared, &listener->peers[k], errors);
+        }
+    }
+}
+
 static void load_all(struct shared *shared, struct conf_errors *errors)
 {
     struct config *config = shared->config;
@@ -139,6 +171,9 @@ static void load_all(struct shared *shared, struct conf_errors *errors)
         conf_errors_add(
             errors, config_place(config, &config->users.file),
             "users.file is missing, but a listener offers SASL mechanisms (name the users file)");
+    }
+    if (shared->mapping != NULL) {
+        check_peers(shared, errors);
     }
     load_passwords(shared, errors);
     check_listener_tls(config, errors);

@@ -15,6 +15,7 @@
 #include "protocol/api.h"
 #include "protocol/handshake.h"
 #include "proxy/ops/log.h"
+#include "proxy/session/bridge.h"
 #include "proxy/session/dial.h"
 #include "proxy/session/evidence.h"
 #include "proxy/session/handshake_data.h"
@@ -161,6 +162,10 @@ static void login_proved(struct session *s, const char *name, struct view reply)
         login_deny(s, name, "principal_not_canonical");
         return;
     }
+    if (!bridge_admits(s, principal)) {
+        login_deny(s, principal, "not_a_peer");
+        return;
+    }
     s->principal = strdup(principal);
     if (s->principal == NULL) {
         session_close(s, CLOSE_INTERNAL);
@@ -265,6 +270,12 @@ static bool login_may_ask_again(struct session *s)
     return false;
 }
 
+static bool login_versions(const struct session *s, struct api_versions *versions_r)
+{
+    return bridge_is(s) ? bridge_versions(s, versions_r)
+                        : cluster_api_versions(s->gate->cluster, s->target, versions_r);
+}
+
 static void login_api_versions(struct session *s, const struct request_header *header,
                                struct view body)
 {
@@ -286,7 +297,7 @@ static void login_api_versions(struct session *s, const struct request_header *h
         session_close(s, CLOSE_FRAME_MALFORMED);
         return;
     }
-    if (!cluster_api_versions(s->gate->cluster, s->target, &versions)) {
+    if (!login_versions(s, &versions)) {
         session_close(s, CLOSE_NOT_READY);
         return;
     }
@@ -521,10 +532,10 @@ void login_start(struct session *s)
 {
     const struct conf_listener *conf = s->gate->conf;
     s->handshake = handshake_new(s, s->world->shared->config->limits.login_frame_max_bytes);
-    if (s->gate->tls != NULL) {
+    if (s->client.ssl != NULL) {
         stats_add(&s->world->stats.tls_client_ok, 1);
     }
-    if (conf->mechanisms_count == 0) {
+    if (conf->mechanisms_count == 0 || bridge_is_certified(s)) {
         login_by_certificate(s);
         return;
     }

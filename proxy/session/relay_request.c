@@ -13,6 +13,7 @@
 #include "protocol/handshake.h"
 #include "proxy/cluster/cluster.h"
 #include "proxy/ops/log.h"
+#include "proxy/session/bridge.h"
 #include "proxy/session/evidence.h"
 #include "proxy/session/relay_records.h"
 #include "proxy/session/relay_response.h"
@@ -62,12 +63,14 @@ static bool request_hold(struct session *s, struct flow *flow, size_t bytes_max)
 static bool request_verdict(struct session *s, struct flow *flow)
 {
     const struct conf_limits *limits = &s->world->shared->config->limits;
-    if (flow->api_key == API_API_VERSIONS) {
+    bool bridged = bridge_is(s);
+    if (flow->api_key == API_API_VERSIONS && !bridged) {
         return request_hold(
             s, flow,
             limits->login_frame_max_bytes); /* any version: the answer to a newer one is ours */
     }
-    switch (api_request_action(flow->api_key, flow->api_version)) {
+    switch (bridged ? bridge_request_action(flow->api_key, flow->api_version)
+                    : api_request_action(flow->api_key, flow->api_version)) {
     case API_FORWARD:
     case API_REWRITE:
         flow->mode = FLOW_STREAM;
@@ -201,7 +204,7 @@ static bool request_held(struct session *s, struct flow *flow, uint8_t *at)
 
 static bool request_end(struct session *s, struct flow *flow)
 {
-    if (flow->api_key != API_API_VERSIONS) {
+    if (flow->api_key != API_API_VERSIONS || bridge_is(s)) {
         stats_add(&s->world->stats.requests, 1);
     }
     return true;

@@ -8,6 +8,7 @@
 #include "protocol/records.h"
 #include "proxy/cluster/cluster.h"
 #include "proxy/ops/log.h"
+#include "proxy/session/bridge.h"
 #include "proxy/session/relay_ledger.h"
 #include "proxy/session/relay_records.h"
 #include "proxy/session/session.h"
@@ -19,8 +20,21 @@ enum {
     REWRITE_KEPT_BYTES_MAX = 256 * 1024 /* of memory kept between two rewrites */
 };
 
+static bool response_verdict_bridged(struct session *s, struct flow *flow)
+{
+    flow->mode = FLOW_STREAM;
+    if (bridge_response_action(flow->api_key, flow->api_version) == API_WATCH) {
+        flow->mode = FLOW_WATCH;
+        relay_records_begin_fetch(s, flow, false);
+    }
+    return true;
+}
+
 static bool response_verdict(struct session *s, struct flow *flow)
 {
+    if (bridge_is(s)) {
+        return response_verdict_bridged(s, flow);
+    }
     enum api_action action = api_response_action(flow->api_key, flow->api_version);
     bool addresses = endpoint_in(flow->api_key, flow->api_version);
     if (action == API_WATCH) {

@@ -335,7 +335,7 @@ static enum close_reason client_failed_reason(const struct session *s)
 
 void session_client_failed(struct session *s)
 {
-    if (s->state == SESSION_SECURE && s->gate->tls != NULL) {
+    if (s->state == SESSION_SECURE && s->client.state == LEG_SECURING) {
         stats_add(&s->world->stats.tls_client_failed, 1);
     }
     if (s->state == SESSION_DRAIN || s->state == SESSION_LINGER) {
@@ -484,7 +484,9 @@ bool session_start(struct gate *gate, int fd, const struct sockaddr *peer, int32
     stats_add(&world->stats.client_active, 1);
     stats_add(&world->stats.client_login, 1);
     session_arm(s);
-    if (!leg_accept(&s->client, fd, ssl)) {
+    bool accepted = gate->conf->tls.optional ? leg_accept_either(&s->client, fd, ssl)
+                                             : leg_accept(&s->client, fd, ssl);
+    if (!accepted) {
         session_close(s, CLOSE_INTERNAL);
     }
     return true;
