@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 
+from tests.rig import bridge as bridge_module
 from tests.rig import certificates, clients, evidence, java_tools, node, paths, scram, wire
 from tests.rig.process import wait_until
 
@@ -40,11 +41,16 @@ ANONYMOUS_ACLS = [
 
 
 class Cluster:
-    """Use as a context manager, or call start() and close(). Its directory goes at the end, unless something failed."""
+    """Use as a context manager, or call start() and close(). Its directory goes at the end, unless something failed.
+
+    bridge: brokers reach each other only through `cluster.bridge`, one Setu with a listener of role brokers before
+    each broker; the legacy ones log in by SASL, the Ajna ones with a certificate. No plaintext listener is left.
+    """
 
     def __init__(self, plans=MIXED, directory=None, keep: bool = False, say=None, archive_classes: bool = False,
-                 **broker_properties):
+                 bridge: bool = False, **broker_properties):
         self.plans = tuple(plans)
+        self.bridged = bridge
         self.kraft = all(plan.version == paths.KRAFT for plan in self.plans)
         self.keep = keep
         self.archive_classes = archive_classes
@@ -52,13 +58,15 @@ class Cluster:
         self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="setu-rig-"))
         self.directory.mkdir(parents=True, exist_ok=True)
         self.broker_properties = {k.replace("_", "."): v for k, v in broker_properties.items()}
-        self.passwords = {user: secrets.token_hex(12) for user in USERS}
-        self.salts = {user: secrets.token_bytes(24) for user in USERS}
+        users = (*USERS, node.REPLICATOR) if bridge else USERS
+        self.passwords = {user: secrets.token_hex(12) for user in users}
+        self.salts = {user: secrets.token_bytes(24) for user in users}
         self.admin_password = secrets.token_hex(12)
         self.authority = certificates.Authority(self.directory / "certificates")
         self.certificates = {name: self.authority.issue(name) for name in (*SERVICES, "setu")}
         self.zookeeper = None if self.kraft else node.ZooKeeper(self.directory / "zookeeper")
         self.nodes = {plan.node_id: node.Broker(plan, self, self.zookeeper) for plan in self.plans}
+        self.bridge = bridge_module.Bridge(self) if bridge else None
         self.admin: java_tools.Admin | None = None
 
     # --- life ---
@@ -71,10 +79,12 @@ class Cluster:
         if self.zookeeper:
             self.zookeeper.wait_ready()
             self.say(f"zookeeper up ({time.monotonic() - began:.1f} s)")
-            self.admin("zookeeper_acls", zookeeper=f"127.0.0.1:{self.zookeeper.port}", acls=ANONYMOUS_ACLS)
+            self._prepare_zookeeper(f"127.0.0.1:{self.zookeeper.port}")
         else:
             for broker in self.nodes.values():
                 broker.format([])
+        if self.bridge:
+            self.bridge.start()
         for broker in self.nodes.values():
             broker.start()
         for broker in self.nodes.values():
@@ -90,11 +100,21 @@ class Cluster:
         self.say(f"cluster ready ({time.monotonic() - began:.1f} s)")
         return self
 
+    def _prepare_zookeeper(self, address: str) -> None:
+        """What brokers need to come to each other, before there are any."""
+        if not self.bridged:
+            self.admin("zookeeper_acls", zookeeper=address, acls=ANONYMOUS_ACLS)
+            return
+        mechanism = "SCRAM-SHA-512"
+        self.admin("zookeeper_users", zookeeper=address, users=[
+            {"name": user, "mechanism": mechanism, "record": self.scram_record(user, mechanism)}
+            for user in (node.REPLICATOR, "setu")])
+
     def close(self, failed: bool = False) -> None:
         """Kills everything at once: there is nothing to save."""
         if self.admin:
             self.admin.close()
-        for server in (*self.nodes.values(), self.zookeeper):
+        for server in (*self.nodes.values(), self.zookeeper, self.bridge):
             if server:
                 server.process.kill()
         if failed or self.keep:
@@ -134,7 +154,7 @@ class Cluster:
         """
         broker = self.nodes[node_id]
         others = [other for other in self.nodes.values() if other.process.alive]
-        wait_until(lambda: not any(wire.knows(other.ports["INTERNAL"], {node_id}) for other in others), 60,
+        wait_until(lambda: not any(other.knows({node_id}) for other in others), 60,
                    f"broker {node_id} missed by the others", 0.2)
         broker.start()
         broker.wait_ready({node_id, *(other.node_id for other in others)})
@@ -145,6 +165,25 @@ class Cluster:
         else:
             self.kill(node_id)
         self.start_node(node_id)
+
+    def controller(self) -> int:
+        """The node that is the controller, as a running broker says."""
+        broker = next(broker for broker in self.nodes.values() if broker.process.alive)
+        with wire.Connection(broker.ports["ADMIN"], broker.admin_login) as connection:
+            return connection.metadata()[1]
+
+    def elect_controller(self, node_id: int, timeout_s: float = 60) -> None:
+        """Takes the office from the controller until chance gives it to this node (ZooKeeper only)."""
+        deadline = time.monotonic() + timeout_s
+        while self.controller() != node_id:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"node {node_id} as controller: not within {timeout_s:g} s")
+            before = self.controller()
+            self.admin("forget_controller", zookeeper=f"127.0.0.1:{self.zookeeper.port}")
+            try:
+                wait_until(lambda: self.controller() not in (-1, before), 1, "another controller")
+            except TimeoutError:
+                pass  # the same has won again
 
     # --- who is who ---
 

@@ -11,6 +11,8 @@ from tests.rig import java_tools, paths, ports, wire
 from tests.rig.process import Process
 
 LISTENERS = ("CLIENT", "INTERNAL", "DIRECT", "ADMIN")
+BRIDGED_LISTENERS = ("CLIENT", "REPLICATION", "ADMIN")
+REPLICATOR = "replicator"  # who brokers are to each other when a bridge stands between them
 BROKER_JVM = ["-Xshare:auto", "-XX:-UsePerfData", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC",
               "-XX:+ExitOnOutOfMemoryError"]
 PRINCIPAL_RULES = r"RULE:^CN=([^,]+),OU=services,O=Setu rig$/$1/,DEFAULT"
@@ -70,11 +72,14 @@ class ZooKeeper:
 
 
 class Broker:
-    """One Kafka broker with four listeners.
+    """One Kafka broker with four listeners, or three when the cluster is bridged.
 
     CLIENT is the one that applications use: SASL_PLAINTEXT on the legacy generation, SSL with required client
     certificates on Ajna. INTERNAL is for the brokers among themselves. DIRECT is plaintext, for comparing Setu with
     nothing; whoever comes there is User:ANONYMOUS. ADMIN is SASL PLAIN for the rig itself.
+
+    Bridged, REPLICATION is in the place of INTERNAL and DIRECT: SASL_PLAINTEXT on the legacy generation, SSL with
+    required client certificates on Ajna, advertised at `bridge_port`. No listener is plaintext without a login.
     """
 
     def __init__(self, plan: Plan, cluster, zookeeper: ZooKeeper | None):
@@ -85,32 +90,45 @@ class Broker:
         self.directory = cluster.directory / f"node{plan.node_id}"
         self.logs = self.directory / "logs"
         self.logs.mkdir(parents=True)
-        self.ports = {name: ports.free_port() for name in LISTENERS}
+        self.ports = {name: ports.free_port() for name in (BRIDGED_LISTENERS if cluster.bridged else LISTENERS)}
+        self.bridge_port = ports.free_port() if cluster.bridged else None
         self.controller_port = None if zookeeper else ports.free_port()
-        self.certificate = cluster.authority.issue(f"node{plan.node_id}", "broker", server=True)
+        self.admin_login = ("admin", cluster.admin_password)
+        common_name = self.peer_name if cluster.bridged else "broker"
+        self.certificate = cluster.authority.issue(f"node{plan.node_id}", common_name, server=True)
         properties = self._common(cluster) | self._client_listener(cluster)
+        if cluster.bridged:
+            properties |= self._replication_listener(cluster)
         properties |= self._zookeeper(zookeeper) if zookeeper else self._kraft()
         self.configuration = write_properties(self.directory / "server.properties",
                                               properties | cluster.broker_properties)
         self.process = Process(f"broker {plan.node_id} ({plan.version})", self._command(cluster), self.logs / "out.log")
 
+    @property
+    def peer_name(self) -> str:
+        """The common name of this broker's certificate in a bridged cluster: who it is to a bridge when it dials."""
+        return f"node{self.node_id}"
+
     def _common(self, cluster) -> dict:
         count = min(3, len(cluster.plans))
-        security = {"CLIENT": "SASL_PLAINTEXT" if self.generation == "legacy" else "SSL",
-                    "INTERNAL": "PLAINTEXT", "DIRECT": "PLAINTEXT", "ADMIN": "SASL_PLAINTEXT"}
+        own = "SASL_PLAINTEXT" if self.generation == "legacy" else "SSL"
+        security = {"CLIENT": own, "INTERNAL": "PLAINTEXT", "DIRECT": "PLAINTEXT", "ADMIN": "SASL_PLAINTEXT",
+                    "REPLICATION": own}
+        security = {name: security[name] for name in self.ports}
         if self.controller_port:
             security["CONTROLLER"] = "PLAINTEXT"
         listeners = ",".join(f"{name}://127.0.0.1:{port}" for name, port in self.ports.items())
+        told = self.ports | ({"REPLICATION": self.bridge_port} if cluster.bridged else {})
         admin = {"admin": cluster.admin_password}
         return {
             "log.dirs": self.directory / "data",
             "listeners": listeners,
-            "advertised.listeners": listeners,
+            "advertised.listeners": ",".join(f"{name}://127.0.0.1:{port}" for name, port in told.items()),
             "listener.security.protocol.map": ",".join(f"{k}:{v}" for k, v in security.items()),
-            "inter.broker.listener.name": "INTERNAL",
+            "inter.broker.listener.name": "REPLICATION" if cluster.bridged else "INTERNAL",
             "listener.name.admin.sasl.enabled.mechanisms": "PLAIN",
             "listener.name.admin.plain.sasl.jaas.config": plain_jaas(admin),
-            "super.users": "User:admin",
+            "super.users": f"User:admin;User:{REPLICATOR}" if cluster.bridged else "User:admin",
             "allow.everyone.if.no.acl.found": "false",
             "auto.create.topics.enable": "false",
             "auto.leader.rebalance.enable": "false",
@@ -135,14 +153,28 @@ class Broker:
                 "listener.name.client.scram-sha-256.sasl.jaas.config": module,
                 "listener.name.client.plain.sasl.jaas.config": plain_jaas(cluster.passwords),
             }
+        return self._mutual_tls(cluster, "client") | {"ssl.principal.mapping.rules": PRINCIPAL_RULES}
+
+    def _replication_listener(self, cluster) -> dict:
+        if self.generation == "legacy":
+            jaas = (f'org.apache.kafka.common.security.scram.ScramLoginModule required username="{REPLICATOR}"'
+                    f' password="{cluster.passwords[REPLICATOR]}";')
+            return {
+                "listener.name.replication.sasl.enabled.mechanisms": "SCRAM-SHA-512",
+                "listener.name.replication.scram-sha-512.sasl.jaas.config": jaas,
+                "sasl.mechanism.inter.broker.protocol": "SCRAM-SHA-512",
+            }
+        return self._mutual_tls(cluster, "replication")
+
+    def _mutual_tls(self, cluster, listener: str) -> dict:
+        prefix = f"listener.name.{listener}.ssl"
         return {
-            "listener.name.client.ssl.keystore.type": "PEM",
-            "listener.name.client.ssl.keystore.location": self.certificate.store,
-            "listener.name.client.ssl.truststore.type": "PEM",
-            "listener.name.client.ssl.truststore.location": cluster.authority.certificate,
-            "listener.name.client.ssl.client.auth": "required",
-            "listener.name.client.ssl.principal.mapping.rules": PRINCIPAL_RULES,
-            "ssl.principal.mapping.rules": PRINCIPAL_RULES,
+            f"{prefix}.keystore.type": "PEM",
+            f"{prefix}.keystore.location": self.certificate.store,
+            f"{prefix}.truststore.type": "PEM",
+            f"{prefix}.truststore.location": cluster.authority.certificate,
+            f"{prefix}.client.auth": "required",
+            f"{prefix}.principal.mapping.rules": PRINCIPAL_RULES,
         }
 
     def _zookeeper(self, zookeeper: ZooKeeper) -> dict:
@@ -196,7 +228,13 @@ class Broker:
 
     def wait_ready(self, nodes: set[int], timeout_s: float = 90) -> None:
         """Until this broker knows `nodes` and a controller."""
-        self.process.wait_ready(lambda: wire.knows(self.ports["INTERNAL"], nodes), timeout_s)
+        self.process.wait_ready(lambda: self.knows(nodes), timeout_s)
+
+    def knows(self, nodes: set[int]) -> bool:
+        """True when this broker answers and lists at least these nodes and a controller."""
+        if "INTERNAL" in self.ports:
+            return wire.knows(self.ports["INTERNAL"], nodes)
+        return wire.knows(self.ports["ADMIN"], nodes, self.admin_login)
 
     def address(self, listener: str = "CLIENT") -> str:
         return f"127.0.0.1:{self.ports[listener]}"

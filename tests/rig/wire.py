@@ -123,10 +123,10 @@ def answers(port: int) -> bool:
         return False
 
 
-def knows(port: int, nodes: set[int]) -> bool:
+def knows(port: int, nodes: set[int], login: tuple[str, str] | None = None) -> bool:
     """True when the broker on this local plaintext port lists at least these nodes and a controller."""
     try:
-        with Connection(port) as connection:
+        with Connection(port, login) as connection:
             found, controller, _ = connection.metadata()
         return nodes <= set(found) and controller in found
     except (OSError, struct.error):

@@ -18,6 +18,7 @@ import java.util.Optional;
 import java.util.Properties;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import org.apache.kafka.clients.admin.Admin;
@@ -46,6 +47,10 @@ import org.apache.kafka.common.resource.PatternType;
 import org.apache.kafka.common.resource.ResourcePattern;
 import org.apache.kafka.common.resource.ResourceType;
 import org.apache.kafka.server.authorizer.AclCreateResult;
+import org.apache.zookeeper.CreateMode;
+import org.apache.zookeeper.Watcher.Event.KeeperState;
+import org.apache.zookeeper.ZooDefs;
+import org.apache.zookeeper.ZooKeeper;
 
 /**
  * The rig's administrator: one JVM for a cluster's whole life, because starting one for each command costs seconds.
@@ -81,6 +86,8 @@ public final class RigAdmin {
         switch (command.get("do").asText()) {
             case "connect": return connect(command);
             case "zookeeper_acls": return zookeeperAcls(command);
+            case "zookeeper_users": return zookeeperUsers(command);
+            case "forget_controller": return forgetController(command);
             case "acls": return acls(command);
             case "users": return users(command);
             case "forget_user": return forgetUser(command);
@@ -136,6 +143,49 @@ public final class RigAdmin {
             }
         }
         return null;
+    }
+
+    private static ZooKeeper zookeeper(JsonNode command) throws Exception {
+        CountDownLatch connected = new CountDownLatch(1);
+        ZooKeeper made = new ZooKeeper(command.get("zookeeper").asText(), 10000, event -> {
+            if (event.getState() == KeeperState.SyncConnected) {
+                connected.countDown();
+            }
+        });
+        if (!connected.await(TIMEOUT_S, TimeUnit.SECONDS)) {
+            made.close();
+            throw new IllegalStateException("ZooKeeper does not answer");
+        }
+        return made;
+    }
+
+    /** The controller loses its office, and all brokers run for it. */
+    private static JsonNode forgetController(JsonNode command) throws Exception {
+        try (ZooKeeper zookeeper = zookeeper(command)) {
+            zookeeper.delete("/controller", -1);
+        }
+        return null;
+    }
+
+    /** Writes SCRAM records straight into ZooKeeper, in Kafka's form: brokers log in to each other by them. */
+    private static JsonNode zookeeperUsers(JsonNode command) throws Exception {
+        try (ZooKeeper zookeeper = zookeeper(command)) {
+            for (String path : List.of("/config", "/config/users")) {
+                makeNode(zookeeper, path, new byte[0]);
+            }
+            for (JsonNode row : command.get("users")) {
+                ObjectNode user = JSON.createObjectNode().put("version", 1);
+                user.putObject("config").put(row.get("mechanism").asText(), row.get("record").asText());
+                makeNode(zookeeper, "/config/users/" + row.get("name").asText(), JSON.writeValueAsBytes(user));
+            }
+        }
+        return null;
+    }
+
+    private static void makeNode(ZooKeeper zookeeper, String path, byte[] data) throws Exception {
+        if (zookeeper.exists(path, false) == null) {
+            zookeeper.create(path, data, ZooDefs.Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT);
+        }
     }
 
     private JsonNode acls(JsonNode command) throws Exception {
