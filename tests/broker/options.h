@@ -8,7 +8,7 @@
 
 #include "tests/broker/fault.h"
 
-enum { OPTIONS_NODES_MAX = 64, OPTIONS_DOORS_MAX = 8, OPTIONS_TOPICS_MAX = 64 };
+enum { OPTIONS_NODES_MAX = 1024, OPTIONS_DOORS_MAX = 8, OPTIONS_TOPICS_MAX = 64 };
 
 enum door_kind { DOOR_PLAIN, DOOR_SASL, DOOR_SSL, DOOR_SASL_SSL };
 
