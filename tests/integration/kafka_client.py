@@ -398,8 +398,9 @@ class Client(Raw):
     """One connection of a client that behaves."""
 
     def __init__(self, port: int, user: str | None = None, password: str | None = None,
-                 mechanism: str = "SCRAM-SHA-512", timeout_s: float = 20, tls=None, client_id: str | None = "good"):
-        super().__init__(port, timeout_s, tls)
+                 mechanism: str = "SCRAM-SHA-512", timeout_s: float = 20, tls=None, client_id: str | None = "good",
+                 host: str = "127.0.0.1"):
+        super().__init__(port, timeout_s, tls, host)
         self.correlation_id = 0
         self.client_id = client_id
         try:

@@ -71,16 +71,17 @@ class TestBroker:
 
     __test__ = False
 
-    def __init__(self, node_id: int, directory: pathlib.Path, port: int, peers: dict[int, int], options: list):
+    def __init__(self, node_id: int, directory: pathlib.Path, port: int, peers: dict[int, int], options: list,
+                 host: str = "127.0.0.1"):
         self.node_id, self.port, self.plain = node_id, port, ports.free_port()
         self.log = directory / f"broker-{node_id}.log"
         door = "--sasl" if node_id == 1 else "--ssl"
-        arguments = [broker_program(), "--id", node_id, door, f"127.0.0.1:{port}", "--plain", f"127.0.0.1:{self.plain}",
+        arguments = [broker_program(), "--id", node_id, door, f"{host}:{port}", "--plain", f"127.0.0.1:{self.plain}",
                      "--users", directory / "broker-users.yaml", "--ca", directory / "ca/ca.pem",
                      "--chain", directory / "ca/broker.pem", "--key", directory / "ca/broker.key", "--control",
                      "--trace", *options]
         for peer, peer_port in peers.items():
-            arguments += ["--node", f"{peer}=127.0.0.1:{peer_port}"]
+            arguments += ["--node", f"{peer}={host}:{peer_port}"]
         self.process = Process(f"broker {node_id}", arguments, self.log, stdin=subprocess.PIPE)
 
     def start(self) -> None:
@@ -134,14 +135,18 @@ class TestBroker:
 
 
 class Stage:
-    """Brokers and Setu in a directory of their own. Change `config` before start()."""
+    """Brokers and Setu in a directory of their own. Change `config` before start(). `broker_host`, `host`: where the
+    brokers and Setu listen; `wrap`: what Setu's command line is put behind."""
 
     def __init__(self, program: pathlib.Path | None = None, broker_options: dict[int, list] | None = None,
                  limits: dict | None = None, integrity: str = "observe", descriptors: int | None = None,
-                 legacy_login: str = "sasl", workers: int = 1):
+                 legacy_login: str = "sasl", workers: int = 1, broker_host: str = "127.0.0.1",
+                 host: str = "127.0.0.1", wrap: list | None = None):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="setu-stage-"))
         self.program = program or setu_program()
         self.descriptors = descriptors
+        self.broker_host, self.host, self.wrap = broker_host, host, wrap or []
+        self.shown = "localhost" if host == "127.0.0.1" else host
         self.authority = Authority(self.directory / "ca")
         self.certificates = {name: self.authority.issue(name, server=name in ("broker", "listener"))
                              for name in ("broker", "listener", "setu", "orders", "payments")}
@@ -157,7 +162,8 @@ class Stage:
         topics = [part for name in TOPICS for part in ("--topic", f"{name}:2")]
         self.brokers = {node: TestBroker(node, self.directory, where[node],
                                          {n: p for n, p in where.items() if n != node},
-                                         ["--keep", "64", *topics, *options.get(0, []), *options.get(node, [])])
+                                         ["--keep", "64", *topics, *options.get(0, []), *options.get(node, [])],
+                                         broker_host)
                         for node in NODES}
         self.base, self.tls_base = ports.free_block(20), ports.free_block(20)
         self.port, self.tls_port = self.base + 19, self.tls_base + 19
@@ -187,8 +193,8 @@ class Stage:
         return row
 
     def _listener(self, name: str, base: int) -> dict:
-        return {"name": name, "role": "clients", "cluster": "main", "bind": "127.0.0.1", "port": base + 19,
-                "advertised_host": "localhost", "node_base_port": base, "node_ports_max": 19,
+        return {"name": name, "role": "clients", "cluster": "main", "bind": self.host, "port": base + 19,
+                "advertised_host": self.shown, "node_base_port": base, "node_ports_max": 19,
                 "mechanisms": ["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"], "allow_plain_without_tls": True}
 
     def _config(self, limits: dict, integrity: str) -> dict:
@@ -207,7 +213,7 @@ class Stage:
             "mapping": [{"principal": name, "certificate": name} for name in ("orders", "payments")],
             "clusters": [{
                 "name": "main",
-                "bootstrap": [f"127.0.0.1:{broker.port}" for broker in self.brokers.values()],
+                "bootstrap": [f"{self.broker_host}:{broker.port}" for broker in self.brokers.values()],
                 "identity": {"certificate": "setu", "sasl": {"mechanism": "SCRAM-SHA-512", "username": "setu",
                                                              "password_file": password}},
                 "generations": [
@@ -229,18 +235,30 @@ class Stage:
             command = [self.program, "run", "-c", self.config_file, "--stats-file", self.stats_file]
             if self.descriptors:
                 command = ["prlimit", f"--nofile={self.descriptors}:{self.descriptors}", "--", *command]
-            self.process = Process("setu", command, self.log)
+            self.process = Process("setu", [*self.wrap, *command], self.log)
             self.process.start()
-            self.process.wait_ready(self._ready, 30)
+            self.process.wait_ready(self.serves, 30)
         except BaseException:
             self.close()
             raise
         return self
 
-    def _ready(self) -> bool:
+    def kill_and_restart(self, wait: bool = True) -> None:
+        """kill -9 Setu; the next life has a log of its own."""
+        self.process.kill()
+        text = self.log.read_text(errors="replace")
+        if "Sanitizer" in text or "runtime error:" in text:
+            raise AssertionError(f"a sanitizer spoke:\n{tail(self.log, 80)}")
+        self.log = self.process.log = self.directory / f"setu-{self.process.pid}.log"
+        self.process.start()
+        if wait:
+            self.process.wait_ready(self.serves, 30)
+
+    def serves(self) -> bool:
+        """All its ports take connections."""
         try:
             for port in (self.port, self.tls_port, *(self.node_port(node) for node in NODES)):
-                Raw(port, 1).close()
+                Raw(port, 1, host=self.host).close()
             return True
         except OSError:
             return False
@@ -297,12 +315,17 @@ class Stage:
         return (self.tls_base if tls else self.base) + node
 
     def raw(self, port: int | None = None, **options) -> Raw:
-        return Raw(port or self.port, **options)
+        return Raw(port or self.port, host=self.host, **options)
 
     def client(self, node: int | None = None, user: str = "orders", mechanism: str = "SCRAM-SHA-512", tls: bool = False,
                **options) -> Client:
         port = self.node_port(node, tls) if node is not None else self.tls_port if tls else self.port
-        return Client(port, user, PASSWORDS[user], mechanism, tls=self.tls() if tls else None, **options)
+        return Client(port, user, PASSWORDS[user], mechanism, tls=self.tls() if tls else None,
+                      host=self.host, **options)
+
+    def broker_client(self, node: int, **options) -> Client:
+        """A client of the broker itself, without Setu and without a login."""
+        return Client(self.brokers[node].plain, **options)
 
     def tls(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(self.authority.certificate))
@@ -312,7 +335,7 @@ class Stage:
         value = os.urandom(8).hex().encode()
         with self.client(user=user) as client:
             brokers, leaders = client.metadata(["good"])
-            case.assertEqual(brokers, {node: ("localhost", self.node_port(node)) for node in NODES})
+            case.assertEqual(brokers, {node: (self.shown, self.node_port(node)) for node in NODES})
         for partition, node in enumerate(leaders["good"]):
             with self.client(node, user) as client:
                 error, base = client.produce("good", partition, kafka_client.batch([value]))
