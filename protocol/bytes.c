@@ -169,6 +169,12 @@ static bool varint_of(struct reader *r, unsigned bits, uint64_t *v_r)
 bool reader_uvarint(struct reader *r, uint32_t *v_r)
 {
     uint64_t v;
+    /* Nearly every one is a single byte. */
+    if (r->left > 0 && r->at[0] < 0x80) {
+        *v_r = *r->at++;
+        r->left--;
+        return true;
+    }
     if (!varint_of(r, 32, &v)) {
         return false;
     }

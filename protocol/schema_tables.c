@@ -82,8 +82,8 @@ static const struct schema produce_response_partition = {
     .fields = FIELDS{
         {"Index", INT32, .versions = SINCE(0), .role = SCHEMA_PARTITION},
         {"ErrorCode", INT16, .versions = SINCE(0), .role = SCHEMA_ERROR_CODE},
-        {"BaseOffset", INT64, .versions = SINCE(0), .role = SCHEMA_BASE_OFFSET},
-        {"LogAppendTimeMs", INT64, .versions = SINCE(2), .role = SCHEMA_LOG_APPEND_TIME},
+        {"BaseOffset", INT64, .versions = SINCE(0)},
+        {"LogAppendTimeMs", INT64, .versions = SINCE(2)},
         {"LogStartOffset", INT64, .versions = SINCE(5), .role = SCHEMA_LOG_START_OFFSET},
         {"RecordErrors", STRUCT, .array = true, .versions = SINCE(8), .of = &produce_record_error},
         {"ErrorMessage", STRING, .versions = SINCE(8), .nullable = SINCE(8)},

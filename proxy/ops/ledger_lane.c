@@ -126,16 +126,21 @@ struct view ledger_stream_topic(const struct ledger_stream *stream)
     return view_of(stream->names + stream->cluster_length, stream->topic_length);
 }
 
-static bool stream_is(const struct ledger_stream *stream, uint64_t hash, struct view cluster,
-                      struct view topic, const uint8_t *topic_id, int32_t partition)
+bool ledger_stream_is(const struct ledger_stream *stream, struct view topic,
+                      const uint8_t *topic_id, int32_t partition)
 {
-    if (stream->hash != hash || stream->partition != partition ||
-        stream->has_id != (topic_id != NULL) ||
-        !view_equal(ledger_stream_cluster(stream), cluster)) {
+    if (stream->partition != partition || stream->has_id != (topic_id != NULL)) {
         return false;
     }
     return topic_id != NULL ? memcmp(stream->topic_id, topic_id, ID_BYTES) == 0
-                            : view_equal(ledger_stream_topic(stream), topic);
+                            : view_equal(ledger_stream_topic(stream), cut(topic));
+}
+
+static bool stream_is(const struct ledger_stream *stream, uint64_t hash, struct view cluster,
+                      struct view topic, const uint8_t *topic_id, int32_t partition)
+{
+    return stream->hash == hash && view_equal(ledger_stream_cluster(stream), cluster) &&
+           ledger_stream_is(stream, topic, topic_id, partition);
 }
 
 static struct topic **find_topic(struct ledger_lane *lane, uint64_t hash, struct view cluster,

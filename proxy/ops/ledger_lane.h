@@ -58,6 +58,10 @@ struct ledger_stream *ledger_lane_stream(struct ledger_lane *lane, struct view c
                                          struct view topic, const uint8_t *topic_id,
                                          int32_t partition, bool make);
 
+/** It is this partition of the same cluster, by the same kind of name. */
+bool ledger_stream_is(const struct ledger_stream *stream, struct view topic,
+                      const uint8_t *topic_id, int32_t partition);
+
 /** Drops a stream that nobody uses and no record was put of. */
 void ledger_lane_release(struct ledger_lane *lane, struct ledger_stream *stream);
 

@@ -37,6 +37,7 @@ struct relay_ledger {
     uint32_t begun, answered; /* Produce requests that are answered at all */
     /* Of the partition under way in the request, in the response; each counts as a user. */
     struct ledger_stream *sent, *fetched;
+    struct writer answer; /* the beginning of a response that did not come at once */
     int64_t fetched_past; /* offset after the last batch of it in this response */
     int16_t acks;
     int64_t time_ms; /* of the last bytes, wall clock */
@@ -55,6 +56,8 @@ static struct relay_ledger *ledger_of(struct session *s)
             abort();
         }
         s->relay.ledger->lane = s->world->ledger;
+        writer_init_growing(&s->relay.ledger->answer,
+                            s->world->shared->config->limits.rewrite_max_bytes);
     }
     return s->relay.ledger;
 }
@@ -281,8 +284,11 @@ static void on_answer(void *context, const struct produce_answer *answer)
 {
     struct answering *a = context;
     struct relay_ledger *l = a->l;
-    const struct ledger_stream *stream =
-        stream_of(a->s, answer->topic, answer->topic_id, answer->partition, false);
+    const struct ledger_stream *stream = a->at < a->count ? note_at(l, a->at)->stream : NULL;
+    if (stream == NULL ||
+        !ledger_stream_is(stream, answer->topic, answer->topic_id, answer->partition)) {
+        stream = stream_of(a->s, answer->topic, answer->topic_id, answer->partition, false);
+    }
     int64_t offset = answer->base_offset;
     bool found = false;
     if (stream == NULL || stream->users == 0) {
@@ -310,18 +316,32 @@ static uint32_t notes_of_oldest(const struct relay_ledger *l)
     return n;
 }
 
-void relay_ledger_answered(struct session *s, int16_t version, struct view payload)
+static void answered(struct session *s, int16_t version, struct view payload)
 {
     struct relay_ledger *l = s->relay.ledger;
-    if (l == NULL) {
-        return;
-    }
     l->time_ms = now_ms();
     struct answering a = {.s = s, .l = l, .count = notes_of_oldest(l)};
     /* What a broken response has told before it broke stands: it was said. */
     (void)!produce_response_read(version, payload, on_answer, &a);
     l->answered++;
     notes_leave(l);
+}
+
+void relay_ledger_answer(struct session *s, int16_t version, struct view part, size_t more)
+{
+    struct relay_ledger *l = s->relay.ledger;
+    if (l == NULL) {
+        return;
+    }
+    if (l->answer.length == 0 && more == 0) {
+        answered(s, version, part); /* as nearly always: looked at where it lies */
+        return;
+    }
+    writer_put(&l->answer, part);
+    if (more == 0) {
+        answered(s, version, writer_view(&l->answer));
+        writer_free(&l->answer);
+    }
 }
 
 /* ---- readers ---- */
@@ -414,6 +434,7 @@ void relay_ledger_free(struct relay_ledger **ledger)
     l->answered = l->begun;
     notes_leave(l);
     assert(l->count == 0);
+    writer_free(&l->answer);
     free(l->ring);
     free(l);
 }

@@ -41,12 +41,15 @@ void relay_ledger_sent(struct session *s, const struct batch_head *head,
 /* ---- a Produce response ---- */
 
 /**
- * The oldest Produce request is being answered, by frame_bytes. true: give the whole frame to relay_ledger_answered;
- * false: it may pass unread (nothing waits for it, or it is too large to be held, and its batches stay in doubt).
+ * The oldest Produce request is being answered, by frame_bytes. true: give all of it to relay_ledger_answer; false: it
+ * may pass unread (nothing waits for it, or it is too large to be kept, and its batches stay in doubt).
  */
 bool relay_ledger_reads(struct session *s, size_t frame_bytes);
-/** The response, whole, without its size. What it does not tell of stays in doubt. */
-void relay_ledger_answered(struct session *s, int16_t version, struct view payload);
+/**
+ * The next bytes of the response, its size left out; `more` follow. With the last ones it is read; batches that it does
+ * not tell of stay in doubt.
+ */
+void relay_ledger_answer(struct session *s, int16_t version, struct view part, size_t more);
 
 /* ---- responses to readers ---- */
 

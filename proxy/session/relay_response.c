@@ -46,7 +46,7 @@ static bool response_verdict(struct session *s, struct flow *flow)
     if (!addresses) {
         const bool read =
             flow->api_key == API_PRODUCE && relay_ledger_reads(s, flow->frame_bytes);
-        flow->mode = read ? FLOW_HOLD : FLOW_STREAM;
+        flow->mode = read ? FLOW_WATCH : FLOW_STREAM;
         return true;
     }
     flow->mode = FLOW_HOLD;
@@ -79,6 +79,10 @@ static bool response_head(struct session *s, struct flow *flow, const uint8_t *a
 
 static bool response_watch(struct session *s, struct flow *flow, uint8_t *at, size_t length)
 {
+    if (flow->api_key == API_PRODUCE) {
+        relay_ledger_answer(s, flow->api_version, view_of(at, length), flow->remaining - length);
+        return true;
+    }
     return relay_records_feed(s, flow, at, length);
 }
 
@@ -174,10 +178,7 @@ static bool response_held(struct session *s, struct flow *flow, uint8_t *at)
         }
     }
     if (flow->api_key == API_PRODUCE) {
-        relay_ledger_answered(s, flow->api_version, view_of(payload, length));
-        if (!endpoint_in(API_PRODUCE, flow->api_version)) {
-            return response_pass(s, flow, at);
-        }
+        relay_ledger_answer(s, flow->api_version, view_of(payload, length), 0);
     }
     return response_rewrite(s, flow, view_of(payload, length));
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "protocol/bytes.h"
+#include "proxy/ops/ledger_lane.h"
 #include "tests/bench/common.h"
 #include "tests/bench/payload.h"
 #include "tests/gate/stand.h"
@@ -27,7 +28,7 @@ struct scenario {
     int conns, burst;
     size_t batch_bytes;
     int bursts;
-    bool slow;
+    bool slow, ledger;
 };
 
 static const struct scenario scenarios[] = {
@@ -147,11 +148,26 @@ static void pass(struct replay *r, struct frames *frames, bool to_broker)
     }
 }
 
+/* In place of the ledger's thread, whose work is not a worker's. Every batch must have come. */
+static void take_records(struct replay *r)
+{
+    struct ledger_lane *lane = r->stand.world.ledger;
+    int left = r->scenario->ledger ? r->scenario->conns * r->scenario->burst : 0;
+    for (const struct ledger_entry *entry = NULL;
+         lane != NULL && (entry = ledger_lane_front(lane)) != NULL; ledger_lane_drop(lane)) {
+        left -= entry->record.kind != LEDGER_MARK ? 1 : 0;
+    }
+    if (left != 0) {
+        die("%s: %d batches are missing in the ledger", r->scenario->name, left);
+    }
+}
+
 static void run_bursts(struct replay *r)
 {
     for (int i = 0; i < r->scenario->bursts; i++) {
         pass(r, &r->requests, true);
         pass(r, &r->responses, false);
+        take_records(r);
         r->id += (uint32_t)r->scenario->burst;
     }
 }
@@ -166,6 +182,9 @@ static void connect_all(struct replay *r, const char *waste)
 {
     const struct scenario *sc = r->scenario;
     stand_start(&r->stand, sc->client_tls, sc->broker_tls);
+    if (sc->ledger && (r->stand.world.ledger = ledger_lane_new()) == NULL) {
+        die("no memory for the ledger");
+    }
     for (int i = 0; i < sc->conns; i++) {
         stand_connect(&r->stand, &r->pairs[i]);
         struct session *s = r->pairs[i].session;
