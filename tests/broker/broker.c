@@ -178,10 +178,14 @@ static void command_run(struct broker *broker, const char *line)
     } else if (strcmp(line, "clear") == 0) {
         faults_clear(&broker->options->faults);
         printf("done clear\n");
+    } else if (strcmp(line, "peak") == 0) {
+        printf("peak settling=%zu\n", broker->settling_peak);
+        broker->settling_peak = broker->settling;
+        printf("done peak\n");
     } else if (strcmp(line, "quit") == 0) {
         uv_stop(&broker->loop);
     } else {
-        printf("error %s: not fault, clear or quit\n", line);
+        printf("error %s: not fault, clear, peak or quit\n", line);
     }
 }
 

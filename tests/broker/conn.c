@@ -80,11 +80,30 @@ static void conn_on_closed(uv_handle_t *handle)
     free(conn);
 }
 
+void conn_settled(struct conn *conn)
+{
+    if (conn->settling) {
+        conn->settling = false;
+        conn->broker->settling--;
+    }
+}
+
+static void conn_begin_settling(struct conn *conn)
+{
+    struct broker *broker = conn->broker;
+    conn->settling = true;
+    broker->settling++;
+    if (broker->settling > broker->settling_peak) {
+        broker->settling_peak = broker->settling;
+    }
+}
+
 void conn_close(struct conn *conn)
 {
     if (conn->state == CONN_CLOSED) {
         return;
     }
+    conn_settled(conn);
     conn->state = CONN_CLOSED;
     *conn->link = conn->next;
     if (conn->next != NULL) {
@@ -421,6 +440,7 @@ void conn_start(struct door *door, int fd, SSL *ssl)
     writer_init_growing(&conn->out, CONN_OUT_BYTES_MAX);
     session_init(&conn->session);
     conn_name_peer(conn);
+    conn_begin_settling(conn);
     conn->state = ssl != NULL ? CONN_SECURING : CONN_UP;
     if (door->kind == DOOR_PLAIN) {
         session_logged_in(conn, "ANONYMOUS", "none");

@@ -43,6 +43,7 @@ struct conn {
     bool delayed;      /* …and the timer runs */
     bool waiting;      /* the request at in_at waits for data or the timer */
     bool timed_out;    /* …which has fired */
+    bool settling;     /* counted in broker->settling */
     char peer[64];
     struct session session;
 };
@@ -51,6 +52,8 @@ struct conn {
 void conn_start(struct door *door, int fd, SSL *ssl);
 /* Goes on after something that a waiting request may wait for. */
 void conn_wake(struct conn *conn);
+/* It has logged in and asks: its login is over. */
+void conn_settled(struct conn *conn);
 /* At once, without a word; the memory goes in a later turn. */
 void conn_close(struct conn *conn);
 void conn_reset(struct conn *conn);

@@ -173,6 +173,20 @@ static bool may_ask(const struct conn *conn, int16_t key)
     return login ? conn->session.state != SESSION_OPEN : conn->session.state == SESSION_OPEN;
 }
 
+/* A listener without SASL says so instead of closing (KafkaApis.handleSaslHandshakeRequest). */
+static bool knows_no_sasl(const struct conn *conn, int16_t key)
+{
+    enum door_kind kind = conn->door->kind;
+    return key == API_SASL_HANDSHAKE && (kind == DOOR_PLAIN || kind == DOOR_SSL);
+}
+
+static enum answer answer_no_sasl(const struct request *request, struct writer *out)
+{
+    const struct sasl_handshake_response response = {.error_code = HANDSHAKE_ILLEGAL_SASL_STATE};
+    sasl_handshake_encode_response(out, request->version, request->correlation_id, &response);
+    return ANSWER_SEND;
+}
+
 static void trace(const struct request *request, size_t bytes)
 {
     const struct conn *conn = request->conn;
@@ -221,6 +235,9 @@ static enum answer session_answer(struct request *request, struct writer *out)
     const char *profile = request->conn->broker->options->profile;
     if (request->key == API_API_VERSIONS) {
         return answer_versions(request, out);
+    }
+    if (knows_no_sasl(request->conn, request->key)) {
+        return answer_no_sasl(request, out);
     }
     if (!may_ask(request->conn, request->key) ||
         !profile_serves(profile, request->key, request->version)) {
@@ -282,6 +299,9 @@ enum session_verdict session_frame(struct conn *conn, struct view payload, uint6
         return SESSION_CLOSE;
     }
     trace(&request, payload.length);
+    if (conn->session.state == SESSION_OPEN) {
+        conn_settled(conn);
+    }
     enum answer answer = session_answer(&request, &conn->out);
     *wait_ms_r = request.wait_ms;
     return verdict_of(conn, answer, request.key, start);
