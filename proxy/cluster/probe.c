@@ -179,6 +179,7 @@ static bool is_mismatch(const struct probe *probe)
     case PROBE_END_NONE:
     case PROBE_END_OK:
     case PROBE_END_CONNECT:
+    case PROBE_END_LOCAL:
     case PROBE_END_INTERNAL:
         return false;
     }
@@ -263,6 +264,10 @@ void probe_conclude(struct probe *probe)
     if (tries_next_address(probe)) {
         return;
     }
+    if (probe->end == PROBE_END_LOCAL) {
+        finish(probe, PROBE_LOCAL);
+        return;
+    }
     switch (probe->attempt) {
     case PROBE_ATTEMPT_LOGIN:
         conclude_login(probe);
@@ -330,7 +335,8 @@ void probe_cancel(struct probe **probe_p, void (*gone)(void *context), void *con
 const char *probe_outcome_name(enum probe_outcome outcome)
 {
     static const char *const names[] = {"ok",          "versions_only", "refused",
-                                        "unreachable", "failed",        "undecided"};
+                                        "unreachable", "failed",        "undecided",
+                                        "local"};
     size_t at = (size_t)outcome;
     return at < sizeof names / sizeof names[0] ? names[at] : "unknown";
 }

@@ -46,7 +46,8 @@ enum probe_outcome {
     PROBE_REFUSED,       /* reached, and it refused our certificate or login: nothing is known */
     PROBE_UNREACHABLE,   /* no TCP connection */
     PROBE_FAILED,        /* connected, but it does not speak as expected; text says more */
-    PROBE_UNDECIDED      /* looked, and nothing in the configuration fits what was seen */
+    PROBE_UNDECIDED,     /* looked, and nothing in the configuration fits what was seen */
+    PROBE_LOCAL          /* no descriptor or port left here: nothing was looked at */
 };
 
 /* Everything in it dies with the call. */

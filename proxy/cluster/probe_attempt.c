@@ -75,6 +75,28 @@ static void begin_timer(struct probe *probe, uint64_t timeout_ms)
     uv_timer_start(&probe->timer, on_timer, timeout_ms, 0);
 }
 
+static enum probe_attempt_end leg_end(const struct leg *leg, bool answered)
+{
+    switch (leg->error) {
+    case LEG_ERROR_CONNECT:
+        return PROBE_END_CONNECT;
+    case LEG_ERROR_LOCAL:
+        return PROBE_END_LOCAL;
+    case LEG_ERROR_TLS_VERIFY:
+        return PROBE_END_UNTRUSTED;
+    case LEG_ERROR_TLS_REJECTED:
+        return PROBE_END_REJECTED;
+    case LEG_ERROR_NOT_TLS:
+        return PROBE_END_NOT_TLS;
+    case LEG_ERROR_NONE:
+    case LEG_ERROR_RESET:
+    case LEG_ERROR_END:
+    case LEG_ERROR_TLS:
+        break;
+    }
+    return answered ? PROBE_END_LOGIN : PROBE_END_BROKEN;
+}
+
 static void on_leg(struct leg *leg, enum leg_event event);
 
 static void begin_attempt(struct probe *probe)
@@ -104,7 +126,7 @@ static void begin_attempt(struct probe *probe)
         (const struct sockaddr *)&probe->addresses.addresses[probe->address];
     if (!leg_connect(&probe->leg, address, ssl)) {
         probe_say(probe, "%s", probe->leg.error_text);
-        end_attempt(probe, PROBE_END_CONNECT);
+        end_attempt(probe, leg_end(&probe->leg, false));
         return;
     }
     begin_timer(probe, probe->timeout_ms);
@@ -176,26 +198,6 @@ static void on_login(struct probe *probe, enum broker_login_status status)
         end_attempt(probe, PROBE_END_LOGIN);
         break;
     }
-}
-
-static enum probe_attempt_end leg_end(const struct leg *leg, bool answered)
-{
-    switch (leg->error) {
-    case LEG_ERROR_CONNECT:
-        return PROBE_END_CONNECT;
-    case LEG_ERROR_TLS_VERIFY:
-        return PROBE_END_UNTRUSTED;
-    case LEG_ERROR_TLS_REJECTED:
-        return PROBE_END_REJECTED;
-    case LEG_ERROR_NOT_TLS:
-        return PROBE_END_NOT_TLS;
-    case LEG_ERROR_NONE:
-    case LEG_ERROR_RESET:
-    case LEG_ERROR_END:
-    case LEG_ERROR_TLS:
-        break;
-    }
-    return answered ? PROBE_END_LOGIN : PROBE_END_BROKEN;
 }
 
 static void on_leg_failed(struct probe *probe)

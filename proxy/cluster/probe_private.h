@@ -28,6 +28,7 @@ enum probe_attempt_end {
     PROBE_END_OK,        /* login says what came out */
     PROBE_END_LOGIN,     /* the broker or we refused: login says why */
     PROBE_END_CONNECT,   /* no connection at this address */
+    PROBE_END_LOCAL,     /* no socket to be had here */
     PROBE_END_REJECTED,  /* TLS: it does not accept our certificate, or wants one */
     PROBE_END_UNTRUSTED, /* TLS: we do not accept its certificate */
     PROBE_END_NOT_TLS,

@@ -511,19 +511,25 @@ bool leg_accept_either(struct leg *leg, int fd, SSL *ssl)
     return leg_open(leg, fd, ssl, LEG_SNIFFING);
 }
 
+/* EADDRNOTAVAIL: every local port towards that peer is taken. */
+static bool is_local(int number)
+{
+    return number == EADDRNOTAVAIL || number == ENOBUFS || number == ENOMEM || number == EAGAIN;
+}
+
 bool leg_connect(struct leg *leg, const struct sockaddr *address, SSL *ssl)
 {
     assert(leg->state == LEG_IDLE);
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
-        leg_fail_errno(leg, LEG_ERROR_CONNECT, errno);
+        leg_fail_errno(leg, LEG_ERROR_LOCAL, errno);
         SSL_free(ssl);
         return false;
     }
     socklen_t size = address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
                                                     : sizeof(struct sockaddr_in);
     if (connect(fd, address, size) != 0 && errno != EINPROGRESS) {
-        leg_fail_errno(leg, LEG_ERROR_CONNECT, errno);
+        leg_fail_errno(leg, is_local(errno) ? LEG_ERROR_LOCAL : LEG_ERROR_CONNECT, errno);
         close(fd);
         SSL_free(ssl);
         return false;
@@ -604,6 +610,7 @@ const char *leg_error_name(enum leg_error error)
     static const char *const names[] = {
         [LEG_ERROR_NONE] = "none",
         [LEG_ERROR_CONNECT] = "connect_failed",
+        [LEG_ERROR_LOCAL] = "no_socket",
         [LEG_ERROR_RESET] = "reset",
         [LEG_ERROR_END] = "closed_by_peer",
         [LEG_ERROR_TLS] = "tls_failed",

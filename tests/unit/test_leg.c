@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/io/leg.h"
 
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <openssl/ec.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "proxy/io/tls.h"
@@ -492,4 +494,33 @@ Test(leg, addresses_are_told_in_both_families)
     cr_assert_str_eq(text, "127.0.0.1:4711");
     leg_address_text((const struct sockaddr *)&in6, text, sizeof text);
     cr_assert_str_eq(text, "[::1]:80");
+}
+
+/* ---- whose fault it is ---- */
+
+static void no_event(struct leg *leg, enum leg_event event)
+{
+    (void)leg;
+    cr_assert_fail("event %d", event);
+}
+
+Test(leg, a_peer_is_not_to_blame_for_descriptors_that_are_missing_here)
+{
+    struct pair pair;
+    struct leg leg;
+    struct rlimit all, none;
+    struct sockaddr_in peer = {.sin_family = AF_INET, .sin_port = htons(9)};
+    peer.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    pair_start(&pair, NULL, NULL);
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &all), 0);
+    none = all;
+    none.rlim_cur = 0;
+    leg_init(&leg, &pair.io, no_event, NULL);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    cr_assert_not(leg_connect(&leg, (const struct sockaddr *)&peer, NULL));
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &all), 0);
+    cr_assert_eq(leg.error, LEG_ERROR_LOCAL);
+    cr_assert_neq(leg.error_text[0], '\0');
+    cr_assert(leg_is_gone(&leg));
+    pair_stop(&pair);
 }
