@@ -68,6 +68,7 @@ struct conf_ledger {
 struct conf_limits {
     size_t connections;
     size_t connections_per_address; /* 0 = no limit */
+    size_t dials_per_broker;
     uint64_t login_timeout_ms;
     uint64_t connect_timeout_ms;
     uint64_t drain_timeout_ms;

@@ -78,6 +78,10 @@ static const struct key limits_keys[] = {
      .doc = "Client connections that are open at a time; one more is closed at once."},
     {FIELD(conf_limits, connections_per_address), .type = KEY_SIZE, .fallback = "0", .max = 1000000,
      .doc = "The same for one client address; 0 is no limit."},
+    {FIELD(conf_limits, dials_per_broker), .type = KEY_SIZE, .fallback = "64", .min = 1,
+     .max = 1000000,
+     .doc = "Connections to one broker that are being set up at a time, by each worker; more wait "
+            "for their turn, so that a broker that comes back is not met by everybody at once."},
     {FIELD(conf_limits, login_timeout_ms), .type = KEY_MS, .fallback = "10000", .min = 1,
      .max = MINUTES_10_MS, .doc = "From accepting a client to the end of its login."},
     {FIELD(conf_limits, connect_timeout_ms), .type = KEY_MS, .fallback = "10000", .min = 1,

@@ -5,8 +5,15 @@
 
 #include "conf/config.h"
 #include "protocol/api.h"
+#include "protocol/endpoint.h"
 
-enum { DELAY_MIN_MS = 250, DELAY_MAX_MS = 30000, SOON_MIN_MS = 1000, SOON_MAX_MS = 15000 };
+enum {
+    DELAY_MIN_MS = 250,
+    DELAY_MAX_MS = 30000,
+    SOON_MIN_MS = 1000,
+    SOON_MAX_MS = 15000,
+    AT_ONCE_MIN_MS = 250 /* doubled up to 4 s: less than sessions have time */
+};
 
 bool broker_host_valid(struct view host)
 {
@@ -113,6 +120,7 @@ bool broker_try_other(struct broker *broker)
     }
     used->address = 0;
     broker->endpoint = (broker->endpoint + 1) % broker->endpoint_count;
+    broker->confirmed = false;
     return broker->endpoint_count > 1 || used->resolved.count > 1;
 }
 
@@ -130,6 +138,9 @@ enum route_status broker_route(const struct broker *broker, struct route *route_
     if (endpoint->resolved.count == 0) {
         return busy || endpoint->resolved_ms == 0 ? ROUTE_PENDING : ROUTE_NO_ADDRESS;
     }
+    if (endpoint->strange) {
+        return ROUTE_NO_ADDRESS;
+    }
     if (broker->generation == NULL) {
         return busy || !broker->looked ? ROUTE_PENDING : ROUTE_NO_GENERATION;
     }
@@ -139,6 +150,8 @@ enum route_status broker_route(const struct broker *broker, struct route *route_
     memcpy(route_r->host, endpoint->host, sizeof route_r->host);
     route_r->port = endpoint->port;
     route_r->live = broker->live;
+    route_r->confirmed = broker->confirmed;
+    route_r->flips = broker->flips;
     route_r->authenticate_version = authenticate_version(broker);
     route_r->address = endpoint->resolved.addresses[endpoint->address];
     return ROUTE_OK;
@@ -168,4 +181,50 @@ uint64_t broker_soon_ms(const struct broker *broker, uint64_t now_ms, uint32_t r
         broker->last_look_ms + spread(gap < SOON_MAX_MS ? gap : SOON_MAX_MS, random);
     uint64_t soon = now_ms + 20 + random % 100;
     return broker->last_look_ms == 0 || earliest < soon ? soon : earliest;
+}
+
+uint64_t broker_at_once_ms(const struct broker *broker, uint64_t now_ms)
+{
+    uint64_t gap = (uint64_t)AT_ONCE_MIN_MS << (broker->vain < 4 ? broker->vain : 4);
+    uint64_t earliest = broker->last_look_ms + gap;
+    return broker->last_look_ms == 0 || earliest < now_ms ? now_ms : earliest;
+}
+
+/* ---- who answers ---- */
+
+struct asked {
+    int32_t node_id;
+    const char *host;
+    uint16_t port;
+    bool itself;
+    int32_t other; /* -1: nobody else */
+};
+
+static bool compare_endpoint(void *context, const struct endpoint *endpoint)
+{
+    struct asked *asked = context;
+    if (endpoint->port != asked->port || !view_is(endpoint->host, asked->host)) {
+        return true;
+    }
+    if (endpoint->node_id == asked->node_id) {
+        asked->itself = true;
+    } else if (endpoint->node_id >= 0) {
+        asked->other = endpoint->node_id;
+    }
+    return true;
+}
+
+enum broker_identity broker_identify(int32_t node_id, const char *host, uint16_t port,
+                                     int16_t version, struct view metadata, int32_t *other_r)
+{
+    struct asked asked = {.node_id = node_id, .host = host, .port = port, .other = -1};
+    if (metadata.at == NULL || endpoint_visit(API_METADATA, version, metadata, compare_endpoint,
+                                              &asked) != ENDPOINT_OK) {
+        return BROKER_UNTOLD;
+    }
+    *other_r = asked.other;
+    if (asked.itself) {
+        return BROKER_ITSELF;
+    }
+    return asked.other >= 0 ? BROKER_ANOTHER : BROKER_UNTOLD;
 }

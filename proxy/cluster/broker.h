@@ -19,7 +19,9 @@
 #include "proxy/cluster/route.h"
 
 struct cluster;
+struct cluster_dial;
 struct conf_cluster;
+struct served;
 struct conf_generation;
 struct probe;
 
@@ -32,6 +34,7 @@ struct broker_endpoint {
     struct resolve_result resolved; /* count 0: not yet, or it does not resolve */
     uint64_t resolved_ms;           /* 0: never tried */
     size_t address;                 /* of resolved: in use */
+    bool strange;                   /* another node answered there last */
 };
 
 struct broker {
@@ -42,7 +45,13 @@ struct broker {
     bool looked;  /* the first look has ended */
     bool by_look; /* generation was found by looking, not by rule */
     bool versions_known;
+    bool confirmed;    /* who answers there said that it is this node, and no connection failed since */
     unsigned failures; /* looks that failed in a row */
+    bool asked;        /* sessions wait for the next look */
+    unsigned vain;     /* looks in a row that sessions asked for and that changed nothing */
+    unsigned looks;    /* that have ended */
+    size_t dials;      /* connections of sessions that are being set up */
+    struct cluster_dial *dials_first, **dials_last; /* those that wait for their turn */
     uint64_t flips;
     const struct conf_generation *generation; /* NULL: not decided */
     const struct conf_generation *last_good;  /* under which it answered last */
@@ -50,6 +59,7 @@ struct broker {
     struct resolve *resolve;
     uint64_t last_answer_ms, last_look_ms, next_look_ms;
     struct api_versions versions;    /* as the broker said */
+    struct served *served;           /* a session's view of them; NULL: none has asked yet */
     size_t endpoint_count, endpoint; /* endpoint: in use */
     struct broker_endpoint endpoints[BROKER_ENDPOINTS_MAX];
     char rack[BROKER_RACK_SIZE];
@@ -84,3 +94,20 @@ uint64_t broker_delay_ms(unsigned failures, uint64_t refresh_ms, uint32_t random
 
 /* The earliest a look may follow the last one when sessions report failures. */
 uint64_t broker_soon_ms(const struct broker *broker, uint64_t now_ms, uint32_t random);
+
+/* The same when one was answered in another way than its generation does: sessions wait for it. */
+uint64_t broker_at_once_ms(const struct broker *broker, uint64_t now_ms);
+
+enum broker_identity {
+    BROKER_ITSELF,
+    BROKER_UNTOLD, /* nobody is named at that address: just started, or it names itself otherwise */
+    BROKER_ANOTHER
+};
+
+/*
+ * Who answered at host:port as node_id, by its own Metadata response (the whole frame without
+ * its size): a broker names itself under the address of the listener that was asked.
+ * *other_r: BROKER_ANOTHER only.
+ */
+enum broker_identity broker_identify(int32_t node_id, const char *host, uint16_t port,
+                                     int16_t version, struct view metadata, int32_t *other_r);

@@ -7,6 +7,7 @@
 #include "auth/certificates.h"
 #include "conf/config.h"
 #include "proxy/cluster/cluster_private.h"
+#include "proxy/cluster/served.h"
 #include "proxy/io/io.h"
 #include "proxy/ops/log.h"
 #include "proxy/ops/stats.h"
@@ -123,6 +124,7 @@ bool cluster_learn_from(struct cluster *cluster, int32_t node_id, struct view ho
         for (size_t i = 0; i < broker->endpoint_count; i++) {
             if (broker->endpoints[i].port == port && view_is(host, broker->endpoints[i].host)) {
                 bool busy = broker->probe != NULL || broker->resolve != NULL;
+                broker->confirmed = broker->confirmed && (busy || broker->endpoint == i);
                 broker->endpoint = busy ? broker->endpoint : i;
             }
         }
@@ -218,12 +220,24 @@ bool cluster_told_versions(const struct cluster *cluster, struct api_versions *o
     return false;
 }
 
-void cluster_saw_versions(struct cluster *cluster, int32_t node_id,
-                          const struct api_versions *versions)
+static struct served *share_served(struct broker *broker, const struct api_versions *versions)
 {
-    struct broker *broker = node_id >= 0 ? cluster_find_node(cluster, node_id) : NULL;
-    if (broker == NULL || versions->error_code != 0) {
-        return;
+    if (broker->served == NULL || !served_is(broker->served, versions)) {
+        served_unref(&broker->served);
+        broker->served = served_new(versions);
+    }
+    return served_ref(broker->served);
+}
+
+struct served *cluster_saw_versions(struct cluster *cluster, const struct route *route,
+                                    const struct api_versions *versions)
+{
+    struct broker *broker = cluster_find_route(cluster, route);
+    if (versions->error_code != 0) {
+        return NULL;
+    }
+    if (broker == NULL) {
+        return served_new(versions);
     }
     bool same = broker->versions_known && broker->versions.count == versions->count &&
                 memcmp(broker->versions.ranges, versions->ranges,
@@ -234,6 +248,7 @@ void cluster_saw_versions(struct cluster *cluster, int32_t node_id,
         cluster->advertised_stale = true;
         cluster_changed(cluster);
     }
+    return share_served(broker, versions);
 }
 
 /* ---- status ---- */
@@ -277,7 +292,11 @@ bool cluster_node_at(const struct cluster *cluster, size_t index, struct cluster
 static void release(struct cluster *cluster)
 {
     for (size_t i = 0; i < cluster->node_count; i++) {
+        served_unref(&cluster->nodes[i]->served);
         free(cluster->nodes[i]);
+    }
+    for (size_t i = 0; i < cluster->seed_count; i++) {
+        served_unref(&cluster->seeds[i].served);
     }
     free(cluster->nodes);
     free(cluster->seeds);
@@ -384,6 +403,7 @@ void cluster_close(struct cluster **cluster_p, void (*on_closed)(void *context),
         cluster_wait_cancel(waiter);
         waiter->fn(waiter, ROUTE_UNKNOWN);
     }
+    cluster_dials_forget(cluster);
     for (size_t i = 0; i < cluster->node_count; i++) {
         cluster_look_cancel(cluster, cluster->nodes[i]);
     }

@@ -16,7 +16,11 @@
  *
  * Generation: the first one whose rules all hold; when the rules that hold need a look (`probe:
  * true`), or none is certain, a probe looks. When the generation decided on stops working (the node
- * does not speak that way any more), the node is looked at again: it may flip while Setu runs.
+ * does not speak that way any more), the node is looked at again: it may flip while Setu runs, and
+ * the sessions that found out wait for that look (cluster_wait_look).
+ *
+ * Id: a node is who it says it is. Whenever a connection to it failed or broke, and when it is seen
+ * under a new address, the next look, or the next session if that is faster, asks (cluster_identify).
  */
 #pragma once
 
@@ -34,6 +38,7 @@ struct cluster;
 struct conf_cluster;
 struct config;
 struct io;
+struct served;
 struct stats;
 
 struct cluster_params {
@@ -53,7 +58,14 @@ struct cluster_params {
 };
 
 /** What a session saw of a broker. */
-enum cluster_outcome { CLUSTER_OK, CLUSTER_CONNECT_FAILED, CLUSTER_LOGIN_FAILED };
+enum cluster_outcome {
+    CLUSTER_OK,             /* logged in */
+    CLUSTER_CONNECT_FAILED, /* no connection */
+    CLUSTER_LOGIN_FAILED,   /* it spoke as expected, and refused */
+    CLUSTER_MISMATCH,       /* it does not speak as its generation does */
+    CLUSTER_LOST,           /* a connection that had relayed broke, or ended while answers were due */
+    CLUSTER_ENDED           /* it ended one that was at rest */
+};
 
 /** Starts at once: resolves the bootstrap names and probes. NULL without memory or when the trust
  * or identity of the cluster cannot be used (then logged). */
@@ -101,6 +113,8 @@ struct cluster_waiter {
     int32_t node_id;
     void (*fn)(struct cluster_waiter *waiter, enum route_status status);
     void *owner;
+    const struct broker *looked_at; /* of cluster_wait_look; else NULL */
+    unsigned look;
 };
 
 /** After ROUTE_PENDING or ROUTE_NONE_LIVE: fn is called when cluster_route(node_id) would say
@@ -108,6 +122,32 @@ struct cluster_waiter {
  */
 void cluster_wait(struct cluster *cluster, struct cluster_waiter *waiter);
 void cluster_wait_cancel(struct cluster_waiter *waiter); /* no call any more; idempotent */
+
+/**
+ * After a report of CLUSTER_MISMATCH: fn is called when the one look that all such reports share
+ * has ended, with what cluster_route(waiter->node_id) says then. False: a look cannot find another
+ * way, for the operator's rules say how this broker is spoken to; fn is not called.
+ */
+bool cluster_wait_look(struct cluster *cluster, const struct route *route,
+                       struct cluster_waiter *waiter) __attribute__((warn_unused_result));
+
+/**
+ * A connection to a broker that is being set up, from the dial to the end of its login. So many at a
+ * time go to one broker (limits.dials_per_broker, for each worker); more wait, first come, first
+ * served. Lives in the owner; all zero at first.
+ */
+struct cluster_dial {
+    struct cluster_dial *next, **link;
+    struct broker *broker; /* NULL: neither holds a place nor waits */
+    bool holds;
+    void (*fn)(struct cluster_dial *dial); /* it is its turn: it holds a place now */
+    void *owner;
+};
+
+/** True: it holds a place. False: fn is called later, from the loop. */
+bool cluster_dial_enter(struct cluster *cluster, const struct route *route,
+                        struct cluster_dial *dial) __attribute__((warn_unused_result));
+void cluster_dial_leave(struct cluster_dial *dial); /* in any state; idempotent */
 
 /**
  * An address that a broker's response named (the real one, before it is rewritten). New node ids
@@ -124,9 +164,24 @@ bool cluster_learn(struct cluster *cluster, int32_t node_id, struct view host, i
 void cluster_report(struct cluster *cluster, const struct route *route,
                     enum cluster_outcome outcome);
 
-/** ApiVersions that a session saw from a node while it logged in: keeps the cache fresh. */
-void cluster_saw_versions(struct cluster *cluster, int32_t node_id,
-                          const struct api_versions *versions);
+/**
+ * For a route that is not confirmed: does the broker that was reached over it, by the Metadata it
+ * answered (a whole response frame without its size), take itself for route->node_id? False: it is
+ * another node. That address is then no way to route->node_id any more until a look finds it there
+ * again; logged and counted. True also where the answer tells nothing: a broker that has just
+ * started may not know itself yet.
+ */
+bool cluster_identify(struct cluster *cluster, const struct route *route, int16_t version,
+                      struct view metadata) __attribute__((warn_unused_result));
+
+/**
+ * ApiVersions that a session saw at the end of a route while it logged in: keeps the cache fresh.
+ * Returns them in the form that a session keeps, with a reference for the caller; NULL without
+ * memory or when the versions are none.
+ */
+struct served *cluster_saw_versions(struct cluster *cluster, const struct route *route,
+                                    const struct api_versions *versions)
+    __attribute__((warn_unused_result));
 
 /** One row of what is known, for status output and logs. Strings live until the next call into
  * cluster. */

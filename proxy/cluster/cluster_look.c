@@ -21,11 +21,6 @@ static void look(struct cluster *cluster, struct broker *broker);
 
 /* ---- when ---- */
 
-static struct broker *broker_at(const struct cluster *cluster, size_t i)
-{
-    return i < cluster->node_count ? cluster->nodes[i] : &cluster->seeds[i - cluster->node_count];
-}
-
 bool cluster_seed_is_retired(const struct cluster *cluster, const struct broker *seed)
 {
     const struct broker_endpoint *at = &seed->endpoints[0];
@@ -55,7 +50,7 @@ static void arm(struct cluster *cluster)
         return;
     }
     for (size_t i = 0; i < cluster->node_count + cluster->seed_count; i++) {
-        const struct broker *broker = broker_at(cluster, i);
+        const struct broker *broker = cluster_broker_at(cluster, i);
         if (broker->probe == NULL && broker->resolve == NULL && broker->next_look_ms < next) {
             next = broker->next_look_ms;
         }
@@ -71,7 +66,7 @@ static void on_timer(uv_timer_t *timer)
     struct cluster *cluster = timer->data;
     uint64_t now_ms = cluster_now_ms(cluster);
     for (size_t i = 0; i < cluster->node_count + cluster->seed_count; i++) {
-        struct broker *broker = broker_at(cluster, i);
+        struct broker *broker = cluster_broker_at(cluster, i);
         if (is_due(cluster, broker, now_ms) && cluster->looking < LOOKS_AT_ONCE) {
             look(cluster, broker);
         } else if (broker->next_look_ms <= now_ms && broker->node_id < 0 &&
@@ -259,6 +254,9 @@ static void on_not_reached(struct broker *broker, const struct probe_result *res
     if (broker->failures < 100) {
         broker->failures++;
     }
+    if (result->outcome == PROBE_UNREACHABLE) {
+        broker->confirmed = false;
+    }
     if (result->outcome == PROBE_UNDECIDED && broker->by_look) {
         broker->generation = NULL;
     }
@@ -268,20 +266,50 @@ static void on_not_reached(struct broker *broker, const struct probe_result *res
     }
 }
 
+/* Reached, but by another node than the one that was looked for: nothing it says is of that one. */
+static void on_stranger(struct broker *broker)
+{
+    snprintf(broker->last_error, sizeof broker->last_error, "another node answers there");
+    if (broker->failures < 100) {
+        broker->failures++;
+    }
+}
+
+static bool is_reached(const struct probe_result *result)
+{
+    return result->outcome == PROBE_OK || result->outcome == PROBE_VERSIONS_ONLY ||
+           result->outcome == PROBE_REFUSED;
+}
+
+static void conclude(struct broker *broker, const struct probe_result *result)
+{
+    const struct broker_endpoint *endpoint = broker_endpoint(broker);
+    if (result->outcome == PROBE_LOCAL) {
+        note_error(broker, result); /* it says nothing about the broker */
+    } else if (!is_reached(result)) {
+        on_not_reached(broker, result);
+    } else if (cluster_check_identity(broker, endpoint->host, endpoint->port,
+                                      result->metadata_version, result->metadata) ==
+               BROKER_ANOTHER) {
+        on_stranger(broker);
+    } else {
+        on_reached(broker, result);
+    }
+}
+
 static void on_probed(void *context, const struct probe_result *result)
 {
     struct broker *broker = context;
     struct cluster *cluster = broker->cluster;
     broker->probe = NULL;
     broker->looked = true;
+    broker->looks++;
     cluster->looking--;
     count_probe(cluster->params.stats, result);
-    if (result->outcome == PROBE_OK || result->outcome == PROBE_VERSIONS_ONLY ||
-        result->outcome == PROBE_REFUSED) {
-        on_reached(broker, result);
-    } else {
-        on_not_reached(broker, result);
-    }
+    uint64_t flips = broker->flips;
+    conclude(broker, result);
+    broker->vain = broker->asked && broker->flips == flips ? broker->vain + 1 : 0;
+    broker->asked = false;
     broker->next_look_ms = cluster_now_ms(cluster) +
                            broker_delay_ms(broker->failures, cluster->params.conf->refresh_ms,
                                            cluster_random(cluster));

@@ -57,6 +57,21 @@ void cluster_part_gone(void *cluster);
 uint32_t cluster_random(struct cluster *cluster);
 uint64_t cluster_now_ms(const struct cluster *cluster);
 
+/* cluster_identity.c */
+/* Whoever answered is asked who it is: ANOTHER takes the address from the broker. */
+enum broker_identity cluster_check_identity(struct broker *broker, const char *host, uint16_t port,
+                                            int16_t version, struct view metadata);
+
+/* cluster_dials.c */
+/* Whose turn it is, is told. */
+void cluster_dials_admit(struct cluster *cluster);
+/* Nobody is told any more. */
+void cluster_dials_forget(struct cluster *cluster);
+
 /* cluster_route.c */
+/* The node, or the bootstrap address, of a route; NULL: none. */
+struct broker *cluster_find_route(const struct cluster *cluster, const struct route *route);
+/* nodes, then seeds */
+struct broker *cluster_broker_at(const struct cluster *cluster, size_t i);
 /* Something that waiters, readiness or the advertised versions depend on has changed. */
 void cluster_changed(struct cluster *cluster);

@@ -15,14 +15,18 @@ enum {
 
 /* ---- routes ---- */
 
+struct broker *cluster_broker_at(const struct cluster *cluster, size_t i)
+{
+    return i < cluster->node_count ? cluster->nodes[i] : &cluster->seeds[i - cluster->node_count];
+}
+
 static enum route_status route_any(struct cluster *cluster, struct route *route_r)
 {
     size_t count = cluster->node_count + cluster->seed_count;
     for (size_t i = 0; i < count; i++) {
         size_t at = (cluster->cursor + i) % count;
         bool is_node = at < cluster->node_count;
-        const struct broker *broker =
-            is_node ? cluster->nodes[at] : &cluster->seeds[at - cluster->node_count];
+        const struct broker *broker = cluster_broker_at(cluster, at);
         bool usable = broker->live && (is_node || !cluster_seed_is_retired(cluster, broker));
         if (usable && broker_route(broker, route_r) == ROUTE_OK) {
             cluster->cursor = at + 1;
@@ -75,33 +79,63 @@ static struct broker *find_seed(const struct cluster *cluster, const struct rout
     return NULL;
 }
 
+struct broker *cluster_find_route(const struct cluster *cluster, const struct route *route)
+{
+    return route->node_id >= 0 ? cluster_find_node(cluster, route->node_id)
+                               : find_seed(cluster, route);
+}
+
+static void report_ok(struct cluster *cluster, struct broker *broker)
+{
+    bool was_live = broker->live;
+    broker->live = true;
+    broker->last_answer_ms = cluster_now_ms(cluster);
+    if (!was_live) {
+        cluster_changed(cluster);
+    }
+}
+
+static void report_no_connection(struct cluster *cluster, struct broker *broker)
+{
+    broker->live = false;
+    broker->confirmed = false;
+    bool busy = broker->probe != NULL || broker->resolve != NULL;
+    if (!busy && broker_try_other(broker)) {
+        broker_decide(broker, cluster->params.conf);
+    }
+    cluster_changed(cluster);
+}
+
 void cluster_report(struct cluster *cluster, const struct route *route,
                     enum cluster_outcome outcome)
 {
-    struct broker *broker = route->node_id >= 0 ? cluster_find_node(cluster, route->node_id)
-                                                : find_seed(cluster, route);
+    struct broker *broker = cluster_find_route(cluster, route);
     if (broker == NULL || broker->generation != route->generation) {
         return;
     }
     uint64_t now_ms = cluster_now_ms(cluster);
-    bool was_live = broker->live;
-    if (outcome == CLUSTER_OK) {
-        broker->live = true;
-        broker->last_answer_ms = now_ms;
-        if (!was_live) {
-            cluster_changed(cluster);
-        }
+    uint64_t look_ms = broker_soon_ms(broker, now_ms, cluster_random(cluster));
+    switch (outcome) {
+    case CLUSTER_OK:
+        report_ok(cluster, broker);
         return;
+    case CLUSTER_CONNECT_FAILED:
+        report_no_connection(cluster, broker);
+        break;
+    case CLUSTER_MISMATCH:
+        broker->asked = broker->by_look;
+        look_ms = broker->by_look ? broker_at_once_ms(broker, now_ms) : look_ms;
+        break;
+    case CLUSTER_LOST:
+        broker->confirmed = false;
+        break;
+    case CLUSTER_ENDED:
+        broker->confirmed = false;
+        return;
+    case CLUSTER_LOGIN_FAILED:
+        break;
     }
-    if (outcome == CLUSTER_CONNECT_FAILED) {
-        broker->live = false;
-        bool busy = broker->probe != NULL || broker->resolve != NULL;
-        if (!busy && broker_try_other(broker)) {
-            broker_decide(broker, cluster->params.conf);
-        }
-        cluster_changed(cluster);
-    }
-    cluster_look_at(cluster, broker, broker_soon_ms(broker, now_ms, cluster_random(cluster)));
+    cluster_look_at(cluster, broker, look_ms);
 }
 
 /* ---- waiting and readiness ---- */
@@ -167,8 +201,30 @@ static enum route_status peek(struct cluster *cluster, int32_t node_id)
     return status;
 }
 
-static bool is_settled(const struct cluster *cluster, enum route_status status)
+bool cluster_wait_look(struct cluster *cluster, const struct route *route,
+                       struct cluster_waiter *waiter)
 {
+    const struct broker *broker = cluster_find_route(cluster, route);
+    assert(!cluster->closing);
+    if (broker == NULL || !broker->by_look) {
+        return false;
+    }
+    waiter->looked_at = broker;
+    waiter->look = broker->looks;
+    link_waiter(&cluster->waiters, waiter);
+    if (broker->generation != route->generation || broker->flips != route->flips) {
+        waiter->look--; /* the look it would wait for has ended already */
+        cluster_changed(cluster);
+    }
+    return true;
+}
+
+static bool is_settled(const struct cluster *cluster, const struct cluster_waiter *waiter,
+                       enum route_status status)
+{
+    if (waiter->looked_at != NULL) {
+        return waiter->looked_at->looks != waiter->look;
+    }
     return status != ROUTE_PENDING && !(status == ROUTE_NONE_LIVE && cluster->looking > 0);
 }
 
@@ -183,7 +239,7 @@ static void tell_waiters(struct cluster *cluster)
         struct cluster_waiter *waiter = list;
         enum route_status status = peek(cluster, waiter->node_id);
         unlink_waiter(waiter);
-        if (is_settled(cluster, status)) {
+        if (is_settled(cluster, waiter, status)) {
             waiter->fn(waiter, status);
         } else {
             link_waiter(&cluster->waiters, waiter);
@@ -253,6 +309,7 @@ static void on_wake(uv_timer_t *timer)
     count_live(cluster);
     check_ready(cluster);
     tell_waiters(cluster);
+    cluster_dials_admit(cluster);
 }
 
 void cluster_changed(struct cluster *cluster)

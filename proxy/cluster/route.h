@@ -28,6 +28,8 @@ struct route {
     char host[ROUTE_HOST_MAX];                /* as the brokers name it: SNI and hostname check */
     uint16_t port;
     bool live;                       /* answered last time; false: try, but expect little */
+    bool confirmed; /* it is known that node_id answers there; false: ask it (cluster_identify) */
+    uint64_t flips; /* of its generation; what was kept from before another number is void */
     int16_t authenticate_version;    /* for broker_login_params; -1 unknown */
     struct sockaddr_storage address; /* resolved, with the port */
 };

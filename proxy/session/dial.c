@@ -10,114 +10,13 @@
 #include "conf/config.h"
 #include "proxy/cluster/broker_login.h"
 #include "proxy/cluster/cluster.h"
+#include "proxy/cluster/served.h"
 #include "proxy/ops/log.h"
 #include "proxy/session/evidence.h"
 #include "proxy/session/handshake_data.h"
 #include "proxy/session/passthrough.h"
 #include "proxy/session/session.h"
 #include "proxy/session/session_private.h"
-
-/* ---- failures ---- */
-
-struct dial_failure {
-    enum close_reason close;
-    enum cluster_outcome outcome;
-    const char *reason;
-    const char *detail;
-    bool trusted;
-};
-
-static struct dial_failure dial_classify(struct session *s)
-{
-    struct broker_login *login = s->handshake->broker_login;
-    const struct leg *leg = &s->broker;
-    bool with_certificate = s->route.generation->login == CONF_LOGIN_MAPPED_CERTIFICATE;
-    struct dial_failure f = {CLOSE_BROKER_TLS_FAILED, CLUSTER_CONNECT_FAILED,
-                             leg_error_name(leg->error), leg->error_text, true};
-    switch (leg->error) {
-    case LEG_ERROR_CONNECT:
-        f.close = CLOSE_BROKER_UNREACHABLE;
-        return f;
-    case LEG_ERROR_TLS_VERIFY:
-        f.close = CLOSE_BROKER_NOT_TRUSTED;
-        f.outcome = CLUSTER_LOGIN_FAILED;
-        f.trusted = false;
-        return f;
-    case LEG_ERROR_TLS_REJECTED:
-        f.close = CLOSE_BROKER_REJECTED_CERTIFICATE;
-        f.outcome = CLUSTER_LOGIN_FAILED;
-        return f;
-    case LEG_ERROR_TLS:
-    case LEG_ERROR_NOT_TLS:
-        f.outcome = CLUSTER_LOGIN_FAILED; /* perhaps it is of another generation by now */
-        return f;
-    default:
-        break;
-    }
-    f.outcome = CLUSTER_LOGIN_FAILED;
-    f.close = with_certificate ? CLOSE_BROKER_REJECTED_CERTIFICATE : CLOSE_BROKER_LOGIN_FAILED;
-    if (login != NULL && broker_login_reason(login) != BROKER_LOGIN_NO_REASON) {
-        f.reason = broker_login_reason_name(broker_login_reason(login));
-        f.detail = broker_login_text(login);
-        if (broker_login_reason(login) == BROKER_LOGIN_CLOSED) {
-            f.close = CLOSE_BROKER_CLOSED;
-        }
-    }
-    return f;
-}
-
-static void dial_count_failure(struct session *s, enum close_reason reason)
-{
-    struct stats *stats = &s->world->stats;
-    stats_add(reason == CLOSE_BROKER_UNREACHABLE ? &stats->broker_connect_failed
-                                                 : &stats->broker_login_failed,
-              1);
-    if (reason == CLOSE_BROKER_NOT_TRUSTED || reason == CLOSE_BROKER_TLS_FAILED) {
-        stats_add(&stats->tls_broker_failed, 1);
-    }
-}
-
-/*
- * Nearly whatever the cause: the next connection of this identity to this broker shakes hands in whole. But where a
- * password was wrong, TLS had done its part, and others share its sessions.
- */
-static void dial_forget(const struct session *s)
-{
-    const struct broker_login *login = s->handshake->broker_login;
-    bool denied = login != NULL && broker_login_reason(login) == BROKER_LOGIN_DENIED;
-    if (s->broker.ssl != NULL && !denied) {
-        tls_sessions_forget(s->broker.ssl);
-    }
-}
-
-void dial_failed(struct session *s)
-{
-    struct broker_login *login = s->handshake->broker_login;
-    if (login != NULL && broker_login_reason(login) == BROKER_LOGIN_NO_REASON &&
-        broker_login_closed(login) == BROKER_LOGIN_PENDING) {
-        return; /* resume reports it when the work is done */
-    }
-    struct dial_failure f = dial_classify(s);
-    dial_forget(s);
-    dial_count_failure(s, f.close);
-    evidence_broker_failed(s, f.reason, f.detail, f.trusted);
-    cluster_report(s->gate->cluster, &s->route, f.outcome);
-    session_close(s, f.close);
-}
-
-void dial_timed_out(struct session *s)
-{
-    bool clients_turn = s->state == SESSION_EXCHANGE && !s->handshake->awaiting_broker;
-    if (!clients_turn && !leg_is_gone(&s->broker)) {
-        bool connecting = s->broker.state == LEG_CONNECTING;
-        dial_forget(s);
-        stats_add(&s->world->stats.broker_timeout, 1);
-        evidence_broker_failed(s, "timeout", connecting ? "no connection" : "no answer", true);
-        cluster_report(s->gate->cluster, &s->route,
-                       connecting ? CLUSTER_CONNECT_FAILED : CLUSTER_LOGIN_FAILED);
-    }
-    session_close(s, clients_turn ? CLOSE_LOGIN_TIMEOUT : CLOSE_BROKER_TIMEOUT);
-}
 
 /* ---- connect ---- */
 
@@ -129,6 +28,7 @@ static void dial_offer(struct session *s, const struct world_context *context, S
         .generation = route->generation->name,
         .host = route->host,
         .node_id = route->node_id,
+        .flips = route->flips,
         .port = route->port,
         .verify_hostname = route->generation->tls.verify_hostname,
         .identity = context->certificate,
@@ -160,11 +60,6 @@ static SSL *dial_ssl(struct session *s)
 static void dial_connect(struct session *s)
 {
     SSL *ssl = NULL;
-    if (!s->passthrough && s->route.generation->login == CONF_LOGIN_PASSTHROUGH) {
-        /* The login was judged here, for no way was known then; now there is none to pass on. */
-        session_close(s, CLOSE_ROUTE_UNKNOWN);
-        return;
-    }
     if (config_protocol_has_tls(s->route.generation->protocol)) {
         ssl = dial_ssl(s);
         if (ssl == NULL) {
@@ -175,6 +70,52 @@ static void dial_connect(struct session *s)
     stats_add(&s->world->stats.broker_dials, 1);
     if (!leg_connect(&s->broker, (const struct sockaddr *)&s->route.address, ssl)) {
         dial_failed(s);
+    }
+}
+
+static void dial_no_route(struct session *s, enum route_status status)
+{
+    struct log_field extra[] = {log_str("route", route_status_name(status)),
+                                log_int("target", s->target)};
+    session_log(s, LOG_LEVEL_WARN, "route_failed", extra, 2);
+    session_close(s, CLOSE_ROUTE_UNKNOWN);
+}
+
+/* The login was judged here, for no way was known then; and now there is none to pass on. */
+static bool dial_came_too_late(const struct session *s)
+{
+    return !s->passthrough && s->route.generation->login == CONF_LOGIN_PASSTHROUGH;
+}
+
+/* What was known when it queued up may be old news. */
+static void dial_turn(struct cluster_dial *dial)
+{
+    struct handshake *hs = dial->owner;
+    struct session *s = hs->session;
+    struct route route;
+    assert(s->state == SESSION_DIAL);
+    if (!s->passthrough && s->route.node_id >= 0 &&
+        cluster_route(s->gate->cluster, s->route.node_id, &route) == ROUTE_OK) {
+        s->route = route;
+    }
+    if (dial_came_too_late(s)) {
+        session_close(s, CLOSE_ROUTE_UNKNOWN);
+        return;
+    }
+    dial_connect(s);
+}
+
+void dial_enter(struct session *s)
+{
+    struct cluster_dial *dial = &s->handshake->dial;
+    if (dial_came_too_late(s)) {
+        session_close(s, CLOSE_ROUTE_UNKNOWN);
+        return;
+    }
+    dial->fn = dial_turn;
+    dial->owner = s->handshake;
+    if (cluster_dial_enter(s->gate->cluster, &s->route, dial)) {
+        dial_connect(s);
     }
 }
 
@@ -189,13 +130,10 @@ static void dial_waited(struct cluster_waiter *waiter, enum route_status status)
         status = cluster_route(s->gate->cluster, s->target, &s->route);
     }
     if (status == ROUTE_OK) {
-        dial_connect(s);
-        return;
+        dial_enter(s);
+    } else {
+        dial_no_route(s, status);
     }
-    struct log_field extra[] = {log_str("route", route_status_name(status)),
-                                log_int("target", s->target)};
-    session_log(s, LOG_LEVEL_WARN, "route_failed", extra, 2);
-    session_close(s, CLOSE_ROUTE_UNKNOWN);
 }
 
 void dial_start(struct session *s)
@@ -212,13 +150,10 @@ void dial_start(struct session *s)
         return;
     }
     if (status != ROUTE_OK) {
-        struct log_field extra[] = {log_str("route", route_status_name(status)),
-                                    log_int("target", s->target)};
-        session_log(s, LOG_LEVEL_WARN, "route_failed", extra, 2);
-        session_close(s, CLOSE_ROUTE_UNKNOWN);
+        dial_no_route(s, status);
         return;
     }
-    dial_connect(s);
+    dial_enter(s);
 }
 
 /* ---- log in ---- */
@@ -260,6 +195,49 @@ static void dial_keep_keys(struct session *s)
     }
 }
 
+/* False: at the node's address another one answers; nothing of the client's may reach it. */
+static bool dial_is_itself(struct session *s)
+{
+    int16_t version = 0;
+    struct view metadata = broker_login_metadata(s->handshake->broker_login, &version);
+    if (metadata.at == NULL || cluster_identify(s->gate->cluster, &s->route, version, metadata)) {
+        return true;
+    }
+    evidence_broker_failed(s, "another_node", "another node answers at its address", true);
+    session_close(s, CLOSE_BROKER_IS_ANOTHER);
+    return false;
+}
+
+/*
+ * The client was told what it may ask for before this broker was reached. Where that was too much
+ * it is told anew, on its next connection, by what has been learned here; nothing has been sent.
+ */
+static bool dial_keeps_promise(struct session *s)
+{
+    const struct handshake *hs = s->handshake;
+    if (s->served == NULL || !hs->promised_known || served_keeps(s->served, &hs->promised)) {
+        return true;
+    }
+    session_close(s, CLOSE_VERSIONS_OUTDATED);
+    return false;
+}
+
+static void dial_logged_in(struct session *s)
+{
+    const struct api_versions *versions = broker_login_versions(s->handshake->broker_login);
+    dial_keep_keys(s);
+    if (!dial_is_itself(s)) {
+        return;
+    }
+    cluster_report(s->gate->cluster, &s->route, CLUSTER_OK);
+    if (versions != NULL) {
+        s->served = cluster_saw_versions(s->gate->cluster, &s->route, versions);
+    }
+    if (dial_keeps_promise(s)) {
+        dial_done(s);
+    }
+}
+
 static bool dial_send(struct session *s)
 {
     struct handshake *hs = s->handshake;
@@ -272,7 +250,6 @@ static bool dial_send(struct session *s)
 
 static void dial_step(struct session *s, enum broker_login_status status)
 {
-    struct handshake *hs = s->handshake;
     if (!dial_send(s)) {
         dial_failed(s);
         return;
@@ -287,13 +264,7 @@ static void dial_step(struct session *s, enum broker_login_status status)
         dial_failed(s);
         break;
     case BROKER_LOGIN_OK:
-        dial_keep_keys(s);
-        cluster_report(s->gate->cluster, &s->route, CLUSTER_OK);
-        if (broker_login_versions(hs->broker_login) != NULL) {
-            cluster_saw_versions(s->gate->cluster, s->route.node_id,
-                                 broker_login_versions(hs->broker_login));
-        }
-        dial_done(s);
+        dial_logged_in(s);
         break;
     }
 }
@@ -305,6 +276,7 @@ void dial_open(struct session *s)
     struct broker_login_params params = {
         .authenticate_version = s->route.authenticate_version,
         .want_versions = true,
+        .want_metadata = s->route.node_id >= 0 && !s->route.confirmed,
         .client_id = view_from_string(s->client_id),
         .correlation_id = 1,
     };
@@ -315,6 +287,7 @@ void dial_open(struct session *s)
                   1);
     }
     if (s->passthrough) {
+        cluster_dial_leave(&hs->dial); /* the rest is the client's, who may take its time */
         passthrough_open(s);
         return;
     }

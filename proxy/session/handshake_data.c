@@ -72,6 +72,7 @@ void handshake_cancel(struct handshake *hs)
         return;
     }
     cluster_wait_cancel(&hs->waiter);
+    cluster_dial_leave(&hs->dial);
     if (hs->working) {
         uv_cancel((uv_req_t *)&hs->work); /* its callback comes in any case */
     }
@@ -91,6 +92,7 @@ void handshake_free(struct handshake **hs)
     }
     assert(!gone->working);
     cluster_wait_cancel(&gone->waiter);
+    cluster_dial_leave(&gone->dial);
     frame_collector_free(&gone->in);
     frame_collector_free(&gone->broker_in);
     exchange_free(&gone->exchange);

@@ -12,6 +12,7 @@
 #include "protocol/bytes.h"
 #include "protocol/frame.h"
 #include "proxy/cluster/cluster.h"
+#include "proxy/session/close_reason.h"
 
 struct broker_login;
 struct exchange;
@@ -28,6 +29,16 @@ struct handshake;
 typedef void (*handshake_job_fn)(struct handshake *hs);
 typedef void (*handshake_done_fn)(struct session *s);
 
+/* Why a dial failed, kept while a look tells whether another one makes sense. */
+struct dial_failure {
+    enum close_reason close;
+    enum cluster_outcome outcome;
+    const char *reason; /* static */
+    char detail[256];   /* of the broker or the socket, untrusted */
+    bool trusted;       /* false: the broker could not prove who it is */
+    bool local;         /* not the broker's doing */
+};
+
 /* On the heap of its own: the thread pool may still hold it when the session is told to close. */
 struct handshake {
     struct session *session;
@@ -36,6 +47,12 @@ struct handshake {
     struct exchange *exchange;
     struct broker_login *broker_login;
     struct cluster_waiter waiter;
+    bool promised_known;
+    struct api_versions promised;   /* what the client was told that may be asked for */
+    struct cluster_dial dial;       /* its turn at the broker */
+    struct dial_failure failure;    /* of the dial before the look that is awaited */
+    bool awaiting_look;             /* …and it has not ended */
+    uint8_t redials;
     uv_work_t work;
     handshake_job_fn job;           /* of the work under way */
     handshake_done_fn done;

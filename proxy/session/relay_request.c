@@ -12,6 +12,7 @@
 #include "protocol/frame.h"
 #include "protocol/handshake.h"
 #include "proxy/cluster/cluster.h"
+#include "proxy/cluster/served.h"
 #include "proxy/ops/log.h"
 #include "proxy/session/bridge.h"
 #include "proxy/session/evidence.h"
@@ -60,17 +61,34 @@ static bool request_hold(struct session *s, struct flow *flow, size_t bytes_max)
     return true;
 }
 
+/* Some clients take the answer of one broker for that of all, or keep it while nodes change. */
+static bool request_is_served(struct session *s, const struct flow *flow)
+{
+    if (s->served == NULL || served_takes(s->served, flow->api_key, flow->api_version)) {
+        return true;
+    }
+    struct log_field extra[] = {log_str("api", api_name(flow->api_key)),
+                                log_int("version", flow->api_version)};
+    session_log(s, LOG_LEVEL_WARN, "version_not_served", extra, 2);
+    session_close(s, CLOSE_VERSIONS_OUTDATED);
+    return false;
+}
+
 static bool request_verdict(struct session *s, struct flow *flow)
 {
     const struct conf_limits *limits = &s->world->shared->config->limits;
     bool bridged = bridge_is(s);
+    enum api_action action = bridged ? bridge_request_action(flow->api_key, flow->api_version)
+                                     : api_request_action(flow->api_key, flow->api_version);
     if (flow->api_key == API_API_VERSIONS && !bridged) {
         return request_hold(
             s, flow,
             limits->login_frame_max_bytes); /* any version: the answer to a newer one is ours */
     }
-    switch (bridged ? bridge_request_action(flow->api_key, flow->api_version)
-                    : api_request_action(flow->api_key, flow->api_version)) {
+    if (!bridged && action != API_HIDE && action != API_ANSWER && !request_is_served(s, flow)) {
+        return false;
+    }
+    switch (action) {
     case API_FORWARD:
     case API_REWRITE:
         flow->mode = FLOW_STREAM;
@@ -136,6 +154,9 @@ static bool request_versions(struct session *s, struct flow *flow, struct view p
     if (!cluster_api_versions(s->gate->cluster, s->target, &versions)) {
         session_close(s, CLOSE_NOT_READY);
         return false;
+    }
+    if (s->served != NULL) {
+        served_limit(s->served, &versions);
     }
     if (header.api_version >= 3 && (!api_versions_software_valid(request.software_name) ||
                                     !api_versions_software_valid(request.software_version))) {

@@ -11,6 +11,7 @@
 #include "auth/mapping.h"
 #include "conf/config.h"
 #include "proxy/cluster/cluster.h"
+#include "proxy/cluster/served.h"
 #include "proxy/ops/audit_log.h"
 #include "proxy/ops/log.h"
 #include "proxy/session/dial.h"
@@ -188,6 +189,7 @@ static void session_try_free(struct session *s)
     world->session_count--;
     handshake_free(&s->handshake);
     relay_free(&s->relay);
+    served_unref(&s->served);
     free(s->principal);
     free(s->client_id);
     s->magic = 0;
@@ -260,6 +262,9 @@ void session_finish(struct session *s, struct leg *ended, enum close_reason reas
     struct leg *other = ended == &s->client ? &s->broker : &s->client;
     if (s->state == SESSION_CLOSED || s->state == SESSION_DRAIN) {
         return;
+    }
+    if (ended == &s->broker) {
+        dial_lost(s, reason);
     }
     if (s->state != SESSION_RELAY || leg_backlog(other) == 0) {
         session_close(s, reason);
@@ -433,6 +438,7 @@ static void broker_event(struct leg *leg, enum leg_event event)
         session_broker_failed(s);
         break;
     case LEG_CLOSED:
+        dial_leg_gone(s);
         session_try_free(s);
         break;
     }

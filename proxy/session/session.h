@@ -32,6 +32,7 @@ enum session_state {
 
 struct certificate;
 struct handshake;
+struct served;
 
 struct session {
     uint32_t magic;
@@ -57,6 +58,7 @@ struct session {
     const char *mechanism;
     const struct certificate *certificate; /* of shared->certificates; NULL when none is shown */
     struct handshake *handshake;    /* NULL from RELAY on */
+    struct served *served;          /* what the broker takes, a reference; NULL: it was not asked */
     struct relay relay;
 };
 

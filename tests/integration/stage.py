@@ -74,22 +74,37 @@ class TestBroker:
     def __init__(self, node_id: int, directory: pathlib.Path, port: int, peers: dict[int, int], options: list,
                  host: str = "127.0.0.1"):
         self.node_id, self.port, self.plain = node_id, port, ports.free_port()
+        self.directory, self.peers, self.options, self.host = directory, peers, options, host
+        self.door = "--sasl" if node_id == 1 else "--ssl"
         self.log = directory / f"broker-{node_id}.log"
-        door = "--sasl" if node_id == 1 else "--ssl"
-        arguments = [broker_program(), "--id", node_id, door, f"{host}:{port}", "--plain", f"127.0.0.1:{self.plain}",
-                     "--users", directory / "broker-users.yaml", "--ca", directory / "ca/ca.pem",
-                     "--chain", directory / "ca/broker.pem", "--key", directory / "ca/broker.key", "--control",
-                     "--trace", *options]
-        for peer, peer_port in peers.items():
-            arguments += ["--node", f"{peer}={host}:{peer_port}"]
-        self.process = Process(f"broker {node_id}", arguments, self.log, stdin=subprocess.PIPE)
+        self._make()
+
+    def _make(self) -> None:
+        ca = self.directory / "ca"
+        arguments = [broker_program(), "--id", self.node_id, self.door, f"{self.host}:{self.port}",
+                     "--plain", f"127.0.0.1:{self.plain}", "--users", self.directory / "broker-users.yaml",
+                     "--ca", ca / "ca.pem", "--chain", ca / "broker.pem", "--key", ca / "broker.key", "--control",
+                     "--trace", *self.options]
+        for peer, peer_port in self.peers.items():
+            arguments += ["--node", f"{peer}={self.host}:{peer_port}"]
+        self.process = Process(f"broker {self.node_id}", arguments, self.log, stdin=subprocess.PIPE)
 
     def start(self) -> None:
+        mark = self.mark() if self.log.exists() else 0
         self.process.start()
-        self.process.wait_ready(lambda: f"ready node={self.node_id}" in self.text(), 20)
+        self.process.wait_ready(lambda: f"ready node={self.node_id}" in self.text(mark), 20)
 
-    def text(self) -> str:
-        return self.log.read_text(errors="replace")
+    def again(self, door: str | None = None, node_id: int | None = None, options: list | None = None) -> None:
+        """Ends it and starts it anew at the same address, as something else. What it had stored is gone."""
+        if self.stop() != 0:
+            raise AssertionError(f"broker {self.node_id} ended badly\n{tail(self.log, 40)}")
+        self.door, self.options = door or self.door, self.options if options is None else options
+        self.node_id = self.node_id if node_id is None else node_id
+        self._make()
+        self.start()
+
+    def text(self, mark: int = 0) -> str:
+        return "\n".join(self.lines(mark))
 
     def mark(self) -> int:
         return self.log.stat().st_size
@@ -110,6 +125,12 @@ class TestBroker:
 
     def clear(self) -> None:
         self.command("clear")
+
+    def peak(self) -> int:
+        """The most connections that were logging in at a time since this was asked last."""
+        mark = self.mark()
+        self.command("peak")
+        return int(re.findall(r"peak settling=(\d+)", self.text(mark))[-1])
 
     def requests(self, mark: int = 0, principal: str | None = None) -> list[tuple[str, int]]:
         """(API, version) of what arrived since the mark; principal: only of this one."""

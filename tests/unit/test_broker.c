@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "conf/config.h"
+#include "protocol/api.h"
+#include "protocol/bytes.h"
 
 static struct broker broker;
 
@@ -140,4 +142,95 @@ Test(broker, delays_grow_and_are_bounded)
                   (unsigned long long)soon);
         cr_assert_leq(broker_soon_ms(&broker, 2000000, 99), 2000120);
     }
+}
+
+Test(broker, an_address_of_another_is_no_way_to_it)
+{
+    static const struct conf_generation generation;
+    struct route route;
+    cr_assert(saw("a", 9092, NULL, 1));
+    broker.endpoints[0].resolved.count = 1;
+    broker.generation = &generation;
+    cr_assert_eq(broker_route(&broker, &route), ROUTE_OK);
+    cr_assert_not(route.confirmed);
+    broker.endpoints[0].strange = true;
+    cr_assert_eq(broker_route(&broker, &route), ROUTE_NO_ADDRESS);
+}
+
+Test(broker, looks_for_waiting_sessions_come_at_once_but_not_too_often)
+{
+    cr_assert_eq(broker_at_once_ms(&broker, 5000), 5000, "never looked at");
+    broker.last_look_ms = 5000;
+    cr_assert_eq(broker_at_once_ms(&broker, 5001), 5250);
+    cr_assert_eq(broker_at_once_ms(&broker, 9000), 9000);
+    broker.vain = 2;
+    cr_assert_eq(broker_at_once_ms(&broker, 5001), 6000);
+    broker.vain = 1000;
+    cr_assert_eq(broker_at_once_ms(&broker, 5001), 9000, "within the time sessions have");
+}
+
+/* ---- who answers ---- */
+
+struct said {
+    int32_t node_id;
+    const char *host;
+    int32_t port;
+};
+
+/* Metadata v1 as a broker would answer it. */
+static struct view metadata_of(const struct said *said, size_t count)
+{
+    static uint8_t memory[4096];
+    struct writer w;
+    writer_init_fixed(&w, memory, sizeof memory);
+    writer_i32(&w, 7); /* correlation id */
+    writer_i32(&w, (int32_t)count);
+    for (size_t i = 0; i < count; i++) {
+        writer_i32(&w, said[i].node_id);
+        writer_string(&w, false, view_from_string(said[i].host));
+        writer_i32(&w, said[i].port);
+        writer_null_string(&w, false);
+    }
+    writer_i32(&w, 1); /* controller */
+    writer_i32(&w, 0); /* topics */
+    cr_assert(writer_ok(&w));
+    return writer_view(&w);
+}
+
+static enum broker_identity identify(const struct said *said, size_t count, int32_t *other_r)
+{
+    *other_r = -1;
+    return broker_identify(1, "a", 9092, 1, metadata_of(said, count), other_r);
+}
+
+Test(broker, who_answers_names_itself_at_the_address_that_was_asked)
+{
+    int32_t other;
+    static const struct said itself[] = {{2, "b", 9092}, {1, "a", 9092}, {3, "a", 9093}};
+    static const struct said another[] = {{2, "a", 9092}, {1, "b", 9092}};
+    static const struct said alone[] = {{2, "a", 9092}};
+    static const struct said moved[] = {{1, "b", 9092}, {2, "c", 9092}};
+    static const struct said shared[] = {{2, "a", 9092}, {1, "a", 9092}};
+    static const struct said nonsense[] = {{-5, "a", 9092}};
+    cr_assert_eq(identify(itself, 3, &other), BROKER_ITSELF);
+    cr_assert_eq(identify(another, 2, &other), BROKER_ANOTHER);
+    cr_assert_eq(other, 2);
+    cr_assert_eq(identify(alone, 1, &other), BROKER_ANOTHER);
+    cr_assert_eq(identify(moved, 2, &other), BROKER_UNTOLD, "it may have been told a new name");
+    cr_assert_eq(identify(shared, 2, &other), BROKER_ITSELF, "two ids behind one address");
+    cr_assert_eq(identify(nonsense, 1, &other), BROKER_UNTOLD);
+    cr_assert_eq(identify(NULL, 0, &other), BROKER_UNTOLD, "just started");
+}
+
+Test(broker, an_answer_that_is_none_tells_nothing)
+{
+    int32_t other = -1;
+    static const struct said another[] = {{2, "a", 9092}};
+    struct view whole = metadata_of(another, 1);
+    for (size_t length = 0; length < whole.length; length++) {
+        cr_assert_eq(broker_identify(1, "a", 9092, 1, view_of(whole.at, length), &other),
+                     BROKER_UNTOLD);
+    }
+    cr_assert_eq(broker_identify(1, "a", 9092, 1, view_of(NULL, 0), &other), BROKER_UNTOLD);
+    cr_assert_eq(other, -1);
 }

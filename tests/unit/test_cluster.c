@@ -121,7 +121,8 @@ static void load(const char *generations, const char *password, const char *more
                  t.password_file);
     }
     snprintf(text, sizeof text,
-             "audit: {file: \"\"}\nusers: {file: /u.yaml}\nlimits: {connect_timeout_ms: 2000}\n"
+             "audit: {file: \"\"}\nusers: {file: /u.yaml}\nlimits: {connect_timeout_ms: 2000, "
+             "dials_per_broker: 2}\n"
              "listeners:\n"
              "  - {name: l, cluster: main, bind: 127.0.0.1, port: 1000, %smechanisms: "
              "[SCRAM-SHA-512]}\n"
@@ -578,6 +579,183 @@ Test(cluster, waits_in_vain)
     cluster_close(&t.cluster, on_closed, NULL);
     cr_assert_eq(told_count, 1, "told when the cluster goes");
     cr_assert_eq(told, ROUTE_UNKNOWN);
+}
+
+/* ---- looks that sessions wait for ---- */
+
+enum { SESSIONS = 200 };
+
+static struct cluster_waiter sessions[SESSIONS];
+
+static bool are_all_told(void)
+{
+    return told_count == SESSIONS;
+}
+
+Test(cluster, two_hundred_failures_are_one_look_and_all_go_on)
+{
+    struct route route;
+    start(by_look, "pencil", "");
+    cr_assert(run_until(is_ready, 20000));
+    cr_assert_eq(cluster_route(t.cluster, 2, &route), ROUTE_OK);
+    cr_assert_str_eq(route.generation->name, "legacy");
+    t.servers[1].broker.mechanisms = NULL; /* re-imaged: no SASL any more */
+    size_t before = t.servers[1].accepted;
+    uint64_t began_ms = uv_now(&t.loop);
+    for (int i = 0; i < SESSIONS; i++) {
+        sessions[i] = (struct cluster_waiter){.node_id = 2, .fn = on_told};
+        cluster_report(t.cluster, &route, CLUSTER_MISMATCH);
+        cr_assert(cluster_wait_look(t.cluster, &route, &sessions[i]));
+    }
+    cr_assert_eq(told_count, 0);
+    cr_assert(run_until(are_all_told, 20000));
+    cr_assert_eq(told, ROUTE_OK);
+    cr_assert_eq(cluster_route(t.cluster, 2, &route), ROUTE_OK);
+    cr_assert_str_eq(route.generation->name, "open");
+    cr_assert_eq(route.flips, 1);
+    /* One that finds out when all is known already waits for nothing. */
+    struct route before_it = route;
+    before_it.generation = &t.config->clusters[0].generations[0];
+    before_it.flips = 0;
+    told_count = SESSIONS - 1;
+    cluster_report(t.cluster, &before_it, CLUSTER_MISMATCH);
+    cr_assert(cluster_wait_look(t.cluster, &before_it, &sessions[0]));
+    cr_assert(run_until(are_all_told, 100));
+    cr_assert_lt(uv_now(&t.loop) - began_ms, 2000);
+    cr_assert_leq(t.servers[1].accepted - before, 4, "one look, not one for each: %zu connections",
+                  t.servers[1].accepted - before);
+}
+
+Test(cluster, a_look_that_finds_nothing_new_comes_ever_later)
+{
+    struct route route;
+    start(by_look, "pencil", "");
+    cr_assert(run_until(is_ready, 20000));
+    cr_assert_eq(cluster_route(t.cluster, 2, &route), ROUTE_OK);
+    size_t before = t.servers[1].accepted;
+    for (int i = 0; i < 100; i++) {
+        cluster_report(t.cluster, &route, CLUSTER_MISMATCH);
+        run_until(never, 20);
+    }
+    cr_assert_eq(node(2).flips, 0);
+    cr_assert_leq(t.servers[1].accepted - before, 15, "%zu in 2 s, refresh_ms is 200",
+                  t.servers[1].accepted - before);
+}
+
+Test(cluster, the_operators_word_needs_no_look)
+{
+    struct route route;
+    struct cluster_waiter waiter = {.node_id = 2, .fn = on_told};
+    start(legacy_by_rule, "pencil", "");
+    cr_assert(run_until(is_ready, 20000));
+    cr_assert_eq(cluster_route(t.cluster, 2, &route), ROUTE_OK);
+    cluster_report(t.cluster, &route, CLUSTER_MISMATCH);
+    cr_assert_not(cluster_wait_look(t.cluster, &route, &waiter));
+    cr_assert_null(waiter.link);
+}
+
+/* ---- who answers ---- */
+
+static bool is_node_3_another(void)
+{
+    return t.stats.nodes_mistaken > 0;
+}
+
+static bool way_to_3(void)
+{
+    struct route route;
+    return cluster_route(t.cluster, 3, &route) == ROUTE_OK;
+}
+
+Test(cluster, an_address_that_another_node_has_now_is_no_way_any_more)
+{
+    struct route route;
+    struct fake_node seven = {7, "127.0.0.1", 0, NULL};
+    start(legacy_by_rule, "pencil", "");
+    cr_assert(run_until(is_ready, 20000));
+    cr_assert_eq(cluster_route(t.cluster, 3, &route), ROUTE_OK);
+    cr_assert(route.confirmed, "the look has asked it");
+    cluster_report(t.cluster, &route, CLUSTER_LOST);
+    cr_assert_eq(cluster_route(t.cluster, 3, &route), ROUTE_OK);
+    cr_assert_not(route.confirmed, "it may come back as another");
+    seven.port = t.servers[2].port;
+    t.servers[2].broker.nodes = &seven;
+    t.servers[2].broker.node_count = 1;
+    cr_assert(run_until(is_node_3_another, 20000));
+    cr_assert_eq(cluster_route(t.cluster, 3, &route), ROUTE_NO_ADDRESS);
+    cr_assert_not(node(3).live);
+    cr_assert_eq(cluster_route(t.cluster, 7, &route), ROUTE_OK, "its ports are another listener's");
+    t.servers[2].broker.nodes = t.nodes;
+    t.servers[2].broker.node_count = t.node_count;
+    cr_assert(run_until(way_to_3, 20000));
+    cr_assert_leq(t.stats.nodes_mistaken, 2, "7 has lost it again");
+}
+
+/* ---- turns ---- */
+
+static struct cluster_dial dials[6];
+static int turns[6], turn_count;
+
+static void on_turn(struct cluster_dial *dial)
+{
+    cr_assert(dial->holds);
+    turns[turn_count++] = (int)(dial - dials);
+}
+
+static bool had_turns(void)
+{
+    return turn_count >= 2;
+}
+
+Test(cluster, two_at_a_time_and_the_others_in_turn)
+{
+    struct route route;
+    start(legacy_by_rule, "pencil", "");
+    cr_assert(run_until(is_ready, 20000));
+    cr_assert_eq(cluster_route(t.cluster, 2, &route), ROUTE_OK);
+    for (int i = 0; i < 6; i++) {
+        dials[i].fn = on_turn;
+        cr_assert_eq(cluster_dial_enter(t.cluster, &route, &dials[i]), i < 2);
+    }
+    cr_assert_eq(t.stats.dials_delayed, 4);
+    cr_assert_eq(t.stats.dials_waiting, 4);
+    cluster_dial_leave(&dials[3]); /* gave up */
+    cluster_dial_leave(&dials[3]);
+    cr_assert_eq(turn_count, 0);
+    cluster_dial_leave(&dials[0]);
+    cluster_dial_leave(&dials[1]);
+    cr_assert_eq(turn_count, 0, "from the loop");
+    cr_assert(run_until(had_turns, 5000));
+    cr_assert(turns[0] == 2 && turns[1] == 4);
+    cr_assert_eq(t.stats.dials_now, 2);
+    struct cluster_dial late = {.fn = on_turn};
+    cr_assert_not(cluster_dial_enter(t.cluster, &route, &late), "behind the one that waits");
+    cluster_dial_leave(&late);
+    cluster_dial_leave(&dials[2]);
+    cluster_dial_leave(&dials[4]);
+    cluster_dial_leave(&dials[5]);
+    cr_assert_eq(t.stats.dials_now, 0);
+    cr_assert_eq(t.stats.dials_waiting, 0);
+    cr_assert(cluster_dial_enter(t.cluster, &route, &dials[0]));
+    cluster_dial_leave(&dials[0]);
+}
+
+Test(cluster, who_waits_when_the_cluster_goes_is_let_go)
+{
+    struct route route;
+    start(legacy_by_rule, "pencil", "");
+    cr_assert(run_until(is_ready, 20000));
+    cr_assert_eq(cluster_route(t.cluster, 2, &route), ROUTE_OK);
+    for (int i = 0; i < 3; i++) {
+        dials[i].fn = on_turn;
+        (void)!cluster_dial_enter(t.cluster, &route, &dials[i]);
+    }
+    cluster_dial_leave(&dials[0]);
+    cluster_dial_leave(&dials[1]);
+    cluster_close(&t.cluster, on_closed, NULL);
+    cr_assert_null(dials[2].broker);
+    cluster_dial_leave(&dials[2]);
+    cr_assert_eq(turn_count, 0);
 }
 
 /* Closing at any moment leaves nothing behind (teardown and the sanitizer check). */
