@@ -27,7 +27,7 @@ struct tls_origin {
     const char *generation;
     const char *host; /* dialled, and expected in the certificate */
     int32_t node_id;
-    uint64_t flips; /* how often the node has changed its generation: what was before is not its own */
+    uint64_t flips; /* of its generation: what was kept before one is not its own */
     uint16_t port;
     bool verify_hostname;
     const char *identity; /* configured name of the certificate shown; NULL: none */

@@ -45,7 +45,7 @@ struct broker {
     bool looked;  /* the first look has ended */
     bool by_look; /* generation was found by looking, not by rule */
     bool versions_known;
-    bool confirmed;    /* who answers there said that it is this node, and no connection failed since */
+    bool confirmed;    /* who answers there has said who it is, and no connection failed since */
     unsigned failures; /* looks that failed in a row */
     bool asked;        /* sessions wait for the next look */
     unsigned vain;     /* looks in a row that sessions asked for and that changed nothing */

@@ -63,7 +63,7 @@ enum cluster_outcome {
     CLUSTER_CONNECT_FAILED, /* no connection */
     CLUSTER_LOGIN_FAILED,   /* it spoke as expected, and refused */
     CLUSTER_MISMATCH,       /* it does not speak as its generation does */
-    CLUSTER_LOST,           /* a connection that had relayed broke, or ended while answers were due */
+    CLUSTER_LOST,           /* one that had relayed broke, or ended while answers were due */
     CLUSTER_ENDED           /* it ended one that was at rest */
 };
 

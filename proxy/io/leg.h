@@ -46,7 +46,8 @@ enum leg_state {
 enum leg_error {
     LEG_ERROR_NONE,
     LEG_ERROR_CONNECT,       /* refused, unreachable */
-    LEG_ERROR_LOCAL,         /* no descriptor, local port or memory for a socket: not the peer's doing */
+    /* no descriptor, local port or memory for a socket: not the peer's doing */
+    LEG_ERROR_LOCAL,
     LEG_ERROR_RESET,         /* the socket failed after it was connected */
     LEG_ERROR_END,           /* the peer closed during connect or TLS handshake */
     LEG_ERROR_TLS,           /* the handshake or a record failed; error_text says what */

@@ -131,7 +131,8 @@ static bool is_same_way(const struct route *a, const struct route *b)
 {
     return a->generation == b->generation && a->node_id == b->node_id && a->port == b->port &&
            a->authenticate_version == b->authenticate_version &&
-           strcmp(a->host, b->host) == 0 && memcmp(&a->address, &b->address, sizeof a->address) == 0;
+           strcmp(a->host, b->host) == 0 &&
+           memcmp(&a->address, &b->address, sizeof a->address) == 0;
 }
 
 /* The look has ended, and the failed connection is gone. */

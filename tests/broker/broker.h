@@ -39,7 +39,7 @@ struct broker {
     struct credentials *users;
     SSL_CTX *tls_plain, *tls_mutual; /* without and with client certificates */
     struct conn *conns;
-    size_t settling, settling_peak; /* connections accepted that have not asked anything after login */
+    size_t settling, settling_peak; /* accepted, and nothing asked after a login yet */
     uv_signal_t signals[2];
     uv_poll_t control;
     char command[512]; /* the beginning of a line of control */
