@@ -85,7 +85,8 @@ static bool request_verdict(struct session *s, struct flow *flow)
             s, flow,
             limits->login_frame_max_bytes); /* any version: the answer to a newer one is ours */
     }
-    if (!bridged && action != API_HIDE && action != API_ANSWER && !request_is_served(s, flow)) {
+    bool forwarded = action == API_FORWARD || action == API_REWRITE || action == API_WATCH;
+    if (!bridged && forwarded && !request_is_served(s, flow)) {
         return false;
     }
     switch (action) {
@@ -205,7 +206,7 @@ static bool request_inspect(struct session *s, struct flow *flow, struct view pa
         return request_refuse(
             s, flow, CLOSE_REPLICA_REQUEST); /* CVE-2018-1288: a client posing as a follower */
     }
-    if (!request_push(s, flow)) {
+    if (!request_is_served(s, flow) || !request_push(s, flow)) {
         return false;
     }
     if (!leg_write(&s->broker, payload.at - FRAME_SIZE_BYTES, payload.length + FRAME_SIZE_BYTES)) {
