@@ -16,7 +16,7 @@ LEGACY, AJNA = (1, 2), 3
 STATE_PARTITIONS = 6  # of __transaction_state, as the rig has it
 DENIED = 58
 BETWEEN_BROKERS = {"LeaderAndIsr", "StopReplica", "UpdateMetadata", "ControlledShutdown", "WriteTxnMarkers",
-                   "AlterPartition", "Fetch", "OffsetForLeaderEpoch"}
+                   "AlterPartition", "Fetch"}
 
 
 def java_hash(text: str) -> int:
