@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""python3 -m tests.integration [-k NAME] — runs the tests and closes with `N passed, N failed, N skipped`."""
+"""python3 -m tests.integration [-k NAME] [--part real|scripted] — runs the tests and closes with
+`N passed, N failed, N skipped`."""
 
 import argparse
 import pathlib
@@ -42,9 +43,23 @@ class Result(unittest.TextTestResult):
         self._tell(test, f"skipped ({reason})")
 
 
+def every_test(suite):
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from every_test(test)
+        else:
+            yield test
+
+
+def part_of(suite, part: str) -> unittest.TestSuite:
+    """Tests that share real clusters, or all the others: two processes can run one part each, side by side."""
+    return unittest.TestSuite(t for t in every_test(suite) if isinstance(t, helpers.RigTest) == (part == "real"))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m tests.integration", description=__doc__)
     parser.add_argument("-k", metavar="NAME", action="append", help="only tests whose name contains NAME")
+    parser.add_argument("--part", choices=("real", "scripted"), help="only tests with real brokers, or only the others")
     parser.add_argument("--failfast", action="store_true", help="stop at the first failure")
     parser.add_argument("--keep-logs", type=pathlib.Path, default=pathlib.Path("build/logs/integration"), metavar="DIR",
                         help="where logs go when something fails (default: build/logs/integration)")
@@ -55,6 +70,8 @@ def main() -> int:
         loader.testNamePatterns = [f"*{name}*" for name in options.k]
     here = pathlib.Path(__file__).parent
     suite = loader.discover(str(here), top_level_dir=str(here.parents[1]))
+    if options.part:
+        suite = part_of(suite, options.part)
     result = None
     try:
         runner = unittest.TextTestRunner(stream=sys.stdout, resultclass=Result, failfast=options.failfast)
