@@ -256,6 +256,7 @@ void worker_free(struct worker **worker_p)
     }
     free(worker->listeners);
     free(worker->clusters);
+    ledger_leave(worker->world.shared->ledger, &worker->world.ledger);
     penalty_free(&worker->world.penalty);
     writer_free(&worker->world.rewrite);
     world_free(&worker->world);

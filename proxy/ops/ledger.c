@@ -35,8 +35,8 @@ struct ledger {
     pthread_cond_t changed;
     bool stopping, abandoned;
     /* Shared without it. */
-    struct ledger_lane *_Atomic lanes[LEDGER_LANES_MAX];
-    atomic_uint lane_count;
+    struct ledger_lane *_Atomic lanes[LEDGER_LANES_MAX]; /* set and freed under lock; NULL: free */
+    atomic_uint lane_count;                              /* of them, that have ever been used */
     atomic_uint_fast64_t written[LEDGER_KINDS], lost_late[LEDGER_KINDS];
     atomic_uint_fast64_t bytes, files, write_failures;
     atomic_bool failing;
@@ -46,7 +46,8 @@ struct ledger {
     bool unwritten_ends;   /* it is the last block of its file */
     uint64_t block_number;
     uint64_t in_block[LEDGER_KINDS], told[LEDGER_KINDS]; /* told: losses that gaps have told of */
-    int64_t looked_ms, synced_ms;                        /* wall clock, monotonic */
+    int64_t looked_ms, synced_ms, gap_logged_ms;         /* wall clock, monotonic twice */
+    uint64_t gap_untold;                                 /* lost, and not in the log yet */
     uint32_t file, next_id;
     off_t offset;
     bool dirty; /* written, not synced */
@@ -259,8 +260,40 @@ static void lost_so_far(const struct ledger *l, uint64_t lost[LEDGER_KINDS])
     }
     const unsigned count = atomic_load(&l->lane_count);
     for (unsigned i = 0; i < count; i++) {
-        ledger_lane_lost(atomic_load(&l->lanes[i]), lost);
+        const struct ledger_lane *lane = atomic_load(&l->lanes[i]);
+        if (lane != NULL) {
+            ledger_lane_lost(lane, lost);
+        }
     }
+}
+
+/* A lane whose worker has ended is freed; what it had lost is kept. */
+static void forget(struct ledger *l, unsigned at)
+{
+    struct ledger_lane *lane = atomic_load(&l->lanes[at]);
+    uint64_t lost[LEDGER_KINDS] = {0};
+    ledger_lane_lost(lane, lost);
+    pthread_mutex_lock(&l->lock);
+    for (size_t kind = 0; kind < LEDGER_KINDS; kind++) {
+        atomic_fetch_add(&l->lost_late[kind], lost[kind]);
+    }
+    atomic_store(&l->lanes[at], NULL);
+    pthread_mutex_unlock(&l->lock);
+    ledger_lane_free(&lane);
+}
+
+/* One a second, whatever is lost. */
+static void log_gap(struct ledger *l, uint64_t lost)
+{
+    const int64_t now_ms = clock_ms(CLOCK_MONOTONIC);
+    l->gap_untold += lost;
+    if (l->gap_logged_ms != 0 && now_ms - l->gap_logged_ms < SYNC_MS) {
+        return;
+    }
+    struct log_field fields[] = {log_str("path", l->path), log_uint("records", l->gap_untold)};
+    log_write(LOG_LEVEL_ERROR, "ledger_gap", fields, 2);
+    l->gap_logged_ms = now_ms;
+    l->gap_untold = 0;
 }
 
 /* What was lost since the last look, lies between then and now. */
@@ -279,8 +312,7 @@ static bool tell_gap(struct ledger *l, int64_t now_ms)
         return false;
     }
     ledger_block_gap(&l->block, &gap);
-    struct log_field fields[] = {log_str("path", l->path), log_uint("records", sum)};
-    log_write(LOG_LEVEL_ERROR, "ledger_gap", fields, 2);
+    log_gap(l, sum);
     return true;
 }
 
@@ -308,7 +340,12 @@ static size_t fill(struct ledger *l, bool *full_r)
     *full_r = false;
     const unsigned count = atomic_load(&l->lane_count);
     for (unsigned i = 0; i < count; i++) {
-        taken += take(l, atomic_load(&l->lanes[i]), full_r);
+        struct ledger_lane *lane = atomic_load(&l->lanes[i]);
+        if (lane != NULL && ledger_lane_is_done(lane)) {
+            forget(l, i);
+        } else if (lane != NULL) {
+            taken += take(l, lane, full_r);
+        }
     }
     if (taken == 0 && !gap) {
         l->block_number--;
@@ -519,21 +556,35 @@ void ledger_close(struct ledger **ledger)
 struct ledger_lane *ledger_join(struct ledger *l)
 {
     struct ledger_lane *lane = NULL;
+    unsigned at = 0;
     pthread_mutex_lock(&l->lock);
-    unsigned count = atomic_load(&l->lane_count);
-    if (count < LEDGER_LANES_MAX) {
+    const unsigned count = atomic_load(&l->lane_count);
+    while (at < count && atomic_load(&l->lanes[at]) != NULL) {
+        at++;
+    }
+    if (at < LEDGER_LANES_MAX) {
         lane = ledger_lane_new();
     }
     if (lane != NULL) {
-        atomic_store(&l->lanes[count], lane);
-        atomic_store(&l->lane_count, count + 1);
+        atomic_store(&l->lanes[at], lane);
+        atomic_store(&l->lane_count, at < count ? count : at + 1);
     }
     pthread_mutex_unlock(&l->lock);
     return lane;
 }
 
-void ledger_stats(const struct ledger *l, struct ledger_stats *stats_r)
+void ledger_leave(struct ledger *l, struct ledger_lane **lane)
 {
+    (void)l;
+    if (*lane != NULL) {
+        ledger_lane_end(*lane);
+    }
+    *lane = NULL;
+}
+
+void ledger_stats(struct ledger *l, struct ledger_stats *stats_r)
+{
+    pthread_mutex_lock(&l->lock);
     *stats_r = (struct ledger_stats){
         .bytes = atomic_load(&l->bytes),
         .files = atomic_load(&l->files),
@@ -543,8 +594,10 @@ void ledger_stats(const struct ledger *l, struct ledger_stats *stats_r)
     lost_so_far(l, stats_r->lost);
     const unsigned count = atomic_load(&l->lane_count);
     for (unsigned i = 0; i < count; i++) {
-        stats_r->waiting += ledger_lane_waiting(atomic_load(&l->lanes[i]));
+        const struct ledger_lane *lane = atomic_load(&l->lanes[i]);
+        stats_r->waiting += lane != NULL ? ledger_lane_waiting(lane) : 0;
     }
+    pthread_mutex_unlock(&l->lock);
     for (size_t kind = 0; kind < LEDGER_KINDS; kind++) {
         stats_r->written[kind] = atomic_load(&l->written[kind]);
     }

@@ -52,8 +52,11 @@ void ledger_close(struct ledger **ledger);
 /** A lane for one more worker, before its thread starts; it belongs to the ledger. NULL: no memory, or too many. */
 struct ledger_lane *ledger_join(struct ledger *ledger) __attribute__((warn_unused_result));
 
+/** A worker has ended: its lane goes when what waits in it is written. *lane = NULL; NULL is fine. */
+void ledger_leave(struct ledger *ledger, struct ledger_lane **lane);
+
 /** Any thread. */
-void ledger_stats(const struct ledger *ledger, struct ledger_stats *stats_r);
+void ledger_stats(struct ledger *ledger, struct ledger_stats *stats_r);
 
 /** "acknowledged", "fetched", ... */
 const char *ledger_kind_name(enum ledger_kind kind);

@@ -35,6 +35,7 @@ struct ledger_lane {
     _Alignas(64) atomic_uint_fast64_t lost[LEDGER_KINDS];
     _Alignas(64) atomic_uint head; /* written by the worker */
     _Alignas(64) atomic_uint tail; /* written by the thread */
+    atomic_bool ended;
 };
 
 struct ledger_lane *ledger_lane_new(void)
@@ -321,6 +322,17 @@ void ledger_lane_drop(struct ledger_lane *lane)
     uint32_t tail = atomic_load_explicit(&lane->tail, memory_order_relaxed);
     assert(tail != atomic_load_explicit(&lane->head, memory_order_acquire));
     atomic_store_explicit(&lane->tail, tail + 1, memory_order_release);
+}
+
+void ledger_lane_end(struct ledger_lane *lane)
+{
+    atomic_store_explicit(&lane->ended, true, memory_order_release);
+}
+
+bool ledger_lane_is_done(const struct ledger_lane *lane)
+{
+    return atomic_load_explicit(&lane->ended, memory_order_acquire) &&
+           ledger_lane_waiting(lane) == 0;
 }
 
 size_t ledger_lane_waiting(const struct ledger_lane *lane)

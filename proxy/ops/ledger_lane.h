@@ -76,11 +76,17 @@ bool ledger_lane_put(struct ledger_lane *lane, struct ledger_stream *stream,
 /** n records that could not even be put together. */
 void ledger_lane_miss(struct ledger_lane *lane, enum ledger_kind kind, uint64_t n);
 
+/** Nothing is put any more. */
+void ledger_lane_end(struct ledger_lane *lane);
+
 /* ---- the ledger's thread ---- */
 
 /** The oldest entry, or NULL; stays in the ring until ledger_lane_drop. */
 struct ledger_entry *ledger_lane_front(struct ledger_lane *lane);
 void ledger_lane_drop(struct ledger_lane *lane);
+
+/** It has ended, and all has been taken. */
+bool ledger_lane_is_done(const struct ledger_lane *lane);
 
 struct view ledger_stream_cluster(const struct ledger_stream *stream);
 struct view ledger_stream_topic(const struct ledger_stream *stream);

@@ -125,7 +125,7 @@ static void write_kinds(FILE *out, const char *metric, const char *help,
     }
 }
 
-static void write_ledger(const struct ledger *ledger, FILE *out)
+static void write_ledger(struct ledger *ledger, FILE *out)
 {
     struct ledger_stats stats;
     ledger_stats(ledger, &stats);

@@ -36,7 +36,7 @@ struct ledger;
 struct stats_names {
     stats_name_fn close_reason;    /* NULL: by number */
     const struct audit_log *audit; /* its own numbers join the page; NULL: left out */
-    const struct ledger *ledger;   /* the same */
+    struct ledger *ledger;         /* the same */
     const char *aes;               /* whose AES-GCM protects TLS records; NULL: left out */
 };
 

@@ -271,7 +271,7 @@ Test(ledger, refuses_what_is_no_ledger_and_what_is_not_there)
     cr_assert_not_null(strstr(error, "not a ledger"), "%s", error);
 }
 
-static bool wait_healthy(const struct ledger *ledger, bool healthy)
+static bool wait_healthy(struct ledger *ledger, bool healthy)
 {
     struct ledger_stats stats;
     for (int i = 0; i < 500; i++) {
@@ -322,6 +322,36 @@ Test(ledger, waits_for_room_on_a_full_disk_and_then_tells_all)
     cr_assert_eq(file.ending, LEDGER_ENDED);
     cr_assert_eq(file.lost, refused);
     cr_assert_eq(file.records, LEDGER_LANE_RING * 2 - refused);
+}
+
+Test(ledger, lets_workers_come_and_go)
+{
+    struct ledger *ledger = open_ledger(0);
+    struct ledger_stats stats;
+    for (int64_t n = 0; n < 2 * LEDGER_LANES_MAX; n++) {
+        struct ledger_lane *lane = ledger_join(ledger);
+        for (int i = 0; i < 100 && lane == NULL; i++) {
+            usleep(10000);
+            lane = ledger_join(ledger);
+        }
+        cr_assert_not_null(lane, "lanes of workers that have ended are free again");
+        put(lane, "orders", NULL, LEDGER_ACKNOWLEDGED, n);
+        ledger_lane_miss(lane, LEDGER_FETCHED, 1);
+        ledger_leave(ledger, &lane);
+        cr_assert_null(lane);
+    }
+    for (int i = 0; i < 500; i++) {
+        ledger_stats(ledger, &stats);
+        if (stats.waiting == 0) {
+            break;
+        }
+        usleep(10000);
+    }
+    cr_assert_eq(stats.lost[LEDGER_FETCHED], 2 * LEDGER_LANES_MAX);
+    ledger_close(&ledger);
+    list_files();
+    cr_assert_eq(look(paths[0]).records, 2 * LEDGER_LANES_MAX);
+    cr_assert_eq(look(paths[0]).lost, 2 * LEDGER_LANES_MAX);
 }
 
 Test(ledger, counts_what_is_written)
