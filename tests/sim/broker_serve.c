@@ -193,7 +193,7 @@ static enum verdict fetch(struct conn *conn, const struct request_header *header
     if (!wire_fetch_read(header->api_version, body, &request)) {
         return LEAVE;
     }
-    bool large = rng_chance(&sim.rng, 60);
+    bool large = rng_chance(&sim.rng, 100);
     struct view records = batch_fetch(request.partition, large ? 0 : request.offset,
                                       large ? LARGE_BYTES : FETCH_BYTES, large);
     struct wire_nodes real = broker_nodes(conn, true), shown = broker_nodes(conn, false);
@@ -357,7 +357,7 @@ static void respond(void *context)
     if (conn->relaying && sim.faults && rng_chance(&sim.rng, FAULT_PER_MILLE)) {
         misbehave(conn, answer);
     } else if (conn->relaying && sim.faults && answer.length > LARGE_BYTES / 4 &&
-               rng_chance(&sim.rng, 250)) {
+               rng_chance(&sim.rng, 400)) {
         answer_and_go(conn, answer); /* while the client is still busy with it */
     } else {
         if (conn->relaying) {

@@ -309,6 +309,7 @@ static void draw(struct client *client)
     client->acks = client->trade == TRADE_IDEMPOTENT ? -1 : client->acks;
     client->depth = depths[rng_below(&sim.rng, sizeof depths / sizeof depths[0])];
     client->depth = client->trade == TRADE_IDEMPOTENT && client->depth > 5 ? 5 : client->depth;
+    client->depth = client->trade == TRADE_FETCH ? CLIENT_DEPTH_MAX : client->depth;
     client->connections = 1 + (unsigned)rng_below(&sim.rng, 4);
     client->requests = 1 + (unsigned)rng_below(&sim.rng, 40);
     client->node = rng_chance(&sim.rng, 600) ? -1 : 1 + (int32_t)rng_below(&sim.rng, STAGE_NODES);
