@@ -112,9 +112,22 @@ static enum verdict authenticate(struct conn *conn, const struct request_header 
     return ANSWER;
 }
 
+/* Before the first request of its client Setu may ask who the broker is: Metadata of no topics, which no client here
+ * asks for. */
+static bool is_own_question(const struct conn *conn, const struct request_header *header,
+                            struct view body)
+{
+    struct reader r = reader_init(body);
+    int32_t topics = -1;
+    return !conn->relaying && header->api_key == API_METADATA && header->api_version > 0 &&
+           reader_array(&r, api_is_flexible(API_METADATA, header->api_version), true, &topics) &&
+           topics == 0;
+}
+
 static enum verdict login(struct conn *conn, const struct request_header *header, struct view body,
                           struct writer *w)
 {
+    struct wire_nodes real = broker_nodes(conn, true);
     if (conn->relaying) {
         sim_violated("admission", "login requests among those of a client");
     }
@@ -128,6 +141,9 @@ static enum verdict login(struct conn *conn, const struct request_header *header
         return handshake(conn, header, body, w);
     case API_SASL_AUTHENTICATE:
         return authenticate(conn, header, body, w);
+    case API_METADATA:
+        wire_brokers(w, header->api_version, header->correlation_id, &real, 0);
+        return conn->open ? ANSWER : LEAVE;
     default:
         versions(conn, header, w);
         return ANSWER;
@@ -405,7 +421,7 @@ static enum verdict take(struct conn *conn, struct view frame, struct writer *w,
     conn->book = book;
     sim_note("broker is asked", (uint64_t)conn->node->id, (uint64_t)header.api_key);
     struct view body = view_from(payload, header.length);
-    if (is_login(header.api_key)) {
+    if (is_login(header.api_key) || (book != NULL && is_own_question(conn, &header, body))) {
         return login(conn, &header, body, w);
     }
     if (!conn->open) {
