@@ -310,7 +310,7 @@ static void login_api_versions(struct session *s, const struct request_header *h
     } else {
         hs->step = LOGIN_HANDSHAKE;
         hs->promised = versions;
-        hs->promised_known = true;
+        hs->promised_known = !bridge_is(s); /* a broker asks again behind its login, or never */
     }
     api_versions_encode_response(&hs->out, header->api_version, header->correlation_id, &versions);
     stats_add(&s->world->stats.answered, 1);
