@@ -2,9 +2,11 @@
 """A running cluster with users, ACLs and topics, and what a test does to it."""
 
 import base64
+import dataclasses
 import pathlib
 import secrets
 import shutil
+import struct
 import tempfile
 import time
 
@@ -14,6 +16,7 @@ from tests.rig.process import wait_until
 
 MIXED = (node.Plan(1, paths.LEGACY, "legacy"), node.Plan(2, paths.LEGACY, "legacy"),
          node.Plan(3, paths.AJNA, "ajna"))
+LEGACY = tuple(node.Plan(n, paths.LEGACY, "legacy") for n in (1, 2, 3))
 KRAFT = (node.Plan(4, paths.KRAFT, "ajna"),)
 
 SERVICES = ("orders", "payments")
@@ -38,6 +41,23 @@ ANONYMOUS_ACLS = [
     {"principal": "User:ANONYMOUS", "type": "GROUP", "name": "direct", "pattern": "PREFIXED",
      "operations": ["READ", "DESCRIBE"]},
 ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Replicas:
+    """Of all partitions: how many have a leader, and how many all their replicas in sync."""
+    partitions: int
+    led: int
+    complete: int
+
+    @classmethod
+    def of(cls, rows: list[wire.Partition]) -> "Replicas":
+        return cls(len(rows), sum(row.leader >= 0 for row in rows),
+                   sum(sorted(row.replicas) == sorted(row.in_sync) for row in rows))
+
+    @property
+    def whole(self) -> bool:
+        return self.partitions > 0 and self.partitions == self.led == self.complete
 
 
 class Cluster:
@@ -185,6 +205,10 @@ class Cluster:
             except TimeoutError:
                 pass  # the same has won again
 
+    def become(self, node_id: int, version: str, generation: str, protocol_version: str = "2.8") -> None:
+        """A stopped node is this version and generation from its next start on; it keeps its name, ports and data."""
+        self.nodes[node_id].become(node.Plan(node_id, version, generation), self, protocol_version)
+
     # --- who is who ---
 
     def bootstrap(self, listener: str, generation: str | None = None) -> str:
@@ -245,10 +269,44 @@ class Cluster:
     def _known_everywhere(self, name: str, leaders: list[int]) -> bool:
         for broker in self.nodes.values():
             if broker.process.alive:
-                with wire.Connection(broker.ports["ADMIN"], ("admin", self.admin_password)) as connection:
+                with wire.Connection(broker.ports["ADMIN"], broker.admin_login) as connection:
                     if connection.metadata(name)[2].get(name) != leaders:
                         return False
         return True
+
+    def replicas(self) -> "Replicas":
+        """How complete the replicas of all partitions are, internal topics too: the worst that any node tells."""
+        rows = []
+        for broker in self.nodes.values():
+            if broker.process.alive:
+                try:
+                    with wire.Connection(broker.ports["ADMIN"], broker.admin_login) as connection:
+                        rows.append(Replicas.of(connection.partitions()))
+                except (OSError, struct.error):
+                    continue
+        return min(rows, key=lambda r: (r.led, r.complete), default=Replicas(0, 0, 0))
+
+    def wait_replicas(self, timeout_s: float = 120) -> None:
+        """Until every partition of every topic is led and all its replicas are in sync, as every node sees it."""
+        wait_until(lambda: all(b.process.alive for b in self.nodes.values()) and self.replicas().whole, timeout_s,
+                   "all replicas in sync", 0.3)
+
+    def elect_preferred(self) -> None:
+        """Gives every partition, internal ones too, to the first of its replicas."""
+        broker = next(broker for broker in self.nodes.values() if broker.process.alive)
+        with wire.Connection(broker.ports["ADMIN"], broker.admin_login) as connection:
+            rows = connection.partitions()
+        wanted = [{"topic": row.topic, "partition": row.partition} for row in rows]
+
+        def elected() -> bool:
+            try:
+                self.admin("elect", partitions=wanted)
+            except RuntimeError:  # the client does not learn of another controller by itself
+                self.admin("connect", properties=self.login_admin().java())
+                return False
+            return True
+
+        wait_until(elected, 30, "preferred leaders elected", 0.5)
 
     def delete_topic(self, name: str) -> None:
         self.admin("delete_topics", topics=[name])

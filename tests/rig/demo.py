@@ -8,44 +8,17 @@ import pathlib
 import shutil
 import signal
 import sys
-import time
 
 from tests.rig import __main__ as rig_cli
 from tests.rig import embedded, evidence, load, paths, process
 from tests.rig.cluster import SERVICES, Cluster
 from tests.rig.setu import Setu
+from tests.rig.teller import Teller
 
 RECORD_BYTES = 100
 WARM_UP = 300_000
 # Three copies of each record of both runs, with what a log needs beside them.
 DISK_BYTES_PER_RECORD = 2 * 3 * 125
-
-
-class Teller:
-    """Progress on standard output, one line at a time, with the time since the start."""
-
-    def __init__(self):
-        self._began = time.monotonic()
-        self._told = time.monotonic()
-
-    def __call__(self, text: str) -> None:
-        print(f"[{time.monotonic() - self._began:6.1f} s] {text}", flush=True)
-
-    def head(self, text: str) -> None:
-        self("")
-        self(f"== {text}")
-
-    def written(self, total: int):
-        def progress(done: int, rate: float) -> None:
-            self(f"   {done:>9,} of {total:,} acknowledged ({done / total:4.0%}), {rate:>9,.0f} records/s")
-        return progress
-
-    def read(self, total: int):
-        def progress(done: int) -> None:
-            if time.monotonic() - self._told >= 4:
-                self._told = time.monotonic()
-                self(f"   {done:>9,} of {total:,} read ({done / total:4.0%})")
-        return progress
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:

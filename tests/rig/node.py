@@ -83,10 +83,8 @@ class Broker:
     """
 
     def __init__(self, plan: Plan, cluster, zookeeper: ZooKeeper | None):
-        self.plan = plan
         self.node_id = plan.node_id
-        self.version = plan.version
-        self.generation = plan.generation
+        self.zookeeper = zookeeper
         self.directory = cluster.directory / f"node{plan.node_id}"
         self.logs = self.directory / "logs"
         self.logs.mkdir(parents=True)
@@ -96,10 +94,20 @@ class Broker:
         self.admin_login = ("admin", cluster.admin_password)
         common_name = self.peer_name if cluster.bridged else "broker"
         self.certificate = cluster.authority.issue(f"node{plan.node_id}", common_name, server=True)
+        self.process: Process | None = None
+        self.become(plan, cluster)
+
+    def become(self, plan: Plan, cluster, protocol_version: str = "2.8") -> None:
+        """While it is stopped: from the next start on it is this one, with the same ports, certificate and data."""
+        if self.process and self.process.alive:
+            raise RuntimeError(f"node {self.node_id} still runs")
+        self.version = plan.version
+        self.generation = plan.generation
+        self.protocol_version = protocol_version
         properties = self._common(cluster) | self._client_listener(cluster)
         if cluster.bridged:
             properties |= self._replication_listener(cluster)
-        properties |= self._zookeeper(zookeeper) if zookeeper else self._kraft()
+        properties |= self._zookeeper(self.zookeeper) if self.zookeeper else self._kraft()
         self.configuration = write_properties(self.directory / "server.properties",
                                               properties | cluster.broker_properties)
         self.process = Process(f"broker {plan.node_id} ({plan.version})", self._command(cluster), self.logs / "out.log")
@@ -182,7 +190,7 @@ class Broker:
             "broker.id": self.node_id,
             "zookeeper.connect": f"127.0.0.1:{zookeeper.port}",
             "zookeeper.session.timeout.ms": 6000,
-            "inter.broker.protocol.version": "2.8",
+            "inter.broker.protocol.version": self.protocol_version,
             "authorizer.class.name": "kafka.security.authorizer.AclAuthorizer",
         }
 

@@ -15,12 +15,16 @@ class Setu:
     """One Setu for one cluster. `config` is its configuration as a tree: change it before start() or reload().
 
     legacy_login: "sasl" (credentials stored at Setu) or "passthrough" (the client's own exchange goes through).
+    probe: Setu finds out by itself which generation each node is of; otherwise it is told by node id.
+    ledger: it notes every batch in the directory `ledger`.
     tls: the client listener speaks TLS; `client_auth` "required" makes the client's certificate its login.
     """
 
     def __init__(self, cluster, legacy_login: str = "sasl", tls: bool = False, client_auth: str = "none",
-                 binary: pathlib.Path | None = None, name: str = "setu", prefix: tuple = (), log_level: str = "info"):
+                 binary: pathlib.Path | None = None, name: str = "setu", prefix: tuple = (), log_level: str = "info",
+                 probe: bool = False, ledger: bool = False):
         self.cluster = cluster
+        self.probe = probe
         self.binary = binary or paths.setu_binary()
         self.tls = tls
         self.directory = cluster.directory / name
@@ -31,7 +35,11 @@ class Setu:
         self.audit = self.directory / "audit.log"
         self.stats = self.directory / "stats.prom"
         self.config_file = self.directory / "setu.yaml"
+        self.ledger = self.directory / "ledger" if ledger else None
         self.config = self._configuration(legacy_login, tls, client_auth, log_level)
+        if self.ledger:
+            self.ledger.mkdir()
+            self.config["ledger"] = {"directory": self.ledger}
         self.write()
         self.process = Process(name, [*prefix, self.binary, "run", "-c", self.config_file, "--stats-file", self.stats],
                                self.log)
@@ -71,26 +79,30 @@ class Setu:
             "listeners": [listener],
         }
 
-    def _node_ids(self, generation: str) -> str:
-        return ",".join(str(n) for n, broker in self.cluster.nodes.items() if broker.generation == generation)
+    def _match(self, generation: str) -> dict:
+        """How nodes of this generation are recognised; nothing when there are none."""
+        if self.probe:
+            return {"probe": True}
+        ids = ",".join(str(n) for n, broker in self.cluster.nodes.items() if broker.generation == generation)
+        return {"node_ids": ids} if ids else {}
 
     def _identity(self) -> dict:
         identity = {"certificate": "setu"}
-        if self._node_ids("legacy"):
+        if self._match("legacy"):
             password = private_file(self.directory / "setu.password", self.cluster.passwords["setu"])
             identity["sasl"] = {"mechanism": "SCRAM-SHA-512", "username": "setu", "password_file": password}
         return identity
 
     def _generations(self, legacy_login: str) -> list[dict]:
         rows = []
-        if self._node_ids("legacy"):
-            legacy = {"name": "legacy", "match": {"node_ids": self._node_ids("legacy")},
+        if self._match("legacy"):
+            legacy = {"name": "legacy", "match": self._match("legacy"),
                       "protocol": "SASL_PLAINTEXT", "login": legacy_login}
             if legacy_login == "sasl":
                 legacy["sasl"] = {"mechanism": "SCRAM-SHA-512", "credentials_file": self._legacy_credentials()}
             rows.append(legacy)
-        if self._node_ids("ajna"):
-            rows.append({"name": "ajna", "match": {"node_ids": self._node_ids("ajna")}, "protocol": "SSL",
+        if self._match("ajna"):
+            rows.append({"name": "ajna", "match": self._match("ajna"), "protocol": "SSL",
                          "login": "mapped-certificate", "tls": {"ca": self.cluster.authority.certificate}})
         return rows
 

@@ -3,6 +3,7 @@
 
 import socket
 import struct
+from typing import NamedTuple
 
 
 class Broken(ConnectionError):
@@ -25,10 +26,23 @@ class Answer:
         self._at += struct.calcsize(">" + layout)
         return values[0] if len(values) == 1 else values
 
+    def numbers(self) -> list[int]:
+        count = self.take("i")
+        return [self.take("i") for _ in range(count)]
+
     def text(self) -> str:
         length = max(0, self.take("h"))
         self._at += length
         return self._data[self._at - length:self._at].decode()
+
+
+class Partition(NamedTuple):
+    """As a broker knows it; leader -1 is none."""
+    topic: str
+    partition: int
+    leader: int
+    replicas: list[int]
+    in_sync: list[int]
 
 
 class Connection:
@@ -81,11 +95,11 @@ class Connection:
             raise Broken(f"ApiVersions error {error}")
         return {key: (low, high) for key, low, high in (answer.take("hhh") for _ in range(count))}
 
-    def metadata(self, *topics: str) -> tuple[dict[int, tuple[str, int]], int, dict[str, list[int]]]:
-        """By Metadata v1: node id → (host, port), the controller's id, topic → leaders in order of partitions."""
-        body = struct.pack(">i", len(topics)) + b"".join(_text(t.encode()) for t in topics)
-        answer = self.request(3, 1, body)
-        brokers, leaders = {}, {}
+    def _metadata(self, topics: tuple[str, ...] | None) -> tuple[dict[int, tuple[str, int]], int, list[Partition]]:
+        """By Metadata v1; no topics at all when there are none, every topic for None."""
+        body = struct.pack(">i", -1 if topics is None else len(topics))
+        answer = self.request(3, 1, body + b"".join(_text(t.encode()) for t in topics or ()))
+        brokers, rows = {}, []
         for _ in range(answer.take("i")):
             node = answer.take("i")
             brokers[node] = (answer.text(), answer.take("i"))
@@ -95,14 +109,23 @@ class Connection:
             answer.take("h")
             name = answer.text()
             answer.take("b")
-            rows = {}
             for _ in range(answer.take("i")):
                 _, partition, leader = answer.take("hii")
-                rows[partition] = leader
-                for _ in range(2):  # replicas, in-sync replicas
-                    answer.take(f"{answer.take('i')}i")
-            leaders[name] = [rows[p] for p in sorted(rows)]
+                replicas, in_sync = answer.numbers(), answer.numbers()
+                rows.append(Partition(name, partition, leader, replicas, in_sync))
+        return brokers, controller, sorted(rows)
+
+    def metadata(self, *topics: str) -> tuple[dict[int, tuple[str, int]], int, dict[str, list[int]]]:
+        """Node id → (host, port), the controller's id, topic → leaders in order of partitions."""
+        brokers, controller, rows = self._metadata(topics)
+        leaders = {}
+        for row in rows:
+            leaders.setdefault(row.topic, []).append(row.leader)
         return brokers, controller, leaders
+
+    def partitions(self) -> list[Partition]:
+        """Those of all topics."""
+        return self._metadata(None)[2]
 
 
 def listens(port: int) -> bool:
