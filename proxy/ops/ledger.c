@@ -21,7 +21,7 @@
 enum {
     ROTATE_BYTES = 64 << 20,
     WRITE_BYTES = 64 << 10, /* a block that has become this long is written */
-    BUSY_MS = 10,
+    BUSY_MS = 25,
     IDLE_MS = 100,
     SYNC_MS = 1000,
     RETRY_MS = 1000,

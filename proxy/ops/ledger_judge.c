@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "protocol/batch.h"
+#include "proxy/ops/ledger_order.h"
 
 enum {
     TWICE = 0x80,            /* in flags, here only: it was found at another offset, too */
@@ -58,69 +59,7 @@ static void tell(struct judge *j, enum ledger_finding_kind kind, const struct le
     }
 }
 
-/* ---- order ---- */
-
-static int compare(int64_t a, int64_t b)
-{
-    return a < b ? -1 : a > b;
-}
-
-static int by_place(const void *left, const void *right)
-{
-    const struct ledger_record *a = left, *b = right;
-    int order = compare(a->kind, b->kind);
-    if (order == 0 && a->kind != LEDGER_MARK) {
-        order = compare(a->offset, b->offset);
-    }
-    return order != 0 ? order : compare(a->time_ms, b->time_ms);
-}
-
-static int compare_identity(const struct ledger_record *a, const struct ledger_record *b)
-{
-    int order = compare(a->producer_id, b->producer_id);
-    order = order != 0 ? order : compare(a->epoch, b->epoch);
-    return order != 0 ? order : compare(a->sequence, b->sequence);
-}
-
-static int by_identity(const void *left, const void *right, void *records)
-{
-    const struct ledger_record *a = (const struct ledger_record *)records + *(const uint32_t *)left;
-    const struct ledger_record *b =
-        (const struct ledger_record *)records + *(const uint32_t *)right;
-    int order = compare_identity(a, b);
-    order = order != 0 ? order : compare(a->kind, b->kind);
-    return order != 0 ? order : compare(a->offset, b->offset);
-}
-
-/* Of one producer; what was read before what was promised for the same offset. */
-static int by_producer(const void *left, const void *right, void *records)
-{
-    const struct ledger_record *a = (const struct ledger_record *)records + *(const uint32_t *)left;
-    const struct ledger_record *b =
-        (const struct ledger_record *)records + *(const uint32_t *)right;
-    int order = compare(a->producer_id, b->producer_id);
-    order = order != 0 ? order : compare(a->offset, b->offset);
-    return order != 0 ? order : compare(b->kind, a->kind);
-}
-
-/* Without a producer id a batch is known by its content. */
-static int compare_content(const struct ledger_record *a, const struct ledger_record *b)
-{
-    int order = compare(a->crc, b->crc);
-    order = order != 0 ? order : compare(a->count, b->count);
-    order = order != 0 ? order : compare(a->length, b->length);
-    return order != 0 ? order : compare(a->max_timestamp, b->max_timestamp);
-}
-
-static int by_content(const void *left, const void *right, void *records)
-{
-    const struct ledger_record *a = (const struct ledger_record *)records + *(const uint32_t *)left;
-    const struct ledger_record *b =
-        (const struct ledger_record *)records + *(const uint32_t *)right;
-    int order = compare_content(a, b);
-    order = order != 0 ? order : compare(a->kind, b->kind);
-    return order != 0 ? order : compare(a->offset, b->offset);
-}
+/* ---- the index ---- */
 
 static struct ledger_record *indexed(const struct judge *j, size_t i)
 {
@@ -306,7 +245,7 @@ static size_t find_identity(const struct judge *j, const struct ledger_record *r
     size_t low = 0, high = j->index_count;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (compare_identity(indexed(j, middle), r) < 0) {
+        if (ledger_order_compare_identity(indexed(j, middle), r) < 0) {
             low = middle + 1;
         } else {
             high = middle;
@@ -319,8 +258,9 @@ static size_t find_identity(const struct judge *j, const struct ledger_record *r
 static const struct ledger_record *read_elsewhere(const struct judge *j,
                                                   const struct ledger_record *r)
 {
-    for (size_t i = find_identity(j, r);
-         has_producer(r) && i < j->index_count && compare_identity(indexed(j, i), r) == 0; i++) {
+    for (size_t i = find_identity(j, r); has_producer(r) && i < j->index_count &&
+                                         ledger_order_compare_identity(indexed(j, i), r) == 0;
+         i++) {
         if (indexed(j, i)->kind == LEDGER_FETCHED) {
             return indexed(j, i);
         }
@@ -417,7 +357,8 @@ static void judge_present(struct judge *j, const struct ledger_record *r,
     if ((there->flags & LEDGER_BROKEN) != 0) {
         return; /* that has been told */
     }
-    if (has_producer(r) && why != LEDGER_CONVERTED && compare_identity(r, there) != 0) {
+    if (has_producer(r) && why != LEDGER_CONVERTED &&
+        ledger_order_compare_identity(r, there) != 0) {
         judge_replaced(j, r, there);
     } else if (why != LEDGER_UNEXPLAINED) {
         j->verdict->explained[why]++;
@@ -448,7 +389,7 @@ static void judge_acknowledged_one(struct judge *j, const struct ledger_record *
 /* The same promise, made again to a producer that asked again. */
 static bool is_same_promise(const struct ledger_record *a, const struct ledger_record *b)
 {
-    return a->offset == b->offset && a->crc == b->crc && compare_identity(a, b) == 0;
+    return a->offset == b->offset && a->crc == b->crc && ledger_order_compare_identity(a, b) == 0;
 }
 
 static void judge_acknowledged(struct judge *j)
@@ -462,7 +403,8 @@ static void judge_acknowledged(struct judge *j)
             judge_acknowledged_one(j, r);
         } else if (has_producer(r)) {
             size_t at = find_identity(j, r);
-            bool found = at < j->index_count && compare_identity(indexed(j, at), r) == 0;
+            bool found =
+                at < j->index_count && ledger_order_compare_identity(indexed(j, at), r) == 0;
             if (found) {
                 j->verdict->resolved++;
             } else {
@@ -493,7 +435,7 @@ static void index_producers(struct judge *j)
             index_add(j, i);
         }
     }
-    sort_index(j, by_identity);
+    sort_index(j, ledger_order_by_identity);
 }
 
 /* Index entries [from, to) are one batch of one producer, those of one kind by their offset. */
@@ -525,7 +467,8 @@ static void judge_duplicates(struct judge *j)
     size_t from = 0;
     while (from < j->index_count) {
         size_t to = from + 1;
-        while (to < j->index_count && compare_identity(indexed(j, from), indexed(j, to)) == 0) {
+        while (to < j->index_count &&
+               ledger_order_compare_identity(indexed(j, from), indexed(j, to)) == 0) {
             to++;
         }
         judge_copies(j, from, to);
@@ -545,7 +488,7 @@ static bool is_before(const struct ledger_record *r, const struct ledger_record 
 static void judge_order(struct judge *j)
 {
     const struct ledger_record *last = NULL, *before = NULL;
-    sort_index(j, by_producer);
+    sort_index(j, ledger_order_by_producer);
     for (size_t i = 0; i < j->index_count; i++) {
         const struct ledger_record *r = indexed(j, i);
         bool same = before != NULL && before->producer_id == r->producer_id;
@@ -573,9 +516,9 @@ static void judge_producers_doubts(struct judge *j)
             continue;
         }
         size_t at = find_identity(j, r);
-        if (at < j->index_count && compare_identity(indexed(j, at), r) == 0) {
+        if (at < j->index_count && ledger_order_compare_identity(indexed(j, at), r) == 0) {
             j->verdict->resolved++;
-        } else if (before == NULL || compare_identity(before, r) != 0) {
+        } else if (before == NULL || ledger_order_compare_identity(before, r) != 0) {
             tell(j, LEDGER_STILL_IN_DOUBT, r, -1, "was sent and never answered, and was not read");
         }
         before = r;
@@ -600,7 +543,7 @@ static void index_plain(struct judge *j)
             }
         }
     }
-    sort_index(j, by_content);
+    sort_index(j, ledger_order_by_content);
 }
 
 /* Index entries [from, to) have the same content. */
@@ -649,7 +592,8 @@ static void judge_plain(struct judge *j)
     index_plain(j);
     while (from < j->index_count) {
         size_t to = from + 1;
-        while (to < j->index_count && compare_content(indexed(j, from), indexed(j, to)) == 0) {
+        while (to < j->index_count &&
+               ledger_order_compare_content(indexed(j, from), indexed(j, to)) == 0) {
             to++;
         }
         judge_content(j, from, to);
@@ -661,7 +605,7 @@ static void judge_plain(struct judge *j)
 
 static void divide(struct judge *j, size_t count)
 {
-    qsort(j->records, count, sizeof *j->records, by_place);
+    qsort(j->records, count, sizeof *j->records, ledger_order_by_place);
     size_t at = 0;
     for (uint8_t kind = 0; kind <= LEDGER_KINDS; kind++) {
         while (at < count && j->records[at].kind < kind) {
