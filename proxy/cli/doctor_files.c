@@ -119,17 +119,15 @@ static const char *log_obstacle(const char *path)
                                     : NULL;
 }
 
-static void judge_space(struct doctor *doctor, const char *check, const char *path)
+static void judge_space(struct doctor *doctor, const char *check, const char *folder,
+                        const char *why)
 {
     struct statvfs disk;
-    char parent[PATH_SIZE];
-    parent_of(path, parent);
-    if (statvfs(parent, &disk) == 0) {
+    if (statvfs(folder, &disk) == 0) {
         const uint64_t free_mib = ((uint64_t)disk.f_bavail * disk.f_frsize) >> 20;
-        doctor_add(doctor, check, free_mib < SPACE_MIB ? DOCTOR_WARN : DOCTOR_OK,
-                   "with `audit.on_failure: deny` a full disk refuses every login",
+        doctor_add(doctor, check, free_mib < SPACE_MIB ? DOCTOR_WARN : DOCTOR_OK, why,
                    "make room, or put the file elsewhere", "%" PRIu64 " MiB free under %s",
-                   free_mib, parent);
+                   free_mib, folder);
     }
 }
 
@@ -141,16 +139,41 @@ static void judge_file(struct doctor *doctor, const char *check, const char *pat
                "%s: %s", path, in_the_way != NULL ? in_the_way : "can be written");
 }
 
-void doctor_judge_files(struct doctor *doctor, const struct config *config, const char *stats_file)
+static void judge_audit(struct doctor *doctor, const char *path)
 {
-    if (config->audit.file[0] != '\0') {
-        judge_file(doctor, "audit", config->audit.file, audit_obstacle(config->audit.file),
-                   "Setu does not start when it cannot write the audit log");
-        judge_space(doctor, "audit_space", config->audit.file);
-    } else {
+    char parent[PATH_SIZE];
+    if (path[0] == '\0') {
         doctor_add(doctor, "audit", DOCTOR_WARN, "nobody can prove later who was let in as whom",
                    "set audit.file", "there is no audit log");
+        return;
     }
+    judge_file(doctor, "audit", path, audit_obstacle(path),
+               "Setu does not start when it cannot write the audit log");
+    parent_of(path, parent);
+    judge_space(doctor, "audit_space", parent,
+                "with `audit.on_failure: deny` a full disk refuses every login");
+}
+
+/* ledger.c makes files of its own names there. */
+static void judge_ledger(struct doctor *doctor, const char *folder)
+{
+    struct stat st;
+    if (folder[0] == '\0') {
+        return;
+    }
+    const char *in_the_way = stat(folder, &st) != 0             ? strerror(errno)
+                             : !S_ISDIR(st.st_mode)             ? "it is no directory"
+                             : access(folder, W_OK | X_OK) != 0 ? strerror(errno)
+                                                                : NULL;
+    judge_file(doctor, "ledger", folder, in_the_way,
+               "Setu does not start when it cannot write the ledger");
+    judge_space(doctor, "ledger_space", folder, "what finds no room is missing in the ledger");
+}
+
+void doctor_judge_files(struct doctor *doctor, const struct config *config, const char *stats_file)
+{
+    judge_audit(doctor, config->audit.file);
+    judge_ledger(doctor, config->ledger.directory);
     if (strcmp(config->log.file, "-") != 0) {
         judge_file(doctor, "log", config->log.file, log_obstacle(config->log.file),
                    "Setu does not start when it cannot write its log");

@@ -36,7 +36,8 @@ Test(doctor_files, configuration_and_its_problems)
 
 Test(doctor_files, files_that_cannot_be_written)
 {
-    struct config config = {.log = {.file = "-"}, .audit = {.file = ""}};
+    struct config config = {
+        .log = {.file = "-"}, .audit = {.file = ""}, .ledger = {.directory = ""}};
     pki_open();
     doctor_judge_files(&doctor, &config, NULL);
     cr_assert_eq(says("audit"), DOCTOR_WARN, "there is none");
@@ -59,7 +60,8 @@ Test(doctor_files, files_that_cannot_be_written)
 
 static void expect_audit(const char *path, int status)
 {
-    const struct config config = {.log = {.file = "-"}, .audit = {.file = path}};
+    const struct config config = {
+        .log = {.file = "-"}, .audit = {.file = path}, .ledger = {.directory = ""}};
     forget();
     doctor_judge_files(&doctor, &config, NULL);
     cr_assert_eq(says("audit"), status, "%s: %s", path, doctor.findings[0].what);
@@ -67,7 +69,8 @@ static void expect_audit(const char *path, int status)
 
 static void expect_log(const char *path, int status)
 {
-    const struct config config = {.log = {.file = path}, .audit = {.file = ""}};
+    const struct config config = {
+        .log = {.file = path}, .audit = {.file = ""}, .ledger = {.directory = ""}};
     forget();
     doctor_judge_files(&doctor, &config, NULL);
     cr_assert_eq(says("log"), status, "%s: %s", path, doctor.findings[1].what);
@@ -189,5 +192,20 @@ Test(doctor_files, certificates_near_their_end)
     config_unref(&config);
     conf_errors_deinit(&errors);
     pki_free(&cert);
+    pki_close();
+}
+
+Test(doctor_files, a_ledger_wants_a_folder)
+{
+    struct config config = {.log = {.file = "-"}, .audit = {.file = ""}};
+    pki_open();
+    config.ledger.directory = pki_path(".");
+    doctor_judge_files(&doctor, &config, NULL);
+    cr_assert_eq(says("ledger"), DOCTOR_OK);
+    cr_assert_neq(says("ledger_space"), -1);
+    forget();
+    config.ledger.directory = pki_path("nothing");
+    doctor_judge_files(&doctor, &config, NULL);
+    cr_assert_eq(says("ledger"), DOCTOR_FAIL);
     pki_close();
 }
