@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,7 +25,14 @@ enum {
     GATHER_NS = 10 * 1000000,
     RETRY_S = 1,
     CLOSE_WAIT_S = 5,
+    FORWARD_WAIT_S = 5,
+    RELEASE_WAIT_S = 5,
+    REOPEN_NS = 100 * 1000000,
+    REOPENS_QUIET = 20, /* the process that has the file may be ending */
 };
+
+/* Where events go. */
+enum mode { MODE_FILE, MODE_HELD, MODE_FORWARD };
 
 struct entry {
     struct entry *next;
@@ -40,6 +48,10 @@ struct audit_log {
     uint64_t lost_to_report;
     bool stopping, abandoned;
     bool gathering; /* the writer sleeps for a fixed time and need not be told of each event */
+    enum mode mode, wanted; /* the writer makes the one the other */
+    bool taking;            /* audit_log_take waits: one try counts */
+    const char *take_error; /* what came of it */
+    int next_forward;       /* for the writer, when FORWARD is wanted */
     /* Read without the lock. */
     atomic_bool failing;
     atomic_bool full;
@@ -50,6 +62,8 @@ struct audit_log {
     size_t bytes_records;
     off_t offset; /* of the first byte of `bytes` in the file */
     int fd;
+    int forward; /* a socket; -1: none */
+    unsigned reopens; /* tries that failed in a row */
     pthread_t thread;
     bool on; /* constant: there is a file */
     enum audit_log_policy on_failure;
@@ -65,7 +79,7 @@ static int64_t now_ns(void)
 
 /* ---- the file at start ---- */
 
-static int open_file(const char *path)
+static int open_file(const char *path, bool alone)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0640);
     if (fd < 0) {
@@ -74,7 +88,7 @@ static int open_file(const char *path)
     struct stat st;
     int error = fstat(fd, &st) != 0 ? errno : !S_ISREG(st.st_mode) ? EINVAL : 0;
     /* Two writers would each continue the same chain and break it. */
-    if (error == 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (error == 0 && alone && flock(fd, LOCK_EX | LOCK_NB) != 0) {
         error = errno == EWOULDBLOCK ? EBUSY : errno;
     }
     if (error != 0) {
@@ -195,6 +209,40 @@ static bool write_all(struct audit_log *log)
     return fdatasync(log->fd) == 0;
 }
 
+/* One batch to another process, and its word that it has it. */
+static bool deliver(struct audit_log *log)
+{
+    struct view bytes = writer_view(&log->bytes);
+    const uint32_t length = (uint32_t)bytes.length;
+    struct iovec parts[] = {{(void *)(uintptr_t)&length, sizeof length},
+                            {(void *)(uintptr_t)bytes.at, bytes.length}};
+    size_t part = 0;
+    while (part < 2) {
+        struct msghdr message = {.msg_iov = parts + part, .msg_iovlen = 2 - part};
+        ssize_t n = sendmsg(log->forward, &message, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return false;
+        }
+        size_t sent = (size_t)n;
+        for (; part < 2 && sent >= parts[part].iov_len; part++) {
+            sent -= parts[part].iov_len;
+        }
+        if (part < 2) {
+            parts[part].iov_base = (uint8_t *)parts[part].iov_base + sent;
+            parts[part].iov_len -= sent;
+        }
+    }
+    char had = 0;
+    ssize_t n = 0;
+    do {
+        n = recv(log->forward, &had, 1, 0);
+    } while (n < 0 && errno == EINTR);
+    return n == 1;
+}
+
 static void note_failure(struct audit_log *log)
 {
     int error = errno;
@@ -205,13 +253,54 @@ static void note_failure(struct audit_log *log)
     }
 }
 
+static struct entry *entry_new(const struct audit_event *event);
+
+/* The process that took the events has gone: they are queued again, before all others, for the file. */
+static void forward_failed(struct audit_log *log)
+{
+    struct audit_reader reader;
+    struct audit_record record;
+    struct entry *first = NULL, **tail = &first;
+    size_t count = 0;
+    audit_reader_init(&reader, writer_view(&log->bytes));
+    while (audit_read(&reader, &record) == AUDIT_OK) {
+        struct entry *entry = entry_new(&record.event);
+        if (entry != NULL) {
+            *tail = entry;
+            tail = &entry->next;
+            count++;
+        }
+    }
+    audit_reader_end(&reader);
+    writer_reset(&log->bytes);
+    log->bytes_records = 0;
+    close(log->forward);
+    log->forward = -1;
+    pthread_mutex_lock(&log->lock);
+    if (first != NULL) {
+        *tail = log->head;
+        log->tail = log->head == NULL ? tail : log->tail;
+        log->head = first;
+    }
+    log->queued += count;
+    log->mode = MODE_HELD;
+    log->wanted = log->wanted == MODE_FORWARD ? MODE_FILE : log->wanted;
+    pthread_mutex_unlock(&log->lock);
+    log_text(LOG_LEVEL_WARN, "audit_forward_failed", "the events go to our own file again");
+}
+
 /* Makes `bytes` durable. */
 static bool flush(struct audit_log *log)
 {
     if (log->bytes.length == 0) {
         return true;
     }
-    if (!write_all(log)) {
+    if (log->forward >= 0) {
+        if (!deliver(log)) {
+            forward_failed(log);
+            return true;
+        }
+    } else if (!write_all(log)) {
         note_failure(log);
         return false;
     }
@@ -325,17 +414,137 @@ static void gather(struct audit_log *log)
     pthread_mutex_unlock(&log->lock);
 }
 
+/* Opens the file and continues its chain. Returns NULL, or what is wrong. */
+static const char *reopen(struct audit_log *log)
+{
+    uint64_t torn = 0;
+    log->fd = open_file(log->file, true);
+    if (log->fd == -EBUSY) {
+        return "another process is writing it";
+    }
+    if (log->fd < 0) {
+        return strerror(-log->fd);
+    }
+    const char *wrong = resume(log, &torn);
+    if (wrong != NULL) {
+        close(log->fd);
+        log->fd = -1;
+        return wrong;
+    }
+    sync_folder(log->file);
+    if (torn > 0) {
+        struct log_field fields[] = {log_str("path", log->file), log_uint("bytes", torn)};
+        log_write(LOG_LEVEL_WARN, "audit_torn_record_cut", fields, 2);
+        struct audit_event event = audit_event_init(AUDIT_CHAIN_TORN);
+        event.count = torn;
+        encode(log, &event);
+    }
+    return NULL;
+}
+
+static void set_mode(struct audit_log *log, enum mode mode, const char *wrong)
+{
+    pthread_mutex_lock(&log->lock);
+    log->mode = mode;
+    if (log->taking) {
+        log->wanted = mode;
+        log->take_error = wrong;
+        log->taking = false;
+    }
+    pthread_cond_broadcast(&log->changed);
+    pthread_mutex_unlock(&log->lock);
+}
+
+/* The file is somebody else's for now, or for longer than it should be. */
+static void reopen_later(struct audit_log *log, const char *wrong)
+{
+    const struct timespec until = moment_in(REOPEN_NS);
+    if (++log->reopens == REOPENS_QUIET) {
+        struct log_field fields[] = {log_str("path", log->file), log_str("error", wrong)};
+        log_write(LOG_LEVEL_ERROR, "audit_write_failed", fields, 2);
+        atomic_store(&log->failing, true);
+    }
+    pthread_mutex_lock(&log->lock);
+    while (!log->abandoned &&
+           pthread_cond_timedwait(&log->changed, &log->lock, &until) != ETIMEDOUT) {
+    }
+    pthread_mutex_unlock(&log->lock);
+}
+
+static void change_to_file(struct audit_log *log)
+{
+    if (log->forward >= 0) {
+        close(log->forward);
+        log->forward = -1;
+    }
+    const char *wrong = reopen(log);
+    pthread_mutex_lock(&log->lock);
+    bool once = log->taking;
+    pthread_mutex_unlock(&log->lock);
+    if (wrong == NULL && once && !flush(log)) {
+        /* Known at start rather than later. */
+        wrong = "it cannot be written";
+    }
+    if (wrong == NULL) {
+        log->reopens = 0;
+        atomic_store(&log->failing, false);
+        set_mode(log, MODE_FILE, NULL);
+    } else if (once) {
+        if (log->fd >= 0) {
+            close(log->fd);
+        }
+        log->fd = -1;
+        set_mode(log, MODE_HELD, wrong);
+    } else {
+        reopen_later(log, wrong);
+    }
+}
+
+/* Called with nothing left to write in the present mode. */
+static void change_mode(struct audit_log *log, enum mode wanted)
+{
+    if (wanted == MODE_FILE) {
+        change_to_file(log);
+        return;
+    }
+    if (log->fd >= 0) {
+        close(log->fd); /* and with it the lock */
+    }
+    log->fd = -1;
+    if (wanted == MODE_FORWARD) {
+        pthread_mutex_lock(&log->lock);
+        log->forward = log->next_forward;
+        log->next_forward = -1;
+        pthread_mutex_unlock(&log->lock);
+    }
+    set_mode(log, wanted, NULL);
+}
+
+static bool nothing_to_do(const struct audit_log *log)
+{
+    bool idle = log->mode == MODE_HELD || (log->head == NULL && log->lost_to_report == 0);
+    return idle && log->mode == log->wanted && !log->stopping;
+}
+
 static void *log_run(void *context)
 {
     struct audit_log *log = context;
     bool more = true;
     while (more) {
         pthread_mutex_lock(&log->lock);
-        while (log->head == NULL && log->lost_to_report == 0 && !log->stopping) {
+        while (nothing_to_do(log)) {
             pthread_cond_wait(&log->changed, &log->lock);
         }
+        const enum mode wanted = log->wanted;
+        const bool held = log->mode == MODE_HELD;
+        const bool abandoned = log->abandoned;
+        if (log->mode != wanted && (held || log->head == NULL) && !abandoned) {
+            pthread_mutex_unlock(&log->lock);
+            change_mode(log, wanted);
+            continue;
+        }
         uint64_t lost = 0;
-        struct entry *batch = take(log, &lost);
+        struct entry *batch = held ? NULL : take(log, &lost);
         more = batch != NULL || lost > 0;
         pthread_mutex_unlock(&log->lock);
         encode_batch(log, batch, lost);
@@ -361,6 +570,12 @@ static void log_free(struct audit_log *log)
     if (log->fd >= 0) {
         close(log->fd);
     }
+    if (log->forward >= 0) {
+        close(log->forward);
+    }
+    if (log->next_forward >= 0) {
+        close(log->next_forward);
+    }
     writer_free(&log->bytes);
     pthread_mutex_destroy(&log->lock);
     pthread_cond_destroy(&log->changed);
@@ -384,7 +599,7 @@ static struct audit_log *log_new(const struct audit_log_params *params)
     log->queue_max = params->queue_max > 0 ? params->queue_max : QUEUE_MAX;
     log->on_failure = params->on_failure;
     log->on = params->file != NULL && params->file[0] != '\0';
-    log->fd = -1;
+    log->fd = log->forward = log->next_forward = -1;
     log->file = strdup(log->on ? params->file : "");
     writer_init_growing(&log->bytes, (size_t)(BATCH_EVENTS + 2) * AUDIT_RECORD_BYTES_MAX);
     char host[128] = "";
@@ -409,28 +624,25 @@ static int start_thread(struct audit_log *log)
     return error;
 }
 
+/* Could it be opened, were it ours? */
+static const char *start_held(struct audit_log *log)
+{
+    int fd = open_file(log->file, false);
+    if (fd < 0) {
+        return strerror(-fd);
+    }
+    close(fd);
+    log->mode = log->wanted = MODE_HELD;
+    int error = start_thread(log);
+    return error != 0 ? strerror(error) : NULL;
+}
+
 /* Opens, resumes, starts. Returns NULL, or what is wrong. */
 static const char *start(struct audit_log *log)
 {
-    log->fd = open_file(log->file);
-    if (log->fd == -EBUSY) {
-        return "another process is writing it";
-    }
-    if (log->fd < 0) {
-        return strerror(-log->fd);
-    }
-    uint64_t torn = 0;
-    const char *wrong = resume(log, &torn);
+    const char *wrong = reopen(log);
     if (wrong != NULL) {
         return wrong;
-    }
-    sync_folder(log->file);
-    if (torn > 0) {
-        struct log_field fields[] = {log_str("path", log->file), log_uint("bytes", torn)};
-        log_write(LOG_LEVEL_WARN, "audit_torn_record_cut", fields, 2);
-        struct audit_event event = audit_event_init(AUDIT_CHAIN_TORN);
-        event.count = torn;
-        encode(log, &event);
     }
     /* The first write is made here, so that a file that cannot be written is known at start. */
     if (!flush(log)) {
@@ -448,7 +660,7 @@ struct audit_log *audit_log_open(const struct audit_log_params *params, char *er
         snprintf(error_r, error_size, "no memory for the audit log");
         return NULL;
     }
-    const char *wrong = log->on ? start(log) : NULL;
+    const char *wrong = !log->on ? NULL : params->held ? start_held(log) : start(log);
     if (wrong != NULL) {
         snprintf(error_r, error_size, "audit log %s: %s", log->file, wrong);
         log_free(log);
@@ -463,7 +675,7 @@ static bool end_thread(struct audit_log *log, bool *flag, int wait_s)
     struct timespec deadline;
     pthread_mutex_lock(&log->lock);
     *flag = true;
-    pthread_cond_signal(&log->changed);
+    pthread_cond_broadcast(&log->changed);
     pthread_mutex_unlock(&log->lock);
     clock_gettime(CLOCK_REALTIME, &deadline);
     deadline.tv_sec += wait_s;
@@ -488,6 +700,78 @@ void audit_log_close(struct audit_log **log_p)
         }
     }
     log_free(log);
+}
+
+/* Asks the writer for a mode. Call with the lock held. */
+static void want(struct audit_log *log, enum mode mode)
+{
+    log->wanted = mode;
+    pthread_cond_broadcast(&log->changed);
+}
+
+bool audit_log_release(struct audit_log *log)
+{
+    if (!log->on) {
+        return true;
+    }
+    const struct timespec until = moment_in(RELEASE_WAIT_S * 1000000000L);
+    pthread_mutex_lock(&log->lock);
+    want(log, MODE_HELD);
+    while (log->mode != MODE_HELD &&
+           pthread_cond_timedwait(&log->changed, &log->lock, &until) != ETIMEDOUT) {
+    }
+    bool released = log->mode == MODE_HELD;
+    if (!released) {
+        want(log, log->mode);
+    }
+    pthread_mutex_unlock(&log->lock);
+    return released;
+}
+
+void audit_log_forward(struct audit_log *log, int fd)
+{
+    const struct timeval wait = {.tv_sec = FORWARD_WAIT_S};
+    if (!log->on) {
+        close(fd);
+        return;
+    }
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+    pthread_mutex_lock(&log->lock);
+    if (log->next_forward >= 0) {
+        close(log->next_forward);
+    }
+    log->next_forward = fd;
+    want(log, MODE_FORWARD);
+    pthread_mutex_unlock(&log->lock);
+}
+
+void audit_log_return(struct audit_log *log)
+{
+    pthread_mutex_lock(&log->lock);
+    if (log->on && log->wanted != MODE_FILE) {
+        want(log, MODE_FILE);
+    }
+    pthread_mutex_unlock(&log->lock);
+}
+
+bool audit_log_take(struct audit_log *log, char *error_r, size_t error_size)
+{
+    if (!log->on) {
+        return true;
+    }
+    pthread_mutex_lock(&log->lock);
+    log->taking = true;
+    want(log, MODE_FILE);
+    while (log->taking) {
+        pthread_cond_wait(&log->changed, &log->lock);
+    }
+    const char *wrong = log->take_error;
+    pthread_mutex_unlock(&log->lock);
+    if (wrong != NULL) {
+        snprintf(error_r, error_size, "audit log %s: %s", log->file, wrong);
+    }
+    return wrong == NULL;
 }
 
 static struct entry *entry_new(const struct audit_event *event)
@@ -526,7 +810,7 @@ bool audit_log_append(struct audit_log *log, const struct audit_event *event)
     atomic_store(&log->queued_now, log->queued);
     atomic_store(&log->full, log->queued >= log->queue_max);
     if (!log->gathering || log->queued >= BATCH_EVENTS) {
-        pthread_cond_signal(&log->changed);
+        pthread_cond_broadcast(&log->changed);
     }
     pthread_mutex_unlock(&log->lock);
     if (!taken && entry != NULL) {

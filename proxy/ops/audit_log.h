@@ -30,6 +30,7 @@ struct audit_log_params {
     const char *file;
     enum audit_log_policy on_failure;
     size_t queue_max; /* events waiting; 0: 8192 */
+    bool held;        /* another process has the file: look whether it could be opened, and queue */
 };
 
 struct audit_log_stats {
@@ -56,5 +57,21 @@ bool audit_log_healthy(const struct audit_log *log);
 
 /* May a new login be let in now? healthy, or the policy is to continue. Any thread. */
 bool audit_log_admits(const struct audit_log *log);
+
+/*
+ * Handing the file from one process to the next. One chain, one writer at a time:
+ *
+ *   release   what was queued before is made durable, the file is closed; later events wait in the queue. False: not
+ *             within five seconds, and nothing has changed
+ *   take      the other process: opens the file, continues the chain. Blocking. False with a text; it stays held
+ *   forward   events go to fd, a socket whose other end is an audit_inlet of the process that has the file; fd is
+ *             the log's. When that process goes, what it has not confirmed goes to the file after all
+ *   return    the file is opened again, as soon as the other process has let go of it
+ */
+bool audit_log_release(struct audit_log *log) __attribute__((warn_unused_result));
+bool audit_log_take(struct audit_log *log, char *error_r, size_t error_size)
+    __attribute__((warn_unused_result));
+void audit_log_forward(struct audit_log *log, int fd);
+void audit_log_return(struct audit_log *log);
 
 void audit_log_stats(const struct audit_log *log, struct audit_log_stats *stats_r);

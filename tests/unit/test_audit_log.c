@@ -9,10 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "auth/audit.h"
+#include "proxy/ops/audit_inlet.h"
 
 static char folder[] = "/tmp/setu-audit-XXXXXX";
 static char path[64];
@@ -265,4 +267,83 @@ Test(audit_log, threads)
     }
     audit_log_close(&log);
     cr_assert_eq(verify().records, THREADS * EACH);
+}
+
+/* ---- from one process to the next ---- */
+
+static struct audit_log *open_held(void)
+{
+    struct audit_log_params params = {.file = path, .on_failure = AUDIT_LOG_DENY, .held = true};
+    char error[256] = "";
+    struct audit_log *log = audit_log_open(&params, error, sizeof error);
+    cr_assert_not_null(log, "%s", error);
+    return log;
+}
+
+static void run(uv_loop_t *loop, struct audit_log *until_written, uint64_t records)
+{
+    struct audit_log_stats stats = {0};
+    for (int i = 0; i < 1000 && stats.written < records; i++) {
+        uv_run(loop, UV_RUN_NOWAIT);
+        usleep(2000);
+        audit_log_stats(until_written, &stats);
+    }
+    cr_assert_geq(stats.written, records);
+}
+
+Test(audit_log, two_processes_write_one_chain_one_after_the_other)
+{
+    char error[256] = "";
+    uv_loop_t loop;
+    int ends[2];
+    cr_assert_eq(uv_loop_init(&loop), 0);
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    struct audit_log *old = open_log(0), *new = open_held();
+    append(old, 1);
+    append(new, 2); /* what the new one sees before it has the file */
+    cr_assert_not(audit_log_take(new, error, sizeof error), "the old one has it");
+    cr_assert_neq(strstr(error, "another process"), NULL, "%s", error);
+    cr_assert(audit_log_release(old));
+    append(old, 3);
+    cr_assert(audit_log_take(new, error, sizeof error), "%s", error);
+    struct audit_inlet *inlet = audit_inlet_new(&loop, ends[1], new);
+    audit_log_forward(old, ends[0]);
+    append(old, 4);
+    run(&loop, new, 3);
+    append(new, 5);
+    run(&loop, new, 4);
+    struct audit_verdict verdict = verify();
+    cr_assert_eq(verdict.status, AUDIT_OK, "%s", verdict.why);
+    cr_assert_eq(verdict.records, 5u);
+    audit_inlet_close(&inlet);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    cr_assert_eq(uv_loop_close(&loop), 0);
+    audit_log_close(&new);
+    append(old, 6); /* nobody takes it any more: it goes to the file, which is free again */
+    audit_log_close(&old);
+    verdict = verify();
+    cr_assert_eq(verdict.status, AUDIT_OK, "%s", verdict.why);
+    cr_assert_eq(verdict.records, 6u);
+}
+
+Test(audit_log, a_release_is_taken_back)
+{
+    struct audit_log *log = open_log(0);
+    append(log, 1);
+    cr_assert(audit_log_release(log));
+    append(log, 2);
+    cr_assert(audit_log_healthy(log));
+    audit_log_return(log);
+    append(log, 3);
+    audit_log_close(&log);
+    cr_assert_eq(verify().status, AUDIT_OK);
+    cr_assert_eq(verify().records, 3u);
+}
+
+Test(audit_log, one_that_cannot_be_opened_is_not_held)
+{
+    struct audit_log_params params = {.file = folder, .on_failure = AUDIT_LOG_DENY, .held = true};
+    char error[256] = "";
+    cr_assert_null(audit_log_open(&params, error, sizeof error));
+    cr_assert_neq(error[0], '\0');
 }
