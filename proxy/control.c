@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/control.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "proxy/ops/log.h"
+
+enum { CONTROL_PEERS_MAX = 16, CONTROL_BACKLOG = 16 };
+
+struct peer {
+    struct control *control;
+    struct channel *channel;
+    uint64_t number;
+    struct peer *next;
+};
+
+struct control {
+    uv_poll_t poll;
+    control_fn on_message;
+    void *context;
+    struct peer *peers;
+    size_t peer_count;
+    uint64_t last_number;
+    int fd;
+};
+
+/* ---- where ---- */
+
+/* FNV-1a: names must differ, nobody gains by making them equal. */
+static uint64_t name_hash(const char *text)
+{
+    uint64_t hash = 14695981039346656037U;
+    for (; *text != '\0'; text++) {
+        hash = (hash ^ (uint8_t)*text) * 1099511628211U;
+    }
+    return hash;
+}
+
+static bool fits(char path_r[CONTROL_PATH_SIZE], const char *folder, const char *config_file)
+{
+    char whole[PATH_MAX];
+    const char *named = realpath(config_file, whole) != NULL ? whole : config_file;
+    int n = snprintf(path_r, CONTROL_PATH_SIZE, "%s/setu-%016" PRIx64 ".sock", folder,
+                     name_hash(named));
+    return n > 0 && n < CONTROL_PATH_SIZE;
+}
+
+/* In /tmp everybody may have made it before us. */
+static bool own_folder(const char *path)
+{
+    struct stat st;
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        return false;
+    }
+    return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
+           (st.st_mode & 077) == 0;
+}
+
+bool control_path(const char *configured, const char *config_file, char path_r[CONTROL_PATH_SIZE])
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    char temporary[64];
+    if (configured[0] != '\0') {
+        return (size_t)snprintf(path_r, CONTROL_PATH_SIZE, "%s", configured) < CONTROL_PATH_SIZE;
+    }
+    if (access("/run/setu", W_OK | X_OK) == 0) {
+        return fits(path_r, "/run/setu", config_file);
+    }
+    if (runtime != NULL && runtime[0] == '/' && access(runtime, W_OK | X_OK) == 0) {
+        return fits(path_r, runtime, config_file);
+    }
+    snprintf(temporary, sizeof temporary, "/tmp/setu-%u", (unsigned)geteuid());
+    return own_folder(temporary) && fits(path_r, temporary, config_file);
+}
+
+/* ---- the socket ---- */
+
+static int bind_at(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return -1;
+    }
+    mode_t before = umask(0177);
+    int failed = bind(fd, (const struct sockaddr *)address, sizeof *address);
+    int error = errno;
+    umask(before);
+    if (failed == 0 && listen(fd, CONTROL_BACKLOG) == 0) {
+        return fd;
+    }
+    error = failed == 0 ? errno : error;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+int control_listen(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    int fd = bind_at(&address);
+    if (fd >= 0 || errno != EADDRINUSE) {
+        return fd;
+    }
+    int somebody = channel_dial(path);
+    if (somebody >= 0 || errno != ECONNREFUSED) {
+        if (somebody >= 0) {
+            close(somebody);
+        }
+        errno = EADDRINUSE;
+        return -1;
+    }
+    (void)unlink(path);
+    return bind_at(&address);
+}
+
+/* ---- peers ---- */
+
+static void peer_end(struct peer *gone)
+{
+    struct peer **link = &gone->control->peers;
+    while (*link != gone) {
+        link = &(*link)->next;
+    }
+    *link = gone->next;
+    gone->control->peer_count--;
+    channel_close(&gone->channel);
+    free(gone);
+}
+
+static struct peer *peer_find(const struct control *control, uint64_t number)
+{
+    struct peer *peer = control->peers;
+    while (peer != NULL && peer->number != number) {
+        peer = peer->next;
+    }
+    return peer;
+}
+
+static void peer_on_message(struct channel *channel, int kind, struct view payload, const int *fds,
+                            size_t fd_count)
+{
+    struct peer *peer = channel_owner(channel);
+    struct control *control = peer->control;
+    uint64_t number = peer->number;
+    if (kind == 0) {
+        peer_end(peer);
+    }
+    control->on_message(control->context, number, kind, payload, fds, fd_count);
+}
+
+static void peer_add(struct control *control, int fd)
+{
+    struct peer *peer = calloc(1, sizeof *peer);
+    if (peer == NULL) {
+        close(fd);
+        return;
+    }
+    peer->control = control;
+    peer->number = ++control->last_number;
+    peer->channel = channel_new(control->poll.loop, fd, peer_on_message, peer);
+    if (peer->channel == NULL) {
+        free(peer);
+        return;
+    }
+    peer->next = control->peers;
+    control->peers = peer;
+    control->peer_count++;
+}
+
+static void control_on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct control *control = poll->data;
+    (void)events;
+    int fd = status == 0 ? accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
+    if (fd < 0) {
+        return;
+    }
+    if (!channel_peer_is(fd, geteuid())) {
+        log_text(LOG_LEVEL_WARN, "control_refused", "neither our own user nor root");
+        close(fd);
+    } else if (control->peer_count >= CONTROL_PEERS_MAX) {
+        log_text(LOG_LEVEL_WARN, "control_refused", "too many are connected");
+        close(fd);
+    } else {
+        peer_add(control, fd);
+    }
+}
+
+struct control *control_new(uv_loop_t *loop, int fd, control_fn on_message, void *context)
+{
+    struct control *control = calloc(1, sizeof *control);
+    if (control == NULL || uv_poll_init(loop, &control->poll, fd) != 0) {
+        free(control);
+        close(fd);
+        return NULL;
+    }
+    control->fd = fd;
+    control->on_message = on_message;
+    control->context = context;
+    control->poll.data = control;
+    control_resume(control);
+    return control;
+}
+
+int control_descriptor(const struct control *control)
+{
+    return control->fd;
+}
+
+void control_pause(struct control *control)
+{
+    uv_poll_stop(&control->poll);
+}
+
+void control_resume(struct control *control)
+{
+    (void)uv_poll_start(&control->poll, UV_READABLE, control_on_poll);
+}
+
+bool control_send(struct control *control, uint64_t peer, enum handover_kind kind,
+                  struct view payload, const int *fds, size_t fd_count)
+{
+    struct peer *to = control != NULL ? peer_find(control, peer) : NULL;
+    return to != NULL && channel_send(to->channel, kind, payload, fds, fd_count);
+}
+
+void control_drop(struct control *control, uint64_t peer)
+{
+    struct peer *gone = control != NULL ? peer_find(control, peer) : NULL;
+    if (gone != NULL) {
+        peer_end(gone);
+    }
+}
+
+static void control_on_closed(uv_handle_t *handle)
+{
+    struct control *control = handle->data;
+    close(control->fd);
+    free(control);
+}
+
+void control_close(struct control **control_p)
+{
+    struct control *control = *control_p;
+    *control_p = NULL;
+    if (control == NULL) {
+        return;
+    }
+    while (control->peers != NULL) {
+        peer_end(control->peers);
+    }
+    uv_close((uv_handle_t *)&control->poll, control_on_closed);
+}

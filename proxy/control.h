@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * control: the control socket of a running Setu: who may connect, and which message came from whom. What the messages
+ * mean is process_control.c's business; their form is ops/handover.h's.
+ *
+ * Mode 0600, in a folder of ours or a configured one; besides, the kernel is asked who connects (SO_PEERCRED): the user
+ * who runs Setu, or root.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "proxy/ops/channel.h"
+
+struct control;
+
+enum { CONTROL_PATH_SIZE = 108 };
+
+/** One message of a peer, or with kind 0 its end. fds are the receiver's. Peers are numbered from 1, never again. */
+typedef void (*control_fn)(void *context, uint64_t peer, int kind, struct view payload,
+                           const int *fds, size_t fd_count);
+
+/**
+ * Where the socket lies: `configured`, or when that is "" one named after the configuration file, in /run/setu,
+ * $XDG_RUNTIME_DIR or /tmp/setu-UID, the first that can be written (the last is made). False: nowhere.
+ */
+bool control_path(const char *configured, const char *config_file, char path_r[CONTROL_PATH_SIZE])
+    __attribute__((warn_unused_result));
+
+/** A listening socket at path, in the place of one that nobody listens on any more. -1: errno; EADDRINUSE: one lives. */
+int control_listen(const char *path) __attribute__((warn_unused_result));
+
+/** Accepts from fd, which is its own. NULL: no memory, or the loop refuses it. */
+struct control *control_new(uv_loop_t *loop, int fd, control_fn on_message, void *context)
+    __attribute__((warn_unused_result));
+
+int control_descriptor(const struct control *control);
+
+/** Accepts no more, or again; peers stay. */
+void control_pause(struct control *control);
+void control_resume(struct control *control);
+
+/** False: it has gone, or does not take it. */
+bool control_send(struct control *control, uint64_t peer, enum handover_kind kind,
+                  struct view payload, const int *fds, size_t fd_count);
+
+/** Ends a peer; no call for it any more. */
+void control_drop(struct control *control, uint64_t peer);
+
+/** Ends all; the path stays. The memory goes later. Nulls; NULL is fine. */
+void control_close(struct control **control);
