@@ -65,6 +65,10 @@ struct conf_ledger {
     size_t rotate_bytes;
 };
 
+struct conf_control {
+    const char *socket; /* "" = named after the configuration file, see proxy/control.h */
+};
+
 struct conf_limits {
     size_t connections;
     size_t connections_per_address; /* 0 = no limit */
@@ -230,6 +234,7 @@ struct config {
     struct conf_log log;
     struct conf_audit audit;
     struct conf_ledger ledger;
+    struct conf_control control;
     struct conf_limits limits;
     struct conf_integrity integrity;
     struct conf_crypto crypto;
@@ -270,6 +275,9 @@ struct conf_place config_place(const struct config *config, const void *field);
 /* Writes the whole configuration, defaults included, as YAML that loads back to the same
  * configuration. */
 void config_dump(const struct config *config, FILE *out);
+
+/* The part of that which is one cluster's: two clusters with the same text mean the same. */
+void config_dump_cluster(const struct conf_cluster *cluster, FILE *out);
 
 /* By name; NULL when there is none. */
 const struct conf_certificate *config_certificate(const struct config *config, const char *name);

@@ -11,6 +11,7 @@
 static const char sample[] =
     "audit: {file: /var/lib/setu/audit.log}\n"
     "ledger: {directory: /var/lib/setu/ledger}\n"
+    "control: {socket: /run/setu/control.sock}\n"
     "certificates:\n"
     "  - {name: setu, chain: /etc/setu/certs/setu.pem, key: /etc/setu/certs/setu.key}\n"
     "  - {name: orders, chain: /etc/setu/certs/orders.pem, key: /etc/setu/certs/orders.key}\n"

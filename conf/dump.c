@@ -288,6 +288,13 @@ void dump_config(const struct config *config, FILE *out, bool comments)
     dump_section(&dump, &keys_root, config, 0, false);
 }
 
+void config_dump_cluster(const struct conf_cluster *cluster, FILE *out)
+{
+    struct dump dump = {.out = out};
+    const struct key *clusters = &keys_root.keys[keys_find(&keys_root, "clusters")];
+    dump_section(&dump, clusters->section, cluster, 0, false);
+}
+
 void config_dump(const struct config *config, FILE *out)
 {
     dump_config(config, out, false);

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "conf/arena.h"
 #include "conf/config.h"
@@ -36,6 +37,16 @@ const char *form_path(const char *text)
 const char *form_folder(const char *text)
 {
     return strlen(text) >= PATH_MAX - 256 ? "is too long for a path" : NULL;
+}
+
+const char *form_socket(const char *text)
+{
+    if (text[0] != '\0' && text[0] != '/') {
+        return "is not an absolute path (begin with /)";
+    }
+    return strlen(text) < sizeof((struct sockaddr_un *)NULL)->sun_path
+               ? form_path(text)
+               : "is too long for a socket (107 bytes at most)";
 }
 
 const char *form_ip(const char *text)

@@ -71,6 +71,15 @@ static const struct key ledger_keys[] = {
      .max = INT32_MAX, .doc = "The size at which a ledger file ends and the next one begins."},
 };
 static const struct key_section ledger_section = {"ledger", ALWAYS(conf_ledger), KEYS(ledger_keys)};
+static const struct key control_keys[] = {
+    {FIELD(conf_control, socket), .type = KEY_TEXT, .form = form_socket,
+     .doc = "Socket, for its owner and root only, by which `setu reload`, `setu drain`, `setu "
+            "status` and a successor find the process; when not given it is named after this file "
+            "and lies in /run/setu, $XDG_RUNTIME_DIR or /tmp/setu-UID, the first that can be "
+            "written."},
+};
+static const struct key_section control_section = {"control", ALWAYS(conf_control),
+                                                   KEYS(control_keys)};
 
 static const struct key limits_keys[] = {
     {FIELD(conf_limits, connections), .type = KEY_SIZE, .fallback = "10000", .min = 1,
@@ -330,6 +339,8 @@ static const struct key root_keys[] = {
      .doc = "The record of security decisions."},
     {FIELD(config, ledger), .type = KEY_SECTION, .section = &ledger_section,
      .doc = "The record of what passed, for `setu ledger verify`."},
+    {FIELD(config, control), .type = KEY_SECTION, .section = &control_section,
+     .doc = "How the running process is spoken to."},
     {FIELD(config, limits), .type = KEY_SECTION, .section = &limits_section,
      .doc = "What one peer may take at most."},
     {FIELD(config, integrity), .type = KEY_SECTION, .section = &integrity_section,

@@ -17,6 +17,7 @@
 #include "conf/config.h"
 #include "conf/errors.h"
 #include "proxy/ops/log.h"
+#include "proxy/session/edition.h"
 #include "proxy/session/session.h"
 #include "proxy/visitors.h"
 
@@ -37,14 +38,24 @@ struct port {
     bool listening;
 };
 
+/* A listener as one edition of the configuration has it. Goes with its last session, or with the listener. */
+struct door {
+    struct gate gate; /* first: a gate is its door */
+    struct listener *listener;
+    size_t sessions;
+};
+
 struct listener {
-    struct gate gate; /* first: a gate is its listener */
+    struct world *world;
+    struct door *door; /* for those who come now */
     struct port *ports;
     uv_timer_t rest; /* while it runs nothing is accepted */
     size_t open_handles;
-    size_t sessions;
+    size_t sessions; /* of all its doors */
     int spare_fd;
-    bool refused; /* the bootstrap port was somebody else's when it was to be opened */
+    bool refused;   /* the bootstrap port was somebody else's when it was to be opened */
+    bool held;      /* a predecessor still accepts */
+    bool suspended; /* a successor accepts */
     bool stopped;
 };
 
@@ -62,36 +73,56 @@ static void port_log(const struct conf_listener *conf, int32_t node_id, enum log
     log_write(level, event, fields, sizeof fields / sizeof fields[0]);
 }
 
+static const struct conf_listener *listener_conf(const struct listener *listener)
+{
+    return listener->door->gate.conf;
+}
+
 static void gate_gone(struct gate *gate, const struct sockaddr *peer)
 {
-    struct listener *listener = (struct listener *)gate;
-    assert(listener->sessions > 0);
+    struct door *door = (struct door *)gate;
+    struct listener *listener = door->listener;
+    assert(door->sessions > 0 && listener->sessions > 0);
+    door->sessions--;
     listener->sessions--;
-    visitors_leave(gate->world->shared->visitors, peer);
+    visitors_leave(gate->edition->shared->visitors, peer);
+    if (door != listener->door && door->sessions == 0) {
+        door_free(&door);
+    }
 }
 
 /* ---- accept ---- */
 
 static void port_on_poll(uv_poll_t *poll, int status, int events);
 
-static void listener_on_rested(uv_timer_t *timer)
+static void listener_accept(struct listener *listener)
 {
-    struct listener *listener = timer->data;
     for (struct port *port = listener->ports; port != NULL; port = port->next) {
         if (port->listening) {
             (void)uv_poll_start(&port->poll, UV_READABLE, port_on_poll);
         }
     }
+}
+
+static void listener_on_rested(uv_timer_t *timer)
+{
+    struct listener *listener = timer->data;
+    listener_accept(listener);
     if (listener->refused) {
         listener_open(listener);
     }
 }
 
-static void listener_rest(struct listener *listener)
+static void listener_accept_not(struct listener *listener)
 {
     for (struct port *port = listener->ports; port != NULL; port = port->next) {
         uv_poll_stop(&port->poll);
     }
+}
+
+static void listener_rest(struct listener *listener)
+{
+    listener_accept_not(listener);
     uv_timer_start(&listener->rest, listener_on_rested, LISTENER_REST_MS, 0);
 }
 
@@ -124,24 +155,25 @@ static void port_accept_spare(struct port *port)
 static void port_accepted(struct port *port, int fd, const struct sockaddr *peer)
 {
     struct listener *listener = port->listener;
-    struct stats *stats = &listener->gate.world->stats;
-    if (!visitors_enter(listener->gate.world->shared->visitors, peer)) {
+    struct door *door = listener->door;
+    struct stats *stats = &listener->world->stats;
+    if (!visitors_enter(door->gate.edition->shared->visitors, peer)) {
         stats_add(&stats->client_refused_limit, 1);
         close(fd);
         return;
     }
     stats_add(&stats->client_accepted, 1);
+    door->sessions++;
     listener->sessions++;
-    if (!session_start(&listener->gate, fd, peer, port->node_id)) {
-        listener->sessions--;
-        visitors_leave(listener->gate.world->shared->visitors, peer);
+    if (!session_start(&door->gate, fd, peer, port->node_id)) {
+        gate_gone(&door->gate, peer);
     }
 }
 
 static void port_on_poll(uv_poll_t *poll, int status, int events)
 {
     struct port *port = poll->data;
-    struct stats *stats = &port->listener->gate.world->stats;
+    struct stats *stats = &port->listener->world->stats;
     (void)events;
     for (int turn = 0; status == 0 && turn < LISTENER_TURN_MAX; turn++) {
         struct sockaddr_storage peer;
@@ -208,25 +240,51 @@ static int port_socket(const struct conf_listener *conf, int number, bool shared
     return fd;
 }
 
-static struct port *port_new(struct listener *listener, int32_t node_id)
+bool listener_place(const struct conf_listener *conf, const struct sockaddr *address,
+                    int32_t *node_id_r)
 {
-    const struct conf_listener *conf = listener->gate.conf;
+    struct sockaddr_storage own;
+    uint16_t number = 0;
+    if (address->sa_family == AF_INET) {
+        number = ntohs(((const struct sockaddr_in *)address)->sin_port);
+    } else if (address->sa_family == AF_INET6) {
+        number = ntohs(((const struct sockaddr_in6 *)address)->sin6_port);
+    }
+    if (port_address(conf, number, &own) == 0 || own.ss_family != address->sa_family ||
+        (own.ss_family == AF_INET
+             ? memcmp(&((const struct sockaddr_in *)&own)->sin_addr,
+                      &((const struct sockaddr_in *)address)->sin_addr, 4)
+             : memcmp(&((const struct sockaddr_in6 *)&own)->sin6_addr,
+                      &((const struct sockaddr_in6 *)address)->sin6_addr, 16)) != 0) {
+        return false;
+    }
+    *node_id_r = number == conf->port ? -1 : number - conf->node_base_port;
+    return number == conf->port ||
+           (conf->role == CONF_ROLE_CLIENTS && number >= conf->node_base_port &&
+            *node_id_r < conf->node_ports_max);
+}
+
+void listener_address(const struct conf_listener *conf, char *text, size_t size)
+{
+    struct sockaddr_storage address;
+    text[0] = '\0';
+    if (port_address(conf, conf->port, &address) > 0) {
+        leg_address_text((const struct sockaddr *)&address, text, size);
+    }
+}
+
+/* Takes fd in any case. */
+static struct port *port_add(struct listener *listener, int32_t node_id, int fd)
+{
     struct port *port = calloc(1, sizeof *port);
-    if (port == NULL) {
+    if (port == NULL || uv_poll_init(listener->world->io.loop, &port->poll, fd) != 0) {
+        free(port);
+        close(fd);
         return NULL;
     }
     port->listener = listener;
     port->node_id = node_id;
-    port->fd = port_socket(conf, node_id < 0 ? conf->port : conf->node_base_port + node_id,
-                           listener->gate.world->shared->config->workers > 1);
-    if (port->fd < 0 || uv_poll_init(listener->gate.world->io.loop, &port->poll, port->fd) != 0) {
-        port_log(conf, node_id, LOG_LEVEL_ERROR, "port_not_opened", errno);
-        if (port->fd >= 0) {
-            close(port->fd);
-        }
-        free(port);
-        return NULL;
-    }
+    port->fd = fd;
     port->poll.data = port;
     port->next = listener->ports;
     listener->ports = port;
@@ -234,9 +292,21 @@ static struct port *port_new(struct listener *listener, int32_t node_id)
     return port;
 }
 
+static struct port *port_new(struct listener *listener, int32_t node_id)
+{
+    const struct conf_listener *conf = listener_conf(listener);
+    int fd = port_socket(conf, node_id < 0 ? conf->port : conf->node_base_port + node_id,
+                         listener->world->ports_shared);
+    struct port *port = fd >= 0 ? port_add(listener, node_id, fd) : NULL;
+    if (port == NULL) {
+        port_log(conf, node_id, LOG_LEVEL_ERROR, "port_not_opened", errno);
+    }
+    return port;
+}
+
 static bool port_listen(struct port *port)
 {
-    const struct conf_listener *conf = port->listener->gate.conf;
+    const struct conf_listener *conf = listener_conf(port->listener);
     if (port->listening) {
         return true;
     }
@@ -261,8 +331,11 @@ static struct port *port_find(const struct listener *listener, int32_t node_id)
 
 bool listener_open_node(struct listener *listener, int32_t node_id)
 {
-    const struct conf_listener *conf = listener->gate.conf;
+    const struct conf_listener *conf = listener_conf(listener);
     struct port *port = node_id >= 0 ? port_find(listener, node_id) : NULL;
+    if (listener->held || listener->suspended) {
+        return false; /* the ports are another process's */
+    }
     if (port != NULL) {
         return port_listen(port);
     }
@@ -281,17 +354,18 @@ bool listener_open_node(struct listener *listener, int32_t node_id)
 
 static uint16_t gate_node_port(struct gate *gate, int32_t node_id)
 {
-    struct listener *listener = (struct listener *)gate;
+    struct listener *listener = ((struct door *)gate)->listener;
     /* A draining listener still names the ports: the next connections are another process's. */
-    bool known = listener->stopped ? node_id >= 0 && node_id < gate->conf->node_ports_max
-                                   : listener_open_node(listener, node_id);
+    bool known = listener->stopped || listener->suspended
+                     ? node_id >= 0 && node_id < gate->conf->node_ports_max
+                     : listener_open_node(listener, node_id);
     if (!known) {
         return 0;
     }
     return (uint16_t)(gate->conf->node_base_port + node_id);
 }
 
-/* ---- life ---- */
+/* ---- doors ---- */
 
 static void log_all(const struct conf_errors *errors)
 {
@@ -300,37 +374,77 @@ static void log_all(const struct conf_errors *errors)
     }
 }
 
-static bool listener_secure(struct listener *listener)
+static bool door_secure(struct door *door)
 {
-    const struct conf_listener *conf = listener->gate.conf;
+    const struct conf_listener *conf = door->gate.conf;
     struct rules_error rules_error;
     struct conf_errors errors;
     if (!conf->tls.present) {
         return true;
     }
     conf_errors_init(&errors);
-    listener->gate.tls = tls_server_ctx_new(conf, world_now_ns() / 1000000000, &errors);
+    door->gate.tls = tls_server_ctx_new(conf, world_now_ns() / 1000000000, &errors);
     log_all(&errors);
     conf_errors_deinit(&errors);
-    listener->gate.rules =
+    door->gate.rules =
         rules_parse(view_from_string(conf->tls.principal_mapping_rules), &rules_error);
-    return listener->gate.tls != NULL && listener->gate.rules != NULL;
+    return door->gate.tls != NULL && door->gate.rules != NULL;
 }
 
-struct listener *listener_new(struct world *world, struct cluster *cluster,
-                              const struct conf_listener *conf)
+struct door *door_new(struct world *world, struct edition *edition, struct cluster *cluster,
+                      const struct conf_listener *conf)
+{
+    struct door *door = calloc(1, sizeof *door);
+    if (door == NULL) {
+        return NULL;
+    }
+    door->gate = (struct gate){.world = world,
+                               .edition = edition_ref(edition),
+                               .cluster = cluster,
+                               .conf = conf,
+                               .node_port = gate_node_port,
+                               .on_gone = gate_gone};
+    if (!door_secure(door)) {
+        door_free(&door);
+    }
+    return door;
+}
+
+void door_free(struct door **door)
+{
+    struct door *gone = *door;
+    *door = NULL;
+    if (gone == NULL) {
+        return;
+    }
+    assert(gone->sessions == 0);
+    SSL_CTX_free(gone->gate.tls);
+    rules_free(&gone->gate.rules);
+    edition_unref(&gone->gate.edition);
+    free(gone);
+}
+
+struct listener *door_listener(const struct gate *gate)
+{
+    return ((const struct door *)gate)->listener;
+}
+
+/* ---- life ---- */
+
+struct listener *listener_new(struct world *world, struct door **door, bool held, bool promised)
 {
     struct listener *listener = calloc(1, sizeof *listener);
     if (listener == NULL) {
+        door_free(door);
         return NULL;
     }
-    listener->gate = (struct gate){.world = world,
-                                   .cluster = cluster,
-                                   .conf = conf,
-                                   .node_port = gate_node_port,
-                                   .on_gone = gate_gone};
+    listener->world = world;
+    listener->door = *door;
+    listener->held = held;
+    *door = NULL;
+    listener->door->listener = listener;
     listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (!listener_secure(listener) || port_new(listener, -1) == NULL) {
+    if (!promised && port_new(listener, -1) == NULL) {
         listener_free(&listener);
         return NULL;
     }
@@ -338,6 +452,23 @@ struct listener *listener_new(struct world *world, struct cluster *cluster,
     listener->rest.data = listener;
     listener->open_handles++;
     return listener;
+}
+
+void listener_swap(struct listener *listener, struct door **door)
+{
+    struct door *before = listener->door;
+    listener->door = *door;
+    *door = NULL;
+    listener->door->listener = listener;
+    if (before->sessions == 0) {
+        door_free(&before);
+    }
+}
+
+bool listener_keeps(const struct listener *listener, const struct conf_listener *conf)
+{
+    const struct conf_listener *own = listener_conf(listener);
+    return strcmp(own->bind, conf->bind) == 0 && own->port == conf->port;
 }
 
 bool listener_port_is_free(const struct conf_listener *conf)
@@ -354,13 +485,67 @@ bool listener_port_is_free(const struct conf_listener *conf)
 void listener_open(struct listener *listener)
 {
     struct port *port = port_find(listener, -1);
-    if (port == NULL || listener->stopped) {
+    if (port == NULL || listener->stopped || listener->held || listener->suspended) {
         return;
     }
-    listener->refused = !port_listen(port);
+    listener->refused = false;
+    for (; port != NULL; port = port->next) {
+        if (port->node_id < 0 && !port_listen(port)) {
+            listener->refused = true;
+        }
+    }
     if (listener->refused) {
         uv_timer_start(&listener->rest, listener_on_rested, LISTENER_RETRY_MS, 0);
     }
+}
+
+bool listener_adopt(struct listener *listener, int32_t node_id, int fd, bool listening)
+{
+    struct port *port = port_add(listener, node_id, fd);
+    if (port == NULL) {
+        port_log(listener_conf(listener), node_id, LOG_LEVEL_ERROR, "port_not_adopted", errno);
+        return false;
+    }
+    if (!listening) {
+        return true;
+    }
+    port->listening = true;
+    port_log(listener_conf(listener), node_id, LOG_LEVEL_INFO, "port_adopted", 0);
+    return uv_poll_start(&port->poll, UV_READABLE, port_on_poll) == 0;
+}
+
+bool listener_unhold(struct listener *listener)
+{
+    listener->held = false;
+    return port_find(listener, -1) != NULL || port_new(listener, -1) != NULL;
+}
+
+void listener_suspend(struct listener *listener)
+{
+    if (!listener->stopped) {
+        listener->suspended = true;
+        uv_timer_stop(&listener->rest);
+        listener_accept_not(listener);
+    }
+}
+
+void listener_resume(struct listener *listener)
+{
+    if (listener->suspended) {
+        listener->suspended = false;
+        listener_accept(listener);
+    }
+}
+
+size_t listener_sockets(const struct listener *listener, struct listener_socket *sockets,
+                        size_t max)
+{
+    size_t count = 0;
+    for (const struct port *port = listener->ports; port != NULL && count < max;
+         port = port->next) {
+        sockets[count++] = (struct listener_socket){port->fd, port->listening};
+    }
+    return count;
 }
 
 static void port_on_closed(uv_handle_t *handle)
@@ -408,12 +593,11 @@ void listener_free(struct listener **listener)
     if (gone->spare_fd >= 0) {
         close(gone->spare_fd);
     }
-    SSL_CTX_free(gone->gate.tls);
-    rules_free(&gone->gate.rules);
+    door_free(&gone->door);
     free(gone);
 }
 
 struct cluster *listener_cluster(const struct listener *listener)
 {
-    return listener->gate.cluster;
+    return listener->door->gate.cluster;
 }

@@ -13,15 +13,70 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 struct cluster;
 struct conf_listener;
+struct edition;
+struct gate;
 struct listener;
 struct world;
 
-/** Binds the bootstrap port, but does not listen yet. NULL: logged. world and cluster must outlive it. */
-struct listener *listener_new(struct world *world, struct cluster *cluster,
-                              const struct conf_listener *conf) __attribute__((warn_unused_result));
+/** A listener as one edition of the configuration has it; sessions that began with it keep it. */
+struct door;
+
+/**
+ * With its SSL_CTX and rules. Takes a reference on edition; world and cluster must outlive it, as the edition sees to.
+ * NULL: logged.
+ */
+struct door *door_new(struct world *world, struct edition *edition, struct cluster *cluster,
+                      const struct conf_listener *conf) __attribute__((warn_unused_result));
+
+/** For one that no listener has taken. Nulls; NULL is fine. */
+void door_free(struct door **door);
+
+/** The listener a session came in by; gate must be a door's that a listener has taken. */
+struct listener *door_listener(const struct gate *gate);
+
+/**
+ * Takes the door in any case. Binds the bootstrap port, but does not listen yet; `promised`: not even that, for its
+ * socket comes by listener_adopt. `held`: nothing is opened until listener_unhold. NULL: logged.
+ */
+struct listener *listener_new(struct world *world, struct door **door, bool held, bool promised)
+    __attribute__((warn_unused_result));
+
+/** Those who come from now on come in by this door; takes it. */
+void listener_swap(struct listener *listener, struct door **door);
+
+/** The bootstrap port's address as text: "127.0.0.1:19092". */
+void listener_address(const struct conf_listener *conf, char *text, size_t size);
+
+/** Would a listener of this configuration have the same bootstrap port? */
+bool listener_keeps(const struct listener *listener, const struct conf_listener *conf);
+
+/** Is address one of those this listener has, and whose? *node_id_r: -1 for bootstrap. */
+bool listener_place(const struct conf_listener *conf, const struct sockaddr *address,
+                    int32_t *node_id_r);
+
+/** Takes fd in any case: a socket bound to the address of node_id. listening: accepts from it at once. */
+bool listener_adopt(struct listener *listener, int32_t node_id, int fd, bool listening)
+    __attribute__((warn_unused_result));
+
+/** All that was promised has come. False: there is no bootstrap port and none can be had; logged. */
+bool listener_unhold(struct listener *listener);
+
+/** Accepts nothing, and opens nothing, until resumed; what waits in the sockets goes on waiting. */
+void listener_suspend(struct listener *listener);
+void listener_resume(struct listener *listener);
+
+struct listener_socket {
+    int fd; /* the listener's */
+    bool listening;
+};
+
+/** Its sockets, at most max. */
+size_t listener_sockets(const struct listener *listener, struct listener_socket *sockets,
+                        size_t max);
 
 /**
  * Several workers share a port, and the kernel would let a second Setu share it too. Asked before

@@ -2,12 +2,11 @@
 #include "proxy/process.h"
 
 #include <malloc.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <uv.h>
+#include <unistd.h>
 
 #include "auth/audit.h"
 #include "auth/fast_aes.h"
@@ -15,53 +14,41 @@
 #include "conf/config.h"
 #include "conf/errors.h"
 #include "proxy/listener.h"
+#include "proxy/ops/audit_inlet.h"
 #include "proxy/ops/audit_log.h"
 #include "proxy/ops/ledger.h"
 #include "proxy/ops/log.h"
+#include "proxy/ops/notify.h"
 #include "proxy/ops/stats_file.h"
+#include "proxy/process_private.h"
 #include "proxy/session/session.h"
 #include "proxy/shared.h"
 #include "proxy/visitors.h"
-#include "proxy/worker.h"
 
 enum {
     EXIT_CONFIG = 78,
-    SIGNALS = 5,
     TRIM_LOOK_MS = 5000,
     TRIM_VISITORS_MIN = 256, /* fewer leave nothing worth the trouble */
+    HURRY_MS = 3000,         /* a resolver that does not answer is not waited for */
 };
 
-struct process_worker {
-    struct process *process;
-    struct worker *worker;
-    pthread_t thread;
-};
-
-struct process {
-    const struct run_options *options;
-    struct shared *shared;
-    struct process_worker *workers;
-    size_t worker_count;
-    uv_loop_t loop;
-    uv_signal_t signals[SIGNALS];
-    uv_async_t ended;
-    uv_timer_t trim;
-    size_t ended_count;
-    pthread_mutex_t lock;
-    struct stats_file *stats_file;
-    struct stats_names stats_names;
-    enum worker_order order;
-};
+/* ---- counters ---- */
 
 static void process_sum(void *context, struct stats *out)
 {
     struct process *process = context;
-    const struct stats *all[256];
-    size_t count = process->worker_count < 256 ? process->worker_count : 256;
-    for (size_t i = 0; i < count; i++) {
+    const struct stats *all[PROCESS_WORKERS_MAX];
+    for (size_t i = 0; i < process->worker_count; i++) {
         all[i] = worker_stats(process->workers[i].worker);
     }
-    stats_sum(out, all, count);
+    stats_sum(out, all, process->worker_count);
+}
+
+uint64_t process_sessions(struct process *process)
+{
+    struct stats sum;
+    process_sum(process, &sum);
+    return sum.client_active;
 }
 
 static void process_log_stats(struct process *process)
@@ -71,28 +58,94 @@ static void process_log_stats(struct process *process)
     stats_log(&sum, &process->stats_names);
 }
 
-static void process_audit(struct process *process, enum audit_code code)
+void process_stats_file(struct process *process, bool on)
 {
-    struct audit_event event = audit_event_init(code);
+    if (!on) {
+        stats_file_stop(&process->stats_file);
+    } else if (process->options->stats_file != NULL && process->stats_file == NULL) {
+        process->stats_file = stats_file_start(process->options->stats_file, 1000,
+                                               &process->stats_names, process_sum, process);
+    }
+}
+
+void process_audit(struct process *process, int code, const char *detail)
+{
+    struct audit_event event = audit_event_init((enum audit_code)code);
     event.time_ns = world_now_ns();
     event.config_hash = process->shared->config_hash;
     event.mapping_hash = mapping_hash(process->shared->mapping);
-    (void)audit_log_append(process->shared->audit, &event);
+    event.detail = detail;
+    (void)audit_log_append(process->audit, &event);
 }
 
-static void process_order(struct process *process, enum worker_order order)
+/* ---- the end ---- */
+
+static void process_on_hurry(uv_timer_t *timer)
+{
+    struct process *process = timer->data;
+    log_text(LOG_LEVEL_WARN, "stopped", "something that cannot be ended was left behind");
+    process_audit(process, AUDIT_STOP, "at once, with work left behind");
+    audit_log_close(&process->audit);
+    log_shutdown();
+    _exit(process->status);
+}
+
+void process_order(struct process *process, enum worker_order order)
 {
     if (order <= process->order) {
         return;
     }
+    bool handed = process->phase == PHASE_HANDED;
+    process_cancel_handover(process);
     process->order = order;
-    log_text(LOG_LEVEL_INFO, order == WORKER_DRAIN ? "draining" : "stopping",
-             order == WORKER_DRAIN ? "no new connections; again to stop at once" : "at once");
-    process_audit(process, AUDIT_DRAIN);
+    process->phase = PHASE_ENDING;
+    if (handed && order == WORKER_DRAIN) {
+        log_text(LOG_LEVEL_INFO, "handed_over", "the last session has ended");
+    } else {
+        log_text(LOG_LEVEL_INFO, order == WORKER_DRAIN ? "draining" : "stopping",
+                 order == WORKER_DRAIN ? "no new connections; again to stop at once" : "at once");
+        notify_send("STOPPING=1");
+    }
+    process_audit(process, AUDIT_DRAIN, NULL);
+    if (process->predecessor != NULL) {
+        (void)channel_send(process->predecessor, HANDOVER_GOODBYE, view_of(NULL, 0), NULL, 0);
+    }
+    if (order == WORKER_STOP) {
+        uv_timer_start(&process->hurry, process_on_hurry, HURRY_MS, 0);
+    }
     for (size_t i = 0; i < process->worker_count; i++) {
         worker_order(process->workers[i].worker, order);
     }
+    if (!process->threads) {
+        process_end(process);
+    }
 }
+
+void process_end(struct process *process)
+{
+    if (!process->handles) {
+        return;
+    }
+    process->handles = false;
+    for (size_t i = 0; i < PROCESS_SIGNALS; i++) {
+        uv_close((uv_handle_t *)&process->signals[i], NULL);
+    }
+    uv_close((uv_handle_t *)&process->trim, NULL);
+    uv_close((uv_handle_t *)&process->patience, NULL);
+    uv_close((uv_handle_t *)&process->hurry, NULL);
+    uv_close((uv_handle_t *)&process->wake, NULL);
+    if (process->child_open) {
+        uv_close((uv_handle_t *)&process->child, NULL);
+    }
+    if (process->control != NULL && process->control_is_ours) {
+        (void)unlink(process->control_path);
+    }
+    control_close(&process->control);
+    audit_inlet_close(&process->inlet);
+    channel_close(&process->predecessor);
+}
+
+/* ---- signals ---- */
 
 static void process_on_signal(uv_signal_t *handle, int number)
 {
@@ -111,9 +164,11 @@ static void process_on_signal(uv_signal_t *handle, int number)
             log_text(LOG_LEVEL_ERROR, "log_not_reopened", "the old file stays in use");
         }
         break;
+    case SIGUSR2:
+        process_spawn(process);
+        break;
     case SIGHUP:
-        log_text(LOG_LEVEL_WARN, "reload_refused",
-                 "this version does not reload; restart to use a new configuration");
+        process_reload(process, 0);
         break;
     default:
         break;
@@ -122,53 +177,15 @@ static void process_on_signal(uv_signal_t *handle, int number)
 
 static bool process_signals(struct process *process)
 {
-    static const int numbers[SIGNALS] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGHUP};
-    for (size_t i = 0; i < SIGNALS; i++) {
+    static const int numbers[PROCESS_SIGNALS] = {SIGTERM, SIGINT,  SIGQUIT,
+                                                 SIGUSR1, SIGUSR2, SIGHUP};
+    bool good = true;
+    for (size_t i = 0; i < PROCESS_SIGNALS; i++) {
         process->signals[i].data = process;
-        if (uv_signal_init(&process->loop, &process->signals[i]) != 0 ||
-            uv_signal_start(&process->signals[i], process_on_signal, numbers[i]) != 0) {
-            return false;
-        }
+        (void)uv_signal_init(&process->loop, &process->signals[i]);
+        good = uv_signal_start(&process->signals[i], process_on_signal, numbers[i]) == 0 && good;
     }
-    return true;
-}
-
-static void process_on_ended(uv_async_t *async)
-{
-    struct process *process = async->data;
-    pthread_mutex_lock(&process->lock);
-    bool all = process->ended_count == process->worker_count;
-    pthread_mutex_unlock(&process->lock);
-    if (!all || uv_is_closing((uv_handle_t *)async)) {
-        return;
-    }
-    for (size_t i = 0; i < SIGNALS; i++) {
-        uv_close((uv_handle_t *)&process->signals[i], NULL);
-    }
-    uv_close((uv_handle_t *)&process->trim, NULL);
-    uv_close((uv_handle_t *)async, NULL);
-}
-
-static void *process_thread(void *context)
-{
-    const struct process_worker *of = context;
-    struct process *process = of->process;
-    worker_run(of->worker);
-    pthread_mutex_lock(&process->lock);
-    process->ended_count++;
-    pthread_mutex_unlock(&process->lock);
-    uv_async_send(&process->ended);
-    return NULL;
-}
-
-static void process_start_threads(struct process *process)
-{
-    for (size_t i = 0; i < process->worker_count; i++) {
-        struct process_worker *of = &process->workers[i];
-        if (pthread_create(&of->thread, NULL, process_thread, of) != 0) {
-            abort();
-        }
-    }
+    return good;
 }
 
 /*
@@ -178,10 +195,12 @@ static void process_start_threads(struct process *process)
 static void process_on_trim(uv_timer_t *timer)
 {
     struct process *process = timer->data;
-    if (visitors_have_left(process->shared->visitors, TRIM_VISITORS_MIN)) {
+    if (visitors_have_left(process->visitors, TRIM_VISITORS_MIN)) {
         malloc_trim(0);
     }
 }
+
+/* ---- the beginning ---- */
 
 /* Descriptors: two a session, as many as the configuration allows, and some for the rest. */
 static void process_raise_limits(const struct config *config)
@@ -207,40 +226,46 @@ static bool process_open_ledger(struct process *process)
     if (conf->directory[0] == '\0') {
         return true;
     }
-    process->shared->ledger = ledger_open(&params, error, sizeof error);
-    if (process->shared->ledger == NULL) {
+    process->ledger = ledger_open(&params, error, sizeof error);
+    if (process->ledger == NULL) {
         log_text(LOG_LEVEL_ERROR, "ledger_not_opened", error);
         return false;
     }
-    process->stats_names.ledger = process->shared->ledger;
+    process->stats_names.ledger = process->ledger;
     return true;
 }
 
-static bool process_open_logs(struct process *process)
+static bool process_open_log(const struct config *config)
 {
-    const struct config *config = process->shared->config;
     struct log_params log = {
         .level = (enum log_level)config->log.level,
         .format = (enum log_format)config->log.format,
         .file = config->log.file,
     };
-    struct audit_log_params audit = {
-        .file = config->audit.file,
-        .on_failure =
-            config->audit.on_failure == CONF_AUDIT_DENY ? AUDIT_LOG_DENY : AUDIT_LOG_CONTINUE,
-    };
-    char error[512];
     if (log_init(&log) != 0) {
         log_text(LOG_LEVEL_ERROR, "log_not_opened", config->log.file);
         return false;
     }
-    process->shared->audit = audit_log_open(&audit, error, sizeof error);
-    if (process->shared->audit == NULL) {
+    return true;
+}
+
+static bool process_open_audit(struct process *process)
+{
+    const struct config *config = process->shared->config;
+    struct audit_log_params audit = {
+        .file = config->audit.file,
+        .on_failure =
+            config->audit.on_failure == CONF_AUDIT_DENY ? AUDIT_LOG_DENY : AUDIT_LOG_CONTINUE,
+        .held = process->dialled >= 0,
+    };
+    char error[512];
+    process->audit = audit_log_open(&audit, error, sizeof error);
+    if (process->audit == NULL) {
         log_text(LOG_LEVEL_ERROR, "audit_log_not_opened", error);
         return false;
     }
     process->stats_names.close_reason = close_reason_name;
-    process->stats_names.audit = process->shared->audit;
+    process->stats_names.audit = process->audit;
     return process_open_ledger(process);
 }
 
@@ -265,19 +290,32 @@ static void process_choose_aes(struct process *process)
               "aes", fields, sizeof fields / sizeof fields[0]);
 }
 
-static bool process_ports_are_free(const struct config *config)
+static bool process_ports_are_free(const struct process *process)
 {
+    const struct config *config = process->shared->config;
     bool free = true;
-    for (size_t i = 0; config->workers > 1 && i < config->listeners_count; i++) {
+    for (size_t i = 0; config->workers > 1 && process->promised.sockets == NULL &&
+                       i < config->listeners_count;
+         i++) {
         free = listener_port_is_free(&config->listeners[i]) && free;
     }
     return free;
 }
 
-static bool process_start_workers(struct process *process)
+static void *process_thread(void *context)
+{
+    const struct process_worker *of = context;
+    struct process *process = of->process;
+    worker_run(of->worker);
+    atomic_fetch_add(&process->ended, 1);
+    uv_async_send(&process->wake);
+    return NULL;
+}
+
+static bool process_make_workers(struct process *process)
 {
     size_t count = process->shared->config->workers;
-    if (!process_ports_are_free(process->shared->config)) {
+    if (!process_ports_are_free(process)) {
         return false;
     }
     process->workers = calloc(count, sizeof *process->workers);
@@ -285,7 +323,14 @@ static bool process_start_workers(struct process *process)
         return false;
     }
     for (size_t i = 0; i < count; i++) {
-        struct worker *worker = worker_new(process->shared, i == 0);
+        struct worker_params params = {
+            .shared = process->shared,
+            .number = i,
+            .count = count,
+            .promised = process->promised.sockets != NULL ? &process->promised : NULL,
+            .events = process_events(process),
+        };
+        struct worker *worker = worker_new(&params);
         if (worker == NULL) {
             log_text(LOG_LEVEL_ERROR, "worker_not_started", "see the lines before");
             return false;
@@ -296,7 +341,20 @@ static bool process_start_workers(struct process *process)
     return true;
 }
 
-static void process_log_started(const struct process *process)
+bool process_start_workers(struct process *process)
+{
+    bool good = process_make_workers(process);
+    for (size_t i = 0; i < process->worker_count; i++) {
+        struct process_worker *of = &process->workers[i];
+        if (pthread_create(&of->thread, NULL, process_thread, of) != 0) {
+            abort();
+        }
+    }
+    process->threads = process->worker_count > 0;
+    return good;
+}
+
+void process_started(struct process *process, const char *event)
 {
     struct log_field fields[] = {
         log_str("version", SETU_VERSION),
@@ -304,35 +362,55 @@ static void process_log_started(const struct process *process)
         log_str("config", process->options->config_file),
         log_str("config_hash", process->shared->config_hash),
         log_str("mapping_hash", mapping_hash(process->shared->mapping)),
+        log_str("control", process->control != NULL ? process->control_path : NULL),
     };
-    log_write(LOG_LEVEL_INFO, "started", fields, sizeof fields / sizeof fields[0]);
+    process->phase = PHASE_SERVING;
+    log_write(LOG_LEVEL_INFO, event, fields, sizeof fields / sizeof fields[0]);
+    process_audit(process, AUDIT_START, event);
+    process_stats_file(process, true);
+    notify_send("MAINPID=%ld\nREADY=1\nSTATUS=serving", (long)getpid());
 }
 
-static bool process_start(struct process *process)
+static bool process_open_loop(struct process *process)
 {
-    if (uv_loop_init(&process->loop) != 0 ||
-        uv_async_init(&process->loop, &process->ended, process_on_ended) != 0 ||
-        uv_timer_init(&process->loop, &process->trim) != 0 || !process_signals(process) ||
-        !process_start_workers(process)) {
+    if (uv_loop_init(&process->loop) != 0) {
         return false;
     }
-    process->ended.data = process;
-    process->trim.data = process;
-    uv_timer_start(&process->trim, process_on_trim, TRIM_LOOK_MS, TRIM_LOOK_MS);
-    process_log_started(process);
-    process_audit(process, AUDIT_START);
-    process_start_threads(process);
-    if (process->options->stats_file != NULL) {
-        process->stats_file = stats_file_start(process->options->stats_file, 1000,
-                                               &process->stats_names, process_sum, process);
+    if (uv_async_init(&process->loop, &process->wake, process_on_wake) != 0) {
+        (void)uv_loop_close(&process->loop);
+        return false;
     }
+    process->handles = true;
+    uv_timer_t *const timers[] = {&process->trim, &process->hurry, &process->patience};
+    for (size_t i = 0; i < sizeof timers / sizeof timers[0]; i++) {
+        (void)uv_timer_init(&process->loop, timers[i]); /* never fails */
+        timers[i]->data = process;
+    }
+    process->wake.data = process;
+    uv_timer_start(&process->trim, process_on_trim, TRIM_LOOK_MS, TRIM_LOOK_MS);
+    return process_signals(process);
+}
+
+static bool process_begin(struct process *process)
+{
+    if (process->dialled >= 0) {
+        return process_take_over(process);
+    }
+    if (!process_control_open(process) || !process_take_passed(process)) {
+        return false;
+    }
+    process_started(process, "started");
     return true;
 }
 
 static int process_serve(struct process *process)
 {
-    if (!process_start(process)) {
+    if (!process_open_loop(process)) {
         return 1;
+    }
+    if (!process_begin(process)) {
+        process->status = 1;
+        process_order(process, WORKER_STOP);
     }
     uv_run(&process->loop, UV_RUN_DEFAULT);
     for (size_t i = 0; i < process->worker_count; i++) {
@@ -340,40 +418,64 @@ static int process_serve(struct process *process)
     }
     stats_file_stop(&process->stats_file);
     process_log_stats(process);
-    process_audit(process, AUDIT_STOP);
+    process_audit(process, AUDIT_STOP, NULL);
     for (size_t i = 0; i < process->worker_count; i++) {
         worker_free(&process->workers[i].worker);
+        free(process->workers[i].sockets);
     }
     free(process->workers);
-    return uv_loop_close(&process->loop) == 0 ? 0 : 1;
+    return uv_loop_close(&process->loop) == 0 ? process->status : 1;
+}
+
+/* Everything but the configuration, which is loaded, and the log, which is open. */
+static int process_live(struct process *process)
+{
+    const struct conf_limits *limits = &process->shared->config->limits;
+    process->visitors = visitors_new(limits->connections, limits->connections_per_address);
+    if (process->visitors == NULL || !process_dial(process) || !process_open_audit(process)) {
+        audit_log_close(&process->audit);
+        return 1;
+    }
+    process->shared->audit = process->audit;
+    process->shared->ledger = process->ledger;
+    process->shared->visitors = process->visitors;
+    process->shared->session_ids = &process->session_ids;
+    process_raise_limits(process->shared->config);
+    process_choose_aes(process);
+    int status = process_serve(process);
+    ledger_close(&process->ledger);
+    audit_log_close(&process->audit);
+    if (status == 0) {
+        log_text(LOG_LEVEL_INFO, "stopped", "all sessions have ended");
+    }
+    return status;
 }
 
 int process_run(const struct run_options *options)
 {
-    struct process process = {.options = options, .lock = PTHREAD_MUTEX_INITIALIZER};
+    struct process process = {.options = options,
+                              .dialled = -1,
+                              .audit_end = -1,
+                              .command = process_own_command()};
     struct conf_errors errors;
     conf_errors_init(&errors);
     process.shared = shared_load(options->config_file, &errors);
     conf_errors_print(&errors, stderr);
     conf_errors_deinit(&errors);
     if (process.shared == NULL) {
+        free(process.command);
         return EXIT_CONFIG;
     }
     signal(SIGPIPE, SIG_IGN);
-    if (!process_open_logs(&process)) {
-        audit_log_close(&process.shared->audit);
-        shared_free(&process.shared);
-        log_shutdown();
-        return 1;
-    }
-    process_raise_limits(process.shared->config);
-    process_choose_aes(&process);
-    int status = process_serve(&process);
-    ledger_close(&process.shared->ledger);
-    audit_log_close(&process.shared->audit);
-    if (status == 0) {
-        log_text(LOG_LEVEL_INFO, "stopped", "all sessions have ended");
-        shared_free(&process.shared);
+    int status = process_open_log(process.shared->config) ? process_live(&process) : 1;
+    free(process.promised.sockets);
+    free(process.received.sockets);
+    free(process.command);
+    shared_unref(&process.next);
+    shared_unref(&process.shared);
+    visitors_free(&process.visitors);
+    if (process.dialled >= 0) {
+        close(process.dialled);
     }
     log_shutdown();
     return status;

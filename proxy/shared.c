@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/shared.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,32 +17,100 @@
 #include "conf/config.h"
 #include "conf/errors.h"
 #include "proxy/cluster/identity.h"
-#include "proxy/visitors.h"
 
-/* The text is read again by its own name: what counts is what was loaded a moment ago, shown in every audit record. */
-static void hash_file(const char *path, char hex[65])
+/* ---- hashes ---- */
+
+static EVP_MD_CTX *hash_begin(void)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned char block[4096];
-    unsigned int length = 0;
-    hex[0] = '\0';
-    FILE *file = fopen(path, "rbe");
     EVP_MD_CTX *md = EVP_MD_CTX_new();
-    if (file != NULL && md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1) {
-        for (size_t n = fread(block, 1, sizeof block, file); n > 0;
-             n = fread(block, 1, sizeof block, file)) {
-            EVP_DigestUpdate(md, block, n);
-        }
-        EVP_DigestFinal_ex(md, digest, &length);
+    if (md == NULL || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1) {
+        abort();
     }
-    for (unsigned int i = 0; i < length && i < 32; i++) {
-        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    return md;
+}
+
+static void hash_text(EVP_MD_CTX *md, const char *text)
+{
+    EVP_DigestUpdate(md, text, strlen(text) + 1);
+}
+
+/* The content, read again by its name. "" is no file. */
+static void hash_content(EVP_MD_CTX *md, const char *path)
+{
+    unsigned char block[4096];
+    FILE *file = path[0] != '\0' ? fopen(path, "rbe") : NULL;
+    for (size_t n = 1; file != NULL && n > 0;) {
+        n = fread(block, 1, sizeof block, file);
+        EVP_DigestUpdate(md, block, n);
     }
-    EVP_MD_CTX_free(md);
     if (file != NULL) {
         fclose(file);
     }
+    OPENSSL_cleanse(block, sizeof block);
 }
+
+static void hash_end(EVP_MD_CTX **md, char hex[65])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int length = 0;
+    EVP_DigestFinal_ex(*md, digest, &length);
+    for (unsigned int i = 0; i < length && i < 32; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    }
+    EVP_MD_CTX_free(*md);
+    *md = NULL;
+}
+
+/* What counts is what was loaded a moment ago, shown in every audit record. */
+static void hash_file(const char *path, char hex[65])
+{
+    EVP_MD_CTX *md = hash_begin();
+    hash_content(md, path);
+    hash_end(&md, hex);
+}
+
+/* Everything that what is known of a cluster rests on: its text, and the files with whom Setu trusts and what it shows
+ * when it looks. Passwords of clients are each snapshot's own. */
+static void hash_cluster(const struct config *config, const struct conf_cluster *cluster,
+                         char hex[65])
+{
+    EVP_MD_CTX *md = hash_begin();
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (out == NULL) {
+        abort();
+    }
+    config_dump_cluster(cluster, out);
+    fclose(out);
+    hash_text(md, text);
+    free(text);
+    const struct conf_certificate *own = config_certificate(config, cluster->identity.certificate);
+    if (own != NULL) {
+        hash_content(md, own->chain);
+        hash_content(md, own->key);
+    }
+    hash_content(md, cluster->identity.sasl.password_file);
+    for (size_t i = 0; i < cluster->generations_count; i++) {
+        hash_content(md, cluster->generations[i].tls.ca);
+        hash_content(md, cluster->generations[i].tls.crl);
+    }
+    hash_end(&md, hex);
+}
+
+static void hash_clusters(struct shared *shared)
+{
+    const struct config *config = shared->config;
+    shared->cluster_hashes = calloc(config->clusters_count, sizeof *shared->cluster_hashes);
+    if (shared->cluster_hashes == NULL) {
+        abort();
+    }
+    for (size_t i = 0; i < config->clusters_count; i++) {
+        hash_cluster(config, &config->clusters[i], shared->cluster_hashes[i]);
+    }
+}
+
+/* ---- loading ---- */
 
 static size_t count_sasl_generations(const struct config *config)
 {
@@ -66,8 +135,9 @@ static void load_passwords(struct shared *shared, struct conf_errors *errors)
         for (size_t k = 0; k < cluster->generations_count; k++) {
             const struct conf_generation *generation = &cluster->generations[k];
             if (generation->login == CONF_LOGIN_SASL) {
-                shared->secrets[shared->secret_count++] = (struct generation_secrets){
-                    generation, passwords_load(generation->sasl.credentials_file, errors)};
+                const char *file = generation->sasl.credentials_file;
+                shared->secrets[shared->secret_count++] =
+                    (struct generation_secrets){file, passwords_load(file, errors)};
             }
         }
     }
@@ -189,27 +259,30 @@ struct shared *shared_load(const char *config_file, struct conf_errors *errors)
     if (shared == NULL) {
         abort();
     }
+    atomic_init(&shared->references, 1);
     shared->config = config_load(config_file, errors);
     if (shared->config != NULL) {
-        const struct conf_limits *limits = &shared->config->limits;
         hash_file(config_file, shared->config_hash);
-        shared->visitors = visitors_new(limits->connections, limits->connections_per_address);
-        if (shared->visitors == NULL) {
-            abort();
-        }
+        hash_clusters(shared);
         load_all(shared, errors);
     }
     if (conf_errors_failed(errors)) {
-        shared_free(&shared);
+        shared_unref(&shared);
     }
     return shared;
 }
 
-void shared_free(struct shared **shared)
+struct shared *shared_ref(struct shared *shared)
+{
+    atomic_fetch_add(&shared->references, 1);
+    return shared;
+}
+
+void shared_unref(struct shared **shared)
 {
     struct shared *gone = *shared;
     *shared = NULL;
-    if (gone == NULL) {
+    if (gone == NULL || atomic_fetch_sub(&gone->references, 1) > 1) {
         return;
     }
     for (size_t i = 0; i < gone->secret_count; i++) {
@@ -220,6 +293,6 @@ void shared_free(struct shared **shared)
     mapping_unref(&gone->mapping);
     certificates_unref(&gone->certificates);
     config_unref(&gone->config);
-    visitors_free(&gone->visitors);
+    free(gone->cluster_hashes);
     free(gone);
 }

@@ -10,11 +10,13 @@
 struct conf_errors;
 
 /**
- * Loads everything but the audit log. NULL when anything is wrong: every problem found is in errors. Blocking reads:
- * start-up and checks only.
+ * Loads everything but what is the process's own (audit, visitors, session_ids), which the caller sets. One reference,
+ * the caller's. NULL when anything is wrong: every problem found is in errors. Blocking reads:
+ * start-up, checks, and reloads off the workers.
  */
 struct shared *shared_load(const char *config_file, struct conf_errors *errors)
     __attribute__((warn_unused_result));
 
-/** Wipes and frees; the workers must have ended. *shared = NULL; NULL is fine. */
-void shared_free(struct shared **shared);
+/** Any thread. The last one wipes and frees. shared_unref nulls, and accepts NULL. */
+struct shared *shared_ref(struct shared *shared);
+void shared_unref(struct shared **shared);

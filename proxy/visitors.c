@@ -119,6 +119,14 @@ bool visitors_have_left(struct visitors *visitors, size_t least)
     return left;
 }
 
+void visitors_limit(struct visitors *visitors, size_t limit, size_t address_limit)
+{
+    pthread_mutex_lock(&visitors->lock);
+    visitors->limit = limit;
+    visitors->address_limit = address_limit;
+    pthread_mutex_unlock(&visitors->lock);
+}
+
 void visitors_free(struct visitors **visitors)
 {
     struct visitors *gone = *visitors;

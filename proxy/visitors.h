@@ -30,5 +30,8 @@ void visitors_leave(struct visitors *visitors, const struct sockaddr *peer);
  */
 bool visitors_have_left(struct visitors *visitors, size_t least);
 
+/** Other limits for those who come from now on; who came while an address had none is not counted for it. */
+void visitors_limit(struct visitors *visitors, size_t limit, size_t address_limit);
+
 /** Nulls; NULL is fine. */
 void visitors_free(struct visitors **visitors);

@@ -2,43 +2,25 @@
 #include "proxy/worker.h"
 
 #include <assert.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uv.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "auth/penalty.h"
 #include "auth/tls_sessions.h"
 #include "conf/config.h"
 #include "proxy/cluster/cluster.h"
+#include "proxy/io/leg.h"
 #include "proxy/io/tls_memory.h"
 #include "proxy/listener.h"
+#include "proxy/ops/handover.h"
 #include "proxy/ops/ledger.h"
+#include "proxy/ops/log.h"
 #include "proxy/session/session.h"
-#include "proxy/shared.h"
+#include "proxy/worker_private.h"
 
-enum { WORKER_PENALTY_ADDRESSES = 4096, WORKER_TICK_MS = 20 };
-
-/* What a cluster's callbacks are given. */
-struct worker_cluster {
-    struct worker *worker;
-    struct cluster *cluster;
-};
-
-struct worker {
-    struct world world;
-    uv_loop_t loop;
-    uv_async_t order_async; /* the main thread has set order */
-    uv_timer_t drain_timer;
-    atomic_int order;
-    struct worker_cluster *clusters; /* one per configured cluster, in its order */
-    struct listener **listeners;
-    size_t listener_count;
-    size_t clusters_open;
-    uint64_t drain_deadline_ms; /* loop time */
-    bool first;  /* of all workers */
-    bool ending; /* the last handles are being closed */
-};
+enum { WORKER_PENALTY_ADDRESSES = 4096, WORKER_TICK_MS = 20, WORKER_PORTS_MAX = 4096 };
 
 /* ---- the end of a worker ---- */
 
@@ -51,63 +33,103 @@ static void worker_close_all(struct worker *worker, enum close_reason reason)
     }
 }
 
+static void worker_drain_all(struct worker *worker, enum close_reason reason, bool patient)
+{
+    struct session *next = NULL;
+    for (struct session *s = worker->world.sessions; s != NULL; s = next) {
+        next = s->next;
+        session_drain(s, reason, patient);
+    }
+    worker->drain_deadline_ms =
+        uv_now(&worker->loop) + worker->edition->edition.shared->config->limits.drain_timeout_ms;
+    worker_tick_start(worker);
+}
+
 static bool worker_is_idle(const struct worker *worker)
 {
     for (size_t i = 0; i < worker->listener_count; i++) {
-        if (worker->listeners[i] != NULL && !listener_is_idle(worker->listeners[i])) {
+        if (!listener_is_idle(worker->listeners[i])) {
             return false;
         }
     }
-    return worker->world.session_count == 0;
-}
-
-static void worker_cluster_closed(void *context)
-{
-    struct worker *worker = context;
-    worker->clusters_open--;
+    return worker->world.session_count == 0 && worker->leaving_count == 0;
 }
 
 /* The last session has gone: what is left are the handles of the worker itself. */
 static void worker_finish(struct worker *worker)
 {
-    const struct config *config = worker->world.shared->config;
     if (worker->ending || !worker_is_idle(worker)) {
         return;
     }
     worker->ending = true;
-    for (size_t i = 0; i < config->clusters_count; i++) {
-        cluster_close(&worker->clusters[i].cluster, worker_cluster_closed, worker);
+    for (struct worker_cluster *of = worker->clusters; of != NULL; of = of->next) {
+        cluster_close(&of->cluster, NULL, NULL);
     }
     uv_close((uv_handle_t *)&worker->order_async, NULL);
     uv_close((uv_handle_t *)&worker->drain_timer, NULL);
     io_stop(&worker->world.io);
 }
 
+static void worker_sweep(struct worker *worker)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < worker->leaving_count; i++) {
+        if (listener_is_idle(worker->leaving[i])) {
+            listener_free(&worker->leaving[i]);
+        } else {
+            worker->leaving[kept++] = worker->leaving[i];
+        }
+    }
+    worker->leaving_count = kept;
+}
+
 /* Sessions and listeners end in callbacks of their own: a look every tick sees the last of them gone. */
-static void worker_drain_tick(uv_timer_t *timer)
+static void worker_on_tick(uv_timer_t *timer)
 {
     struct worker *worker = timer->data;
-    if (uv_now(&worker->loop) >= worker->drain_deadline_ms) {
+    bool late = uv_now(&worker->loop) >= worker->drain_deadline_ms;
+    worker_sweep(worker);
+    if ((worker->draining || worker->handed) && late) {
         worker_close_all(worker, CLOSE_DRAIN_TIMEOUT);
     }
-    worker_finish(worker);
+    if (worker->handed && !worker->idle_told && worker->world.session_count == 0) {
+        worker->idle_told = true;
+        worker->params.events.on_idle(worker->params.events.context);
+    }
+    if (worker->draining) {
+        worker_finish(worker);
+    } else if (worker->leaving_count == 0 && (!worker->handed || worker->idle_told)) {
+        uv_timer_stop(timer);
+    }
+}
+
+void worker_tick_start(struct worker *worker)
+{
+    uv_timer_start(&worker->drain_timer, worker_on_tick, WORKER_TICK_MS, WORKER_TICK_MS);
 }
 
 static void worker_drain(struct worker *worker)
 {
-    struct world *world = &worker->world;
-    struct session *next = NULL;
-    world->draining = true;
+    worker->draining = true;
+    worker_abandon(worker);
     for (size_t i = 0; i < worker->listener_count; i++) {
         listener_stop(worker->listeners[i]);
     }
-    for (struct session *s = world->sessions; s != NULL; s = next) {
-        next = s->next;
-        session_drain(s);
+    worker_drain_all(worker, worker->handed ? CLOSE_HANDED_OVER : CLOSE_DRAINED, false);
+}
+
+static void worker_run_tasks(struct worker *worker)
+{
+    pthread_mutex_lock(&worker->lock);
+    struct worker_task *task = worker->tasks;
+    worker->tasks = NULL;
+    worker->tasks_tail = &worker->tasks;
+    pthread_mutex_unlock(&worker->lock);
+    while (task != NULL) {
+        struct worker_task *next = task->next;
+        task->run(worker, task);
+        task = next;
     }
-    worker->drain_deadline_ms =
-        uv_now(&worker->loop) + world->shared->config->limits.drain_timeout_ms;
-    uv_timer_start(&worker->drain_timer, worker_drain_tick, WORKER_TICK_MS, WORKER_TICK_MS);
 }
 
 static void worker_on_order(uv_async_t *async)
@@ -117,7 +139,10 @@ static void worker_on_order(uv_async_t *async)
     if (worker->ending) {
         return;
     }
-    if (order != WORKER_GO_ON && !worker->world.draining) {
+    if (!worker->draining) {
+        worker_run_tasks(worker);
+    }
+    if (order != WORKER_GO_ON && !worker->draining) {
         worker_drain(worker);
     }
     if (order == WORKER_STOP) {
@@ -125,72 +150,163 @@ static void worker_on_order(uv_async_t *async)
     }
 }
 
-/* ---- the beginning of a worker ---- */
-
-static void worker_on_node(void *context, int32_t node_id)
+void worker_order(struct worker *worker, enum worker_order order)
 {
-    const struct worker_cluster *of = context;
-    for (size_t i = 0; i < of->worker->listener_count; i++) {
-        struct listener *listener = of->worker->listeners[i];
-        if (listener_cluster(listener) == of->cluster) {
-            (void)listener_open_node(listener, node_id);
-        }
-    }
+    atomic_store(&worker->order, order);
+    uv_async_send(&worker->order_async);
 }
 
-static void worker_on_ready(void *context)
+void worker_post(struct worker *worker, struct worker_task *task)
 {
-    const struct worker_cluster *of = context;
-    for (size_t i = 0; i < of->worker->listener_count; i++) {
-        if (listener_cluster(of->worker->listeners[i]) == of->cluster) {
-            listener_open(of->worker->listeners[i]);
-        }
-    }
+    task->next = NULL;
+    pthread_mutex_lock(&worker->lock);
+    *worker->tasks_tail = task;
+    worker->tasks_tail = &task->next;
+    pthread_mutex_unlock(&worker->lock);
+    uv_async_send(&worker->order_async);
 }
 
-static bool worker_start_clusters(struct worker *worker)
+/* ---- readiness ---- */
+
+static bool sockets_have(const struct handover_sockets *sockets, const struct conf_listener *conf,
+                         bool listening)
 {
-    struct shared *shared = worker->world.shared;
-    const struct config *config = shared->config;
-    for (size_t i = 0; i < config->clusters_count; i++) {
-        struct cluster_params params = {
-            .io = &worker->world.io,
-            .config = config,
-            .conf = &config->clusters[i],
-            .certificates = shared->certificates,
-            .stats = &worker->world.stats,
-            .audit = worker->first ? shared->audit : NULL, /* every worker looks; one tells */
-            .on_node = worker_on_node,
-            .on_ready = worker_on_ready,
-            .context = &worker->clusters[i],
-        };
-        worker->clusters[i] = (struct worker_cluster){worker, cluster_new(&params)};
-        if (worker->clusters[i].cluster == NULL) {
+    char address[HANDOVER_ADDRESS_SIZE];
+    listener_address(conf, address, sizeof address);
+    for (size_t i = 0; sockets != NULL && i < sockets->count; i++) {
+        if (strcmp(sockets->sockets[i].address, address) == 0 &&
+            (sockets->sockets[i].listening || !listening)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool worker_is_ready(const struct worker *worker)
+{
+    if (worker->next != NULL) {
+        return worker_next_is_ready(worker);
+    }
+    const struct config *config = worker->edition->edition.shared->config;
+    for (size_t i = 0; i < worker->listener_count; i++) {
+        if (sockets_have(worker->params.promised, &config->listeners[i], true) &&
+            !cluster_ready(listener_cluster(worker->listeners[i]))) {
             return false;
         }
-        worker->clusters_open++;
     }
     return true;
 }
 
-static struct cluster *worker_cluster(const struct worker *worker, const char *name)
+void worker_check_ready(struct worker *worker)
 {
-    const struct config *config = worker->world.shared->config;
-    for (size_t i = 0; i < config->clusters_count; i++) {
-        if (strcmp(config->clusters[i].name, name) == 0) {
-            return worker->clusters[i].cluster;
+    if (worker->awaiting && worker_is_ready(worker)) {
+        worker->awaiting = false;
+        worker->params.events.on_ready(worker->params.events.context);
+    }
+}
+
+void worker_await(struct worker *worker)
+{
+    worker->awaiting = true;
+    worker_check_ready(worker);
+}
+
+/* ---- succession ---- */
+
+static bool socket_address(int fd, struct sockaddr_storage *address)
+{
+    socklen_t length = sizeof *address;
+    return getsockname(fd, (struct sockaddr *)address, &length) == 0;
+}
+
+size_t worker_sockets(const struct worker *worker, struct handover_socket *sockets, size_t max)
+{
+    struct listener_socket own[WORKER_PORTS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < worker->listener_count; i++) {
+        size_t ports = listener_sockets(worker->listeners[i], own, WORKER_PORTS_MAX);
+        for (size_t k = 0; k < ports; k++, count++) {
+            struct sockaddr_storage address;
+            if (count >= max || !socket_address(own[k].fd, &address)) {
+                continue;
+            }
+            struct handover_socket *to = &sockets[count];
+            *to = (struct handover_socket){.worker = (int32_t)worker->params.number,
+                                           .listening = own[k].listening,
+                                           .fd = own[k].fd};
+            leg_address_text((const struct sockaddr *)&address, to->address, sizeof to->address);
         }
     }
-    return NULL;
+    return count;
 }
+
+void worker_suspend(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->listener_count; i++) {
+        listener_suspend(worker->listeners[i]);
+    }
+}
+
+void worker_hand_over(struct worker *worker)
+{
+    worker->handed = true;
+    worker->idle_told = false;
+    worker_drain_all(worker, CLOSE_HANDED_OVER, true);
+}
+
+void worker_resume(struct worker *worker)
+{
+    worker->handed = false;
+    for (size_t i = 0; i < worker->listener_count; i++) {
+        listener_resume(worker->listeners[i]);
+        worker_open(worker->listeners[i]); /* what has become known meanwhile */
+    }
+}
+
+static bool worker_adopt_one(struct worker *worker, const struct handover_socket *from)
+{
+    const struct config *config = worker->edition->edition.shared->config;
+    struct sockaddr_storage address;
+    int32_t node_id = 0;
+    for (size_t i = 0; socket_address(from->fd, &address) && i < worker->listener_count; i++) {
+        if (listener_place(&config->listeners[i], (const struct sockaddr *)&address, &node_id)) {
+            return listener_adopt(worker->listeners[i], node_id, from->fd, from->listening);
+        }
+    }
+    struct log_field fields[] = {log_str("address", from->address)};
+    log_write(LOG_LEVEL_WARN, "port_given_up", fields, 1);
+    close(from->fd);
+    return true;
+}
+
+bool worker_adopt(struct worker *worker, const struct handover_socket *sockets, size_t count)
+{
+    bool good = true;
+    for (size_t i = 0; i < count; i++) {
+        good = worker_adopt_one(worker, &sockets[i]) && good;
+    }
+    worker->params.promised = NULL;
+    for (size_t i = 0; i < worker->listener_count; i++) {
+        good = listener_unhold(worker->listeners[i]) && good;
+        worker_open(worker->listeners[i]);
+    }
+    return good;
+}
+
+/* ---- the beginning of a worker ---- */
 
 static bool worker_start_listeners(struct worker *worker)
 {
-    const struct config *config = worker->world.shared->config;
+    const struct config *config = worker->edition->edition.shared->config;
+    const struct handover_sockets *promised = worker->params.promised;
     for (size_t i = 0; i < config->listeners_count; i++) {
         const struct conf_listener *conf = &config->listeners[i];
+        struct cluster *cluster = worker_edition_cluster(worker->edition, conf->cluster);
+        struct door *door = door_new(&worker->world, &worker->edition->edition, cluster, conf);
         worker->listeners[i] =
-            listener_new(&worker->world, worker_cluster(worker, conf->cluster), conf);
+            door != NULL ? listener_new(&worker->world, &door, promised != NULL,
+                                        sockets_have(promised, conf, false))
+                         : NULL;
         if (worker->listeners[i] == NULL) {
             return false;
         }
@@ -199,47 +315,88 @@ static bool worker_start_listeners(struct worker *worker)
     return true;
 }
 
-static bool worker_init(struct worker *worker, struct shared *shared)
+struct penalty *worker_penalty_new(const struct conf_limits *conf)
 {
-    const struct config *config = shared->config;
     struct penalty_limits limits = {
         .addresses_max = WORKER_PENALTY_ADDRESSES,
-        .delay_base_ms = (uint32_t)config->limits.login_failure_delay_ms,
-        .delay_max_ms = (uint32_t)config->limits.login_failure_delay_ms * 16,
+        .delay_base_ms = (uint32_t)conf->login_failure_delay_ms,
+        .delay_max_ms = (uint32_t)conf->login_failure_delay_ms * 16,
         .failures_free = 4,
     };
     uint8_t key[16];
-    if (uv_loop_init(&worker->loop) != 0 || !world_random(NULL, key, sizeof key)) {
+    return world_random(NULL, key, sizeof key) ? penalty_new(&limits, key) : NULL;
+}
+
+/* False: the loop itself cannot be had. */
+static bool worker_init(struct worker *worker)
+{
+    const struct config *config = worker->params.shared->config;
+    if (uv_loop_init(&worker->loop) != 0) {
         return false;
     }
     io_init(&worker->world.io, &worker->loop);
-    worker->world.shared = shared;
-    if (shared->ledger != NULL && (worker->world.ledger = ledger_join(shared->ledger)) == NULL) {
-        return false;
+    if (uv_async_init(&worker->loop, &worker->order_async, worker_on_order) != 0) {
+        abort();
     }
-    worker->world.penalty = penalty_new(&limits, key);
-    worker->world.tls_sessions = tls_sessions_new(&tls_sessions_limits_default);
-    writer_init_growing(&worker->world.rewrite, config->limits.rewrite_max_bytes + 65536);
-    worker->clusters = calloc(config->clusters_count, sizeof *worker->clusters);
-    worker->listeners = calloc(config->listeners_count, sizeof(struct listener *));
-    if (worker->world.penalty == NULL || worker->clusters == NULL || worker->listeners == NULL ||
-        uv_async_init(&worker->loop, &worker->order_async, worker_on_order) != 0 ||
-        uv_timer_init(&worker->loop, &worker->drain_timer) != 0) {
-        return false;
-    }
+    (void)uv_timer_init(&worker->loop, &worker->drain_timer); /* never fails */
     worker->order_async.data = worker;
     worker->drain_timer.data = worker;
-    return worker_start_clusters(worker) && worker_start_listeners(worker);
+    pthread_mutex_init(&worker->lock, NULL);
+    worker->tasks_tail = &worker->tasks;
+    worker->world.ports_shared = worker->params.count > 1;
+    worker->world.tls_sessions = tls_sessions_new(&tls_sessions_limits_default);
+    writer_init_growing(&worker->world.rewrite,
+                        config->limits.rewrite_max_bytes + WORKER_REWRITE_ROOM);
+    return true;
 }
 
-struct worker *worker_new(struct shared *shared, bool first)
+static bool worker_start(struct worker *worker)
+{
+    struct shared *shared = worker->params.shared;
+    worker->ledger = shared->ledger;
+    if (shared->ledger != NULL &&
+        (worker->world.ledger = ledger_join(shared->ledger)) == NULL) {
+        return false;
+    }
+    worker->world.penalty = worker_penalty_new(&shared->config->limits);
+    worker->listeners = calloc(shared->config->listeners_count, sizeof(struct listener *));
+    if (worker->world.penalty == NULL || worker->listeners == NULL) {
+        return false;
+    }
+    worker->edition = worker_edition_new(worker, shared);
+    return worker->edition != NULL && worker_start_listeners(worker);
+}
+
+/* What a start that failed has left. */
+static void worker_discard(struct worker **worker_p)
+{
+    struct worker *worker = *worker_p;
+    for (size_t i = 0; i < worker->listener_count; i++) {
+        listener_stop(worker->listeners[i]);
+    }
+    while (!worker_is_idle(worker)) {
+        uv_run(&worker->loop, UV_RUN_ONCE);
+    }
+    worker_finish(worker);
+    uv_run(&worker->loop, UV_RUN_DEFAULT);
+    worker_free(worker_p);
+}
+
+struct worker *worker_new(const struct worker_params *params)
 {
     struct worker *worker = calloc(1, sizeof *worker);
     if (worker == NULL) {
         return NULL;
     }
-    worker->first = first;
-    return worker_init(worker, shared) ? worker : NULL;
+    worker->params = *params;
+    if (!worker_init(worker)) {
+        free(worker);
+        return NULL;
+    }
+    if (!worker_start(worker)) {
+        worker_discard(&worker);
+    }
+    return worker;
 }
 
 const struct stats *worker_stats(const struct worker *worker)
@@ -251,18 +408,27 @@ void worker_free(struct worker **worker_p)
 {
     struct worker *worker = *worker_p;
     *worker_p = NULL;
+    if (worker == NULL) {
+        return;
+    }
     for (size_t i = 0; i < worker->listener_count; i++) {
         listener_free(&worker->listeners[i]);
     }
     free(worker->listeners);
-    free(worker->clusters);
-    ledger_leave(worker->world.shared->ledger, &worker->world.ledger);
+    ledger_leave(worker->ledger, &worker->world.ledger);
+    free(worker->leaving);
+    if (worker->edition != NULL) {
+        struct edition *edition = &worker->edition->edition;
+        edition_unref(&edition);
+    }
+    assert(worker->clusters == NULL);
     penalty_free(&worker->world.penalty);
+    tls_sessions_free(&worker->world.tls_sessions);
     writer_free(&worker->world.rewrite);
-    world_free(&worker->world);
     io_free(&worker->world.io);
     int rc = uv_loop_close(&worker->loop);
     assert(rc == 0);
+    pthread_mutex_destroy(&worker->lock);
     free(worker);
 }
 
@@ -270,10 +436,4 @@ void worker_run(struct worker *worker)
 {
     uv_run(&worker->loop, UV_RUN_DEFAULT);
     tls_memory_release();
-}
-
-void worker_order(struct worker *worker, enum worker_order order)
-{
-    atomic_store(&worker->order, order);
-    uv_async_send(&worker->order_async);
 }

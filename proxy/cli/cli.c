@@ -16,8 +16,23 @@ static const struct cli_verb verbs[] = {
     {"run", "", 0, 0, true, "serve clients until told to stop",
      "Loads the configuration and every file it names, and serves.\n"
      "TERM or INT: drain, then stop; again: stop at once. QUIT: stop at once.\n"
-     "USR1: write the counters to the log and open the log file anew.\n",
+     "USR1: write the counters to the log and open the log file anew. HUP: reload.\n"
+     "USR2: start this command again, with --takeover.\n"
+     "With --takeover the process that runs with the same configuration file hands its listening\n"
+     "sockets over once this one has loaded everything and found the brokers; when it cannot,\n"
+     "the other one serves on. When there is none, this one just starts.\n",
      cli_run_options, cli_run},
+    {"reload", "", 0, 0, true, "make the running process use its configuration file as it is now",
+     "Says what has changed, and what only takes effect with the next process (`setu run\n"
+     "--takeover`, or USR2). Exit status 78 when the file, or one it names, has errors: then\n"
+     "nothing has changed. 1 when nobody answers, or not now.\n",
+     cli_control_options, cli_reload},
+    {"drain", "", 0, 0, true, "make the running process end each connection at rest, then itself",
+     "Nobody is served any more from the moment this begins. Shows how many connections are\n"
+     "left, until the process has ended. Exit status 1 when nobody answers.\n",
+     cli_drain_options, cli_drain},
+    {"status", "", 0, 0, true, "show what the running process is doing",
+     "Exit status 1 when nobody answers.\n", cli_control_options, cli_status},
     {"check", "", 0, 0, true, "check the configuration and every file it names",
      "Reports every problem it finds, not only the first. Exit status 0 when `setu run`\n"
      "would start with it, 78 when not.\n",

@@ -71,6 +71,9 @@ bool cli_number(const char *text, unsigned long min, unsigned long max, unsigned
 /* The verbs, each in its own file. */
 int cli_run(const struct cli_call *call);
 int cli_check(const struct cli_call *call);
+int cli_reload(const struct cli_call *call);
+int cli_drain(const struct cli_call *call);
+int cli_status(const struct cli_call *call);
 int cli_doctor(const struct cli_call *call);
 int cli_probe(const struct cli_call *call);
 int cli_ledger_verify(const struct cli_call *call);
@@ -84,6 +87,8 @@ int cli_version(const struct cli_call *call);
 /* Their options. */
 extern const struct cli_option cli_run_options[];
 extern const struct cli_option cli_check_options[];
+extern const struct cli_option cli_control_options[];
+extern const struct cli_option cli_drain_options[];
 extern const struct cli_option cli_doctor_options[];
 extern const struct cli_option cli_ledger_verify_options[];
 extern const struct cli_option cli_probe_options[];

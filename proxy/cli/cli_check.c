@@ -67,7 +67,7 @@ int cli_check(const struct cli_call *call)
     } else {
         print_text(call, shared, &errors, good);
     }
-    shared_free(&shared);
+    shared_unref(&shared);
     conf_errors_deinit(&errors);
     return good ? CLI_OK : CLI_BAD_CONFIG;
 }

@@ -105,7 +105,7 @@ int cli_doctor(const struct cli_call *call)
     }
     const int status = exit_status(&doctor, shared != NULL);
     doctor_free(&doctor);
-    shared_free(&shared);
+    shared_unref(&shared);
     config_unref(&config);
     conf_errors_deinit(&again);
     conf_errors_deinit(&errors);

@@ -3,16 +3,18 @@
 
 #include "proxy/process.h"
 
-enum { STATS_FILE };
+enum { STATS_FILE, TAKEOVER };
 
 const struct cli_option cli_run_options[] = {
     [STATS_FILE] = {"stats-file", "FILE", "rewrite FILE every second with the counters"},
+    [TAKEOVER] = {"takeover", NULL, "take over from the process that runs with FILE"},
     {NULL, NULL, NULL},
 };
 
 int cli_run(const struct cli_call *call)
 {
     struct run_options options = {.config_file = call->config_file,
-                                  .stats_file = call->values[STATS_FILE]};
+                                  .stats_file = call->values[STATS_FILE],
+                                  .takeover = call->values[TAKEOVER] != NULL};
     return process_run(&options);
 }

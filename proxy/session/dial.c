@@ -12,6 +12,7 @@
 #include "proxy/cluster/cluster.h"
 #include "proxy/cluster/served.h"
 #include "proxy/ops/log.h"
+#include "proxy/session/edition.h"
 #include "proxy/session/evidence.h"
 #include "proxy/session/handshake_data.h"
 #include "proxy/session/passthrough.h"
@@ -20,7 +21,7 @@
 
 /* ---- connect ---- */
 
-static void dial_offer(struct session *s, const struct world_context *context, SSL *ssl)
+static void dial_offer(struct session *s, const struct edition_context *context, SSL *ssl)
 {
     const struct route *route = &s->route;
     const struct tls_origin origin = {
@@ -42,7 +43,8 @@ static SSL *dial_ssl(struct session *s)
     const struct conf_generation *generation = s->route.generation;
     const char *name =
         generation->login == CONF_LOGIN_MAPPED_CERTIFICATE ? s->certificate->name : NULL;
-    const struct world_context *context = world_client_context(s->world, generation, name);
+    const struct edition_context *context =
+        edition_client_context(s->gate->edition, generation, name);
     SSL *ssl = context != NULL ? SSL_new(context->ctx) : NULL;
     if (ssl == NULL) {
         return NULL;
@@ -181,7 +183,7 @@ static void dial_begin_work(struct session *s)
 
 static const struct password *dial_password(struct session *s)
 {
-    const struct passwords *passwords = world_passwords(s->world, s->route.generation);
+    const struct passwords *passwords = edition_passwords(s->gate->edition, s->route.generation);
     return passwords != NULL ? passwords_find(passwords, s->principal) : NULL;
 }
 
@@ -190,7 +192,7 @@ static void dial_keep_keys(struct session *s)
     struct scram_keys keys;
     if (s->route.generation->login == CONF_LOGIN_SASL &&
         broker_login_take_keys(s->handshake->broker_login, &keys)) {
-        world_keep_keys(s->world, dial_password(s), &keys);
+        edition_keep_keys(s->gate->edition, dial_password(s), &keys);
         scram_keys_wipe(&keys);
     }
 }
@@ -302,7 +304,7 @@ void dial_open(struct session *s)
         params.mechanism = generation->sasl.mechanism;
         params.username = password->username;
         params.password = &password->secret;
-        params.keys = world_find_keys(s->world, password);
+        params.keys = edition_find_keys(s->gate->edition, password);
     }
     hs->broker_login = broker_login_new(&params);
     if (hs->broker_login == NULL) {

@@ -32,8 +32,8 @@ static void evidence_begin(struct evidence *ev, const struct session *s, enum au
     event->client_address = ev->client;
     event->mechanism = s->mechanism;
     event->principal = s->principal;
-    event->mapping_hash = mapping_hash(s->world->shared->mapping);
-    event->config_hash = s->world->shared->config_hash;
+    event->mapping_hash = mapping_hash(session_shared(s)->mapping);
+    event->config_hash = session_shared(s)->config_hash;
     if (s->certificate != NULL) {
         event->certificate = s->certificate->name;
         event->certificate_subject = s->certificate->subject;
@@ -50,12 +50,12 @@ static void evidence_begin(struct evidence *ev, const struct session *s, enum au
 static void evidence_send(struct evidence *ev, const struct session *s)
 {
     /* A lost event is counted by the log itself and makes it unhealthy; admission is decided there. */
-    (void)audit_log_append(s->world->shared->audit, &ev->event);
+    (void)audit_log_append(session_shared(s)->audit, &ev->event);
 }
 
 bool evidence_admits(const struct session *s)
 {
-    return audit_log_admits(s->world->shared->audit);
+    return audit_log_admits(session_shared(s)->audit);
 }
 
 void evidence_login_accepted(struct session *s)

@@ -121,7 +121,7 @@ void login_drained(struct session *s)
 static bool login_find_certificate(struct session *s, const char **reason_r,
                                    struct mapping_decision *decision_r)
 {
-    const struct shared *shared = s->world->shared;
+    const struct shared *shared = session_shared(s);
     if (!mapping_decide(shared->mapping, s->principal, decision_r)) {
         *reason_r = mapping_outcome_name(decision_r->outcome);
         return false;
@@ -363,7 +363,7 @@ static void login_handshake(struct session *s, const struct request_header *head
         passthrough_start(s, header, payload);
         return;
     }
-    hs->exchange = exchange_server_new(s->mechanism, s->world->shared->users, world_random, NULL);
+    hs->exchange = exchange_server_new(s->mechanism, session_shared(s)->users, world_random, NULL);
     if (hs->exchange == NULL) {
         session_close(s, CLOSE_INTERNAL);
         return;
@@ -533,7 +533,7 @@ static void login_by_certificate(struct session *s)
 void login_start(struct session *s)
 {
     const struct conf_listener *conf = s->gate->conf;
-    s->handshake = handshake_new(s, s->world->shared->config->limits.login_frame_max_bytes);
+    s->handshake = handshake_new(s, session_shared(s)->config->limits.login_frame_max_bytes);
     if (s->client.ssl != NULL) {
         stats_add(&s->world->stats.tls_client_ok, 1);
     }

@@ -62,12 +62,12 @@ static bool relay_must_wait(struct session *s, const struct side *side)
 }
 
 /*
- * While Setu drains, only the rest of the request that has begun is taken: a client that never waits for its answers
- * would otherwise never rest.
+ * While the session drains, only the rest of the request that has begun is taken: a client that never waits for its
+ * answers would otherwise never rest.
  */
 static size_t relay_wanted(const struct session *s, const struct side *side)
 {
-    if (!s->world->draining || side->from != &s->client) {
+    if (!s->draining || side->from != &s->client) {
         return IO_SCRATCH_BYTES;
     }
     size_t missing = flow_missing(side->flow, side->direction);
@@ -129,9 +129,7 @@ void relay_requests(struct session *s)
 {
     struct side side = relay_side_requests(s);
     relay_pump(s, &side);
-    if (s->world->draining) {
-        session_drain(s);
-    }
+    session_rest(s);
 }
 
 void relay_responses(struct session *s)
@@ -142,9 +140,7 @@ void relay_responses(struct session *s)
         s->relay.inflight.count < INFLIGHT_FULL / 2) {
         leg_resume(&s->client);
     }
-    if (s->world->draining) {
-        session_drain(s);
-    }
+    session_rest(s);
 }
 
 void relay_client_drained(struct session *s)
@@ -153,9 +149,7 @@ void relay_client_drained(struct session *s)
         return;
     }
     leg_resume(&s->broker);
-    if (s->world->draining) {
-        session_drain(s);
-    }
+    session_rest(s);
 }
 
 void relay_broker_drained(struct session *s)
@@ -163,9 +157,7 @@ void relay_broker_drained(struct session *s)
     if (!inflight_full(&s->relay.inflight)) {
         leg_resume(&s->client);
     }
-    if (s->world->draining) {
-        session_drain(s);
-    }
+    session_rest(s);
 }
 
 void relay_start(struct session *s)
@@ -174,9 +166,7 @@ void relay_start(struct session *s)
         SSL_clear_options(s->client.ssl, SSL_OP_CLEANSE_PLAINTEXT);
     }
     leg_resume(&s->broker);
-    if (s->world->draining) {
-        session_drain(s);
-    }
+    session_rest(s);
 }
 
 bool relay_rests(const struct session *s)

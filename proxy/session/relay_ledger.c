@@ -57,7 +57,7 @@ static struct relay_ledger *ledger_of(struct session *s)
         }
         s->relay.ledger->lane = s->world->ledger;
         writer_init_growing(&s->relay.ledger->answer,
-                            s->world->shared->config->limits.rewrite_max_bytes);
+                            session_shared(s)->config->limits.rewrite_max_bytes);
     }
     return s->relay.ledger;
 }
@@ -236,7 +236,7 @@ void relay_ledger_sent(struct session *s, const struct batch_head *head, enum ba
 bool relay_ledger_reads(struct session *s, size_t frame_bytes)
 {
     struct relay_ledger *l = s->relay.ledger;
-    const size_t held_max = s->world->shared->config->limits.rewrite_max_bytes;
+    const size_t held_max = session_shared(s)->config->limits.rewrite_max_bytes;
     if (l == NULL) {
         return false;
     }

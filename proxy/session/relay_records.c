@@ -44,7 +44,7 @@ static void count_batch(struct session *s, const struct flow *flow, const struct
     if (verdict == BATCH_CRC_WRONG) {
         stats_add(produce ? &stats->produce_crc_errors : &stats->fetch_crc_errors, 1);
         log_bad_batch(s, flow, head);
-        s->relay.crc_wrong = s->world->shared->config->integrity.crc == CONF_CRC_ENFORCE;
+        s->relay.crc_wrong = session_shared(s)->config->integrity.crc == CONF_CRC_ENFORCE;
     }
 }
 
@@ -121,7 +121,7 @@ static void walk_begin(struct session *s, struct flow *flow, enum records_kind k
 {
     struct records_walk *walk = flow_walk(flow);
     records_walk_begin(walk, kind, flow->api_version, flow->frame_bytes - 4, events, s);
-    walk->check_crc = s->world->shared->config->integrity.crc != CONF_CRC_OFF;
+    walk->check_crc = session_shared(s)->config->integrity.crc != CONF_CRC_OFF;
     s->relay.crc_wrong = false;
 }
 

@@ -76,7 +76,7 @@ static bool request_is_served(struct session *s, const struct flow *flow)
 
 static bool request_verdict(struct session *s, struct flow *flow)
 {
-    const struct conf_limits *limits = &s->world->shared->config->limits;
+    const struct conf_limits *limits = &session_shared(s)->config->limits;
     bool bridged = bridge_is(s);
     enum api_action action = bridged ? bridge_request_action(flow->api_key, flow->api_version)
                                      : api_request_action(flow->api_key, flow->api_version);
@@ -117,7 +117,7 @@ static bool request_head(struct session *s, struct flow *flow, const uint8_t *at
         session_close(s, CLOSE_FRAME_MALFORMED);
         return false;
     }
-    if ((size_t)head.length > s->world->shared->config->limits.frame_max_bytes) {
+    if ((size_t)head.length > session_shared(s)->config->limits.frame_max_bytes) {
         session_close(s, CLOSE_FRAME_TOO_LARGE);
         return false;
     }

@@ -50,7 +50,7 @@ static bool response_verdict(struct session *s, struct flow *flow)
         return true;
     }
     flow->mode = FLOW_HOLD;
-    if (flow->frame_bytes > s->world->shared->config->limits.rewrite_max_bytes) {
+    if (flow->frame_bytes > session_shared(s)->config->limits.rewrite_max_bytes) {
         session_close(s, CLOSE_RESPONSE_TOO_LARGE);
         return false;
     }

@@ -77,7 +77,7 @@ static enum close_reason session_timeout_reason(const struct session *s)
 {
     switch (s->state) {
     case SESSION_RELAY:
-        return CLOSE_IDLE;
+        return s->draining ? CLOSE_DRAIN_TIMEOUT : CLOSE_IDLE;
     case SESSION_DRAIN:
     case SESSION_LINGER:
         return s->reason;
@@ -98,8 +98,8 @@ static void session_on_timer(uv_timer_t *timer)
         dial_timed_out(s);
         return;
     }
-    if (s->state == SESSION_RELAY) {
-        uint64_t idle_ms = s->world->shared->config->limits.idle_timeout_ms;
+    if (s->state == SESSION_RELAY && !s->draining) {
+        uint64_t idle_ms = session_shared(s)->config->limits.idle_timeout_ms;
         uint64_t quiet_ms = uv_now(s->world->io.loop) - s->active_ms;
         if (quiet_ms < idle_ms) {
             uv_timer_start(timer, session_on_timer, idle_ms - quiet_ms, 0);
@@ -111,7 +111,7 @@ static void session_on_timer(uv_timer_t *timer)
 
 static void session_arm(struct session *s)
 {
-    const struct conf_limits *limits = &s->world->shared->config->limits;
+    const struct conf_limits *limits = &session_shared(s)->config->limits;
     uint64_t now_ms = uv_now(s->world->io.loop);
     uint64_t after_ms = 0;
     switch (s->state) {
@@ -130,7 +130,7 @@ static void session_arm(struct session *s)
     case SESSION_EXCHANGE:
         return; /* the dial's deadline covers it */
     case SESSION_RELAY:
-        after_ms = limits->idle_timeout_ms;
+        after_ms = s->draining ? limits->drain_timeout_ms + 1 : limits->idle_timeout_ms;
         break;
     case SESSION_DRAIN:
         after_ms = SESSION_FINISH_MS;
@@ -284,10 +284,9 @@ void session_finish(struct session *s, struct leg *ended, enum close_reason reas
 static void session_linger(struct session *s)
 {
     if (!leg_finish(&s->client)) {
-        session_close(s, CLOSE_DRAINED);
+        session_close(s, s->reason);
         return;
     }
-    s->reason = CLOSE_DRAINED;
     leg_close(&s->broker);
     session_enter(s, SESSION_LINGER);
     leg_resume(&s->client);
@@ -309,13 +308,28 @@ static void session_throw_away(struct session *s)
     }
 }
 
-void session_drain(struct session *s)
+void session_rest(struct session *s)
 {
     bool owes = leg_backlog(&s->client) > 0 || leg_backlog(&s->broker) > 0;
-    if (s->state == SESSION_RELAY && relay_rests(s) && !owes) {
+    if (s->draining && s->state == SESSION_RELAY && relay_rests(s) && !owes) {
         session_linger(s);
-    } else if (s->state < SESSION_RELAY) {
-        session_close(s, CLOSE_DRAINED);
+    }
+}
+
+void session_drain(struct session *s, enum close_reason reason, bool patient)
+{
+    if (s->state > SESSION_RELAY) {
+        return; /* it is ending */
+    }
+    if (!s->draining) {
+        s->draining = true;
+        s->reason = reason;
+    }
+    if (s->state < SESSION_RELAY && !patient) {
+        session_close(s, reason);
+    } else if (s->state == SESSION_RELAY) {
+        session_arm(s);
+        session_rest(s);
     }
 }
 
@@ -475,7 +489,7 @@ bool session_start(struct gate *gate, int fd, const struct sockaddr *peer, int32
     s->gate = gate;
     s->target = node_id;
     s->route.node_id = -1;
-    s->id = atomic_fetch_add(&world->shared->session_ids, 1) + 1;
+    s->id = atomic_fetch_add(session_shared(s)->session_ids, 1) + 1;
     s->accepted_ms = uv_now(world->io.loop);
     s->timer.data = s;
     s->timer_open = true;

@@ -20,6 +20,7 @@
 #include "proxy/cluster/route.h"
 #include "proxy/io/leg.h"
 #include "proxy/session/close_reason.h"
+#include "proxy/session/edition.h"
 #include "proxy/session/relay.h"
 #include "proxy/session/world.h"
 
@@ -39,6 +40,7 @@ struct session {
     enum session_state state;
     enum close_reason reason;       /* once CLOSED; before that, what DRAIN will end with */
     bool timer_open;                /* orthogonal to state: the timer's handle still lives */
+    bool draining;                  /* orthogonal to state: it ends, for reason, at the next rest */
     bool passthrough;               /* the broker judged the client's own SASL exchange */
     uint64_t id;
     struct world *world;
@@ -78,16 +80,23 @@ void session_close(struct session *s, enum close_reason reason);
 void session_finish(struct session *s, struct leg *ended, enum close_reason reason);
 
 /**
- * Stopping: ends the session if it rests at a response boundary; otherwise it is asked again after
- * each response. The client is told the end, and has a second to end its side too.
+ * The session is to end at its next response boundary, now if it rests there, within
+ * limits.drain_timeout_ms. The client is told the end, and has a second to end its side too. One
+ * that has not come to relay ends at once, or, patient, is let through its login first.
  */
-void session_drain(struct session *s);
+void session_drain(struct session *s, enum close_reason reason, bool patient);
 
 /** One log line about this session, with its id, peer, principal and node. extra may be NULL. */
 void session_log(const struct session *s, enum log_level level, const char *event,
                  const struct log_field *extra, size_t extra_count);
 
 const char *session_state_name(enum session_state state);
+
+/** The snapshot it began with and keeps to. */
+static inline const struct shared *session_shared(const struct session *s)
+{
+    return s->gate->edition->shared;
+}
 
 /** For states.def's generated picture: true when the table allows the move. */
 bool session_may(enum session_state from, enum session_state to);

@@ -9,6 +9,9 @@ struct session;
 /** In DENY: the one refusal is sent delay_ms from now. */
 void session_delay(struct session *s, uint64_t delay_ms);
 
+/** A response boundary may have been reached: a session that drains ends here. */
+void session_rest(struct session *s);
+
 /** Work on the thread pool has come back while the session was closing. */
 void session_work_done(struct session *s);
 

@@ -3,8 +3,8 @@
  * world: everything a session uses that is not its own. One per worker, used by its thread only; the parts marked
  * shared belong to the process, are immutable or lock themselves, and outlive every worker.
  *
- *   gate (one per listener and worker) ──▶ world ──▶ io, stats, contexts, penalty       this worker's
- *                                              └───▶ config, certificates, mapping, …    shared
+ *   gate (one per listener and worker) ─┬─▶ world    io, stats, penalty, TLS sessions    this worker's
+ *                                        └─▶ edition  contexts, keys ─▶ shared: config, certificates, mapping, …
  */
 #pragma once
 
@@ -14,8 +14,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "auth/scram.h"
-#include "auth/tls_origin.h"
 #include "protocol/bytes.h"
 #include "proxy/io/io.h"
 #include "proxy/ops/stats.h"
@@ -27,10 +25,10 @@ struct conf_generation;
 struct conf_listener;
 struct config;
 struct credentials;
+struct edition;
 struct ledger;
 struct ledger_lane;
 struct mapping;
-struct password;
 struct passwords;
 struct penalty;
 struct rules;
@@ -38,65 +36,49 @@ struct session;
 struct tls_sessions;
 struct visitors;
 
-/** The process's part: made once before the workers start. */
+/**
+ * The process's part: one snapshot of the configuration and all it names. Immutable and counted, but for the last
+ * four, which are the process's own, the same in every snapshot.
+ */
 struct shared {
+    atomic_size_t references;
     struct config *config;
     struct certificates *certificates;
     struct mapping *mapping;
     struct credentials *users;       /* NULL: no listener needs them */
     struct generation_secrets *secrets; /* one per generation with `login: sasl` */
     size_t secret_count;
+    char config_hash[65];            /* SHA-256 of the configuration file, hex */
+    /* of each cluster of the configuration: its text and the content of every file it names */
+    char (*cluster_hashes)[65];
     struct audit_log *audit;
     struct ledger *ledger;           /* NULL: off */
-    char config_hash[65];            /* SHA-256 of the configuration file, hex */
     struct visitors *visitors;       /* client connections open, over all workers */
-    atomic_uint_fast64_t session_ids;
+    atomic_uint_fast64_t *session_ids; /* the last one given */
 };
 
 struct generation_secrets {
-    const struct conf_generation *generation;
+    const char *file; /* of the configuration: whose passwords */
     struct passwords *passwords;
-};
-
-/** A broker-leg SSL_CTX of this worker: one per (generation, certificate), never shared between identities. */
-struct world_context {
-    const struct conf_generation *generation;
-    const char *certificate; /* NULL: none is shown */
-    SSL_CTX *ctx;
-    struct tls_facts facts;
-    bool resumes;            /* its connections may be given sessions of world's tls_sessions */
-    struct world_context *next;
-};
-
-/**
- * What PBKDF2 gave for one stored password, kept so that only the first login of a principal to a broker pays for it.
- * As many as there are stored passwords; wiped with the worker.
- */
-struct world_keys {
-    const struct password *password;
-    struct scram_keys keys;
-    struct world_keys *next;
 };
 
 struct world {
     struct io io;
     struct stats stats;
     struct ledger_lane *ledger;      /* of the ledger; NULL: off */
-    struct shared *shared;
     struct penalty *penalty;
-    struct world_context *contexts;
     struct tls_sessions *tls_sessions; /* with brokers; NULL: none are kept */
-    struct world_keys *keys;
     struct writer rewrite;           /* for the response being rewritten; empty between two */
     uint64_t crc_logged_ms;          /* loop time of the last line about a bad checksum */
     struct session *sessions;        /* every session of this worker */
     size_t session_count;
-    bool draining;
+    bool ports_shared;               /* other workers listen on the same ports */
 };
 
 /** A listener as its sessions see it. */
 struct gate {
     struct world *world;
+    struct edition *edition;
     struct cluster *cluster;
     const struct conf_listener *conf;
     SSL_CTX *tls;                    /* NULL: plaintext */
@@ -106,29 +88,6 @@ struct gate {
     /** Told once when a session of this gate has gone. */
     void (*on_gone)(struct gate *gate, const struct sockaddr *peer);
 };
-
-/**
- * The context to show `certificate` (a configured name, or NULL) to brokers of generation; made at first use and kept.
- * NULL: it cannot be made; logged. Lives as long as world.
- */
-const struct world_context *world_client_context(struct world *world,
-                                                 const struct conf_generation *generation,
-                                                 const char *certificate);
-
-/** Frees the contexts, wipes keys and TLS sessions. */
-void world_free(struct world *world);
-
-/** The stored passwords of a generation with `login: sasl`; NULL: none. */
-const struct passwords *world_passwords(const struct world *world,
-                                        const struct conf_generation *generation);
-
-/** The kept keys of a stored password, or NULL; valid until the next world_keep_keys. */
-const struct scram_keys *world_find_keys(const struct world *world,
-                                         const struct password *password);
-
-/** Keeps a copy, in place of an earlier one of the same password. */
-void world_keep_keys(struct world *world, const struct password *password,
-                     const struct scram_keys *keys);
 
 /** exchange_random_fn over the operating system's generator. */
 bool world_random(void *context, uint8_t *at, size_t length);

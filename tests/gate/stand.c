@@ -117,10 +117,12 @@ void stand_start(struct stand *stand, bool client_tls, bool broker_tls)
         die("no loop");
     }
     io_init(&stand->world.io, &stand->loop);
-    stand->world.shared = &stand->shared;
+    stand->shared.session_ids = &stand->session_ids;
+    stand->edition.shared = &stand->shared;
     stand->world.penalty = penalty_new(&limits, key);
     stand->generation = &stand->shared.config->clusters[0].generations[0];
     stand->gate.world = &stand->world;
+    stand->gate.edition = &stand->edition;
     stand->gate.conf = stand->shared.config->listeners;
     stand->gate.on_gone = on_gone;
     if (!client_tls) {

@@ -14,6 +14,8 @@ struct stand {
     uv_loop_t loop;
     struct world world;
     struct shared shared;
+    struct edition edition;
+    atomic_uint_fast64_t session_ids;
     struct gate gate;         /* the listener's */
     SSL_CTX *to_broker;       /* of broker legs */
     SSL_CTX *client, *broker; /* of the peers; NULL: plaintext */

@@ -64,7 +64,7 @@ void check_begin(const struct worker *of)
 
 static uint64_t limit_ms(const struct session *s)
 {
-    const struct conf_limits *limits = &s->world->shared->config->limits;
+    const struct conf_limits *limits = &session_shared(s)->config->limits;
     switch (s->state) {
     case SESSION_SECURE:
     case SESSION_LOGIN:
@@ -113,7 +113,7 @@ static bool could_send(const struct leg *leg)
 /* Something waits for Setu, and nothing that Setu would have to wait for. */
 static bool could_go_on(const struct session *s)
 {
-    bool relays = s->state == SESSION_RELAY && !s->world->draining;
+    bool relays = s->state == SESSION_RELAY && !s->draining;
     bool requests = relays && net_unread(s->client.fd) > 0 && leg_backlog(&s->broker) == 0 &&
                     s->relay.inflight.count < INFLIGHT_FULL / 2;
     bool responses = relays && net_unread(s->broker.fd) > 0 && leg_backlog(&s->client) == 0;
@@ -144,7 +144,7 @@ static void check_progress(const struct session *s, struct watched *w)
 
 static void check_memory(const struct session *s)
 {
-    const struct conf_limits *limits = &s->world->shared->config->limits;
+    const struct conf_limits *limits = &session_shared(s)->config->limits;
     size_t held_max = 2 * (limits->rewrite_max_bytes + FLOW_HEAD_BYTES_MAX);
     const struct relay *relay = &s->relay;
     if (leg_backlog(&s->client) > BACKLOG_MAX || leg_backlog(&s->broker) > BACKLOG_MAX ||

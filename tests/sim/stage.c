@@ -210,8 +210,9 @@ static void begin(uint64_t seed, bool trace)
     broker_begin(STAGE_NODES, variant->sasl_nodes, users);
     net_on_connect = broker_accept;
     net_on_resolve = broker_resolve;
-    atomic_store(&variant->shared->session_ids, 0);
-    worker = worker_new(variant->shared, true);
+    atomic_store(variant->shared->session_ids, 0);
+    const struct worker_params params = {.shared = variant->shared, .count = 1};
+    worker = worker_new(&params);
     if (worker == NULL) {
         fputs("setu-sim: no worker\n", stderr);
         exit(2);

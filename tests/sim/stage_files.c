@@ -7,9 +7,11 @@
 
 #include "auth/credentials.h"
 #include "auth/scram.h"
+#include "conf/config.h"
 #include "conf/errors.h"
 #include "proxy/ops/audit_log.h"
 #include "proxy/shared.h"
+#include "proxy/visitors.h"
 #include "tests/sim/sim.h"
 #include "tests/unit/pki_kit.h"
 
@@ -189,6 +191,8 @@ static void write_configuration(const struct variant *variant, const char *name)
     pki_write_text(name, 0600, text);
 }
 
+static atomic_uint_fast64_t session_ids; /* one run at a time */
+
 static void load(struct variant *variant)
 {
     const struct audit_log_params no_audit = {.file = ""};
@@ -203,7 +207,11 @@ static void load(struct variant *variant)
     }
     conf_errors_deinit(&errors);
     variant->shared->audit = audit_log_open(&no_audit, error, sizeof error);
-    if (variant->shared->audit == NULL) {
+    const struct conf_limits *limits = &variant->shared->config->limits;
+    variant->shared->visitors =
+        visitors_new(limits->connections, limits->connections_per_address);
+    variant->shared->session_ids = &session_ids;
+    if (variant->shared->audit == NULL || variant->shared->visitors == NULL) {
         abort();
     }
 }
@@ -226,7 +234,8 @@ void stage_files_close(void)
 {
     for (size_t i = 0; i < STAGE_VARIANTS; i++) {
         audit_log_close(&stage_variants[i].shared->audit);
-        shared_free(&stage_variants[i].shared);
+        visitors_free(&stage_variants[i].shared->visitors);
+        shared_unref(&stage_variants[i].shared);
     }
     pki_close();
 }

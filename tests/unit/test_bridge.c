@@ -23,7 +23,9 @@ static const char yaml[] =
     "     peers: [node2, replicator], mechanisms: [SCRAM-SHA-512]}\n";
 static struct shared shared;
 static struct world world;
+static struct edition edition = {.shared = &shared};
 static struct gate gate;
+static atomic_uint_fast64_t ids;
 static uv_loop_t loop;
 static int peer, broker;
 
@@ -55,9 +57,12 @@ static void setup(void)
     conf_errors_deinit(&errors);
     cr_assert_eq(uv_loop_init(&loop), 0);
     io_init(&world.io, &loop);
-    world.shared = &shared;
+    shared.session_ids = &ids;
     world.penalty = penalty_new(&limits, key);
-    gate = (struct gate){.world = &world, .conf = shared.config->listeners, .on_gone = on_gone};
+    gate = (struct gate){.world = &world,
+                         .edition = &edition,
+                         .conf = shared.config->listeners,
+                         .on_gone = on_gone};
 }
 
 static void teardown(void)

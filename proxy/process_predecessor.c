@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "auth/audit.h"
+#include "proxy/ops/audit_log.h"
+#include "proxy/ops/log.h"
+#include "proxy/ops/notify.h"
+#include "proxy/process_private.h"
+#include "proxy/session/world.h"
+
+enum { SUCCESSOR_MS = 60000 };
+
+/* ---- back to normal ---- */
+
+static void resume_run(struct process_worker *of)
+{
+    worker_resume(of->worker);
+}
+
+static void resumed(struct process *process)
+{
+    process->phase = PHASE_SERVING;
+    process_stats_file(process, true);
+    notify_send("MAINPID=%ld\nREADY=1\nSTATUS=serving; a takeover failed", (long)getpid());
+    log_text(LOG_LEVEL_WARN, "takeover_failed", "this process serves on");
+}
+
+static void drop_audit_end(struct process *process)
+{
+    if (process->audit_end >= 0) {
+        close(process->audit_end);
+        process->audit_end = -1;
+    }
+}
+
+/* The successor has gone, or is sent away. What it was given is ours as well: nothing was lost. */
+static void take_back(struct process *process, const char *why)
+{
+    log_text(LOG_LEVEL_ERROR, "successor_lost", why);
+    uv_timer_stop(&process->patience);
+    control_drop(process->control, process->successor);
+    process->successor = 0;
+    drop_audit_end(process);
+    audit_log_return(process->audit);
+    if (process->control != NULL) {
+        control_resume(process->control);
+        process->control_is_ours = true;
+    }
+    if (process->round_then != NULL) {
+        process->take_back = true; /* when the workers have done what they are at */
+        return;
+    }
+    process->phase = PHASE_HANDING;
+    process_round(process, resume_run, resumed);
+}
+
+/* True: the successor went while the workers were busy for it. */
+static bool taken_back(struct process *process)
+{
+    if (process->take_back) {
+        process->take_back = false;
+        process->phase = PHASE_HANDING;
+        process_round(process, resume_run, resumed);
+        return true;
+    }
+    return false;
+}
+
+void process_cancel_handover(struct process *process)
+{
+    if (process->phase == PHASE_HANDING) {
+        control_drop(process->control, process->successor);
+        process->successor = 0;
+        drop_audit_end(process);
+        audit_log_return(process->audit);
+    }
+}
+
+static void on_impatient(uv_timer_t *timer)
+{
+    struct process *process = timer->data;
+    if (process->phase == PHASE_HANDING) {
+        take_back(process, "not ready within 60 s");
+    }
+}
+
+static void send_away(struct process *process, uint64_t peer, const char *why)
+{
+    struct writer out;
+    log_text(LOG_LEVEL_WARN, "takeover_refused", why);
+    writer_init_growing(&out, HANDOVER_PAYLOAD_MAX);
+    handover_text_write(&out, why);
+    (void)control_send(process->control, peer, HANDOVER_REFUSED, writer_view(&out), NULL, 0);
+    writer_free(&out);
+}
+
+/* ---- the sockets ---- */
+
+static void collect_run(struct process_worker *of)
+{
+    size_t count = worker_sockets(of->worker, NULL, 0);
+    free(of->sockets);
+    of->sockets = calloc(count + 1, sizeof *of->sockets);
+    of->good = of->sockets != NULL;
+    of->socket_count = of->good ? worker_sockets(of->worker, of->sockets, count) : 0;
+}
+
+static void suspend_run(struct process_worker *of)
+{
+    worker_suspend(of->worker);
+    collect_run(of);
+}
+
+/* All workers' in one list, to be freed. */
+static struct handover_socket *gather(const struct process *process, size_t *count_r)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < process->worker_count; i++) {
+        count += process->workers[i].socket_count;
+    }
+    struct handover_socket *all = calloc(count + 1, sizeof *all);
+    *count_r = 0;
+    for (size_t i = 0; all != NULL && i < process->worker_count; i++) {
+        const struct process_worker *of = &process->workers[i];
+        memcpy(all + *count_r, of->sockets, of->socket_count * sizeof *all);
+        *count_r += of->socket_count;
+    }
+    return all;
+}
+
+static bool send_sockets(struct process *process, enum handover_kind kind,
+                         const struct handover_sockets *sockets)
+{
+    int fds[HANDOVER_DESCRIPTORS_MAX];
+    struct writer out;
+    bool with = kind == HANDOVER_SOCKETS;
+    for (size_t i = 0; with && i < sockets->count; i++) {
+        fds[i] = sockets->sockets[i].fd;
+    }
+    writer_init_growing(&out, HANDOVER_PAYLOAD_MAX);
+    handover_sockets_write(&out, sockets);
+    bool sent = writer_ok(&out) && control_send(process->control, process->successor, kind,
+                                                writer_view(&out), with ? fds : NULL,
+                                                with ? sockets->count : 0);
+    writer_free(&out);
+    return sent;
+}
+
+/* Which ports there are: the first worker's are everybody's. */
+static void collected(struct process *process)
+{
+    const struct process_worker *first = &process->workers[0];
+    if (taken_back(process)) {
+        return;
+    }
+    struct handover_sockets ports = {
+        .session_id = atomic_load(&process->session_ids),
+        .last = true,
+        .count = first->socket_count,
+        .sockets = first->sockets,
+    };
+    if (!process_round_good(process) || !send_sockets(process, HANDOVER_WELCOME, &ports)) {
+        take_back(process, "it cannot be told which ports there are");
+    }
+}
+
+static bool send_all(struct process *process, const struct handover_socket *all, size_t count)
+{
+    bool sent = true;
+    for (size_t at = 0; sent && at <= count;) {
+        struct handover_socket part[HANDOVER_DESCRIPTORS_MAX];
+        size_t n = count - at < HANDOVER_DESCRIPTORS_MAX - 1 ? count - at
+                                                             : HANDOVER_DESCRIPTORS_MAX - 1;
+        memcpy(part, all + at, n * sizeof part[0]);
+        at += n;
+        struct handover_sockets message = {
+            .session_id = atomic_load(&process->session_ids),
+            .last = at == count,
+            .count = n,
+            .sockets = part,
+        };
+        if (message.last) {
+            part[message.count++] = (struct handover_socket){
+                .address = "control", .fd = control_descriptor(process->control)};
+        }
+        sent = send_sockets(process, HANDOVER_SOCKETS, &message);
+        if (message.last) {
+            break;
+        }
+    }
+    return sent;
+}
+
+static void suspended(struct process *process)
+{
+    size_t count = 0;
+    if (taken_back(process)) {
+        return;
+    }
+    struct handover_socket *all = process_round_good(process) ? gather(process, &count) : NULL;
+    process_stats_file(process, false);
+    control_pause(process->control);
+    if (all == NULL || !send_all(process, all, count)) {
+        take_back(process, "it does not take the sockets");
+    }
+    free(all);
+}
+
+/* ---- the successor's words ---- */
+
+static void on_hello(struct process *process, uint64_t peer, struct view payload)
+{
+    char version[HANDOVER_TEXT_SIZE];
+    if (process->phase != PHASE_SERVING || process->round_then != NULL) {
+        send_away(process, peer,
+                  process->phase == PHASE_HANDING ? "another takeover is under way"
+                  : process->phase == PHASE_HANDED || process->phase == PHASE_ENDING
+                      ? "this process is ending"
+                      : "this process is starting or reloading");
+        return;
+    }
+    if (process->predecessor != NULL) {
+        send_away(process, peer, "the predecessor of this process still drains; try again");
+        return;
+    }
+    if (!handover_text_read(payload, version)) {
+        control_drop(process->control, peer);
+        return;
+    }
+    struct log_field fields[] = {log_str("version", version)};
+    log_write(LOG_LEVEL_INFO, "takeover_begins", fields, 1);
+    process->phase = PHASE_HANDING;
+    process->successor = peer;
+    process->successor_stops = false;
+    process->take_back = false;
+    uv_timer_start(&process->patience, on_impatient, SUCCESSOR_MS, 0);
+    if (!process_round(process, collect_run, collected)) {
+        take_back(process, "the workers are ending");
+    }
+}
+
+/* The audit log changes hands first: who cannot have it must not have the ports. */
+static void on_ready(struct process *process)
+{
+    int ends[2];
+    if (!audit_log_release(process->audit)) {
+        take_back(process, "the audit log cannot be let go of");
+        return;
+    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+        take_back(process, "no descriptor for the audit log");
+        return;
+    }
+    process->audit_end = ends[0];
+    bool sent = control_send(process->control, process->successor, HANDOVER_RELEASED,
+                             view_of(NULL, 0), &ends[1], 1);
+    close(ends[1]);
+    if (!sent) {
+        take_back(process, "it does not take the audit log");
+    }
+}
+
+static void hand_over_run(struct process_worker *of)
+{
+    worker_hand_over(of->worker);
+}
+
+static void handed_over(struct process *process)
+{
+    (void)taken_back(process);
+}
+
+static void on_serving(struct process *process)
+{
+    uv_timer_stop(&process->patience);
+    process->phase = PHASE_HANDED;
+    process->control_is_ours = false;
+    audit_log_forward(process->audit, process->audit_end);
+    process->audit_end = -1;
+    atomic_store(&process->idle, 0);
+    log_text(LOG_LEVEL_INFO, "taken_over", "another process serves; sessions end here");
+    process_round(process, hand_over_run, handed_over);
+}
+
+static void on_gone(struct process *process)
+{
+    if (process->phase == PHASE_HANDING) {
+        take_back(process, "it has gone before it served");
+    } else if (process->phase == PHASE_HANDED && !process->successor_stops) {
+        take_back(process, "it has gone while sessions end here");
+    } else {
+        process->successor = 0;
+    }
+}
+
+void process_on_successor(struct process *process, uint64_t peer, int kind, struct view payload)
+{
+    bool its = peer == process->successor && process->order == WORKER_GO_ON;
+    bool handing = its && process->phase == PHASE_HANDING && process->round_then == NULL;
+    if (kind == HANDOVER_HELLO && process->order != WORKER_GO_ON) {
+        send_away(process, peer, "this process is ending");
+    } else if (kind == HANDOVER_HELLO) {
+        on_hello(process, peer, payload);
+    } else if (kind == 0) {
+        if (its) {
+            on_gone(process);
+        }
+    } else if (kind == HANDOVER_READY && handing && process->audit_end < 0) {
+        on_ready(process);
+    } else if (kind == HANDOVER_TAKEN && handing && process->audit_end >= 0) {
+        if (!process_round(process, suspend_run, suspended)) {
+            take_back(process, "the workers are ending");
+        }
+    } else if (kind == HANDOVER_SERVING && handing && process->audit_end >= 0) {
+        on_serving(process);
+    } else if (kind == HANDOVER_GOODBYE && its) {
+        process->successor_stops = true;
+    } else {
+        control_drop(process->control, peer);
+        if (its) {
+            on_gone(process);
+        }
+    }
+}
+
+/* ---- USR2 ---- */
+
+/* As it was called, so that what lies there by then is what starts. */
+char *process_own_command(void)
+{
+    char name[PATH_MAX], folder[PATH_MAX], whole[2 * PATH_MAX];
+    FILE *file = fopen("/proc/self/cmdline", "rbe");
+    size_t n = file != NULL ? fread(name, 1, sizeof name - 1, file) : 0;
+    if (file != NULL) {
+        fclose(file);
+    }
+    name[n] = '\0';
+    if (name[0] == '/') {
+        return strdup(name);
+    }
+    if (strchr(name, '/') != NULL && getcwd(folder, sizeof folder) != NULL) {
+        snprintf(whole, sizeof whole, "%s/%s", folder, name);
+        return strdup(whole);
+    }
+    for (const char *path = getenv("PATH"); path != NULL && name[0] != '\0';) {
+        size_t length = strcspn(path, ":");
+        snprintf(whole, sizeof whole, "%.*s/%s", (int)length, path, name);
+        if (path[0] == '/' && access(whole, X_OK) == 0) {
+            return strdup(whole);
+        }
+        path = path[length] == ':' ? path + length + 1 : NULL;
+    }
+    return NULL;
+}
+
+static void child_on_closed(uv_handle_t *handle)
+{
+    struct process *process = handle->data;
+    process->child_open = false;
+}
+
+static void child_on_exit(uv_process_t *child, int64_t status, int number)
+{
+    struct log_field fields[] = {log_int("status", status), log_int("signal", number)};
+    log_write(LOG_LEVEL_WARN, "successor_ended", fields, 2);
+    uv_close((uv_handle_t *)child, child_on_closed);
+}
+
+/* Our own arguments, with --takeover. One block each; NULL: no memory, or they cannot be read. */
+static char **own_arguments(char **block_r)
+{
+    enum { BYTES_MAX = 128 * 1024, ARGUMENTS_MAX = 256 };
+    static char flag[] = "--takeover";
+    char *block = calloc(1, BYTES_MAX);
+    char **list = calloc(ARGUMENTS_MAX, sizeof(char *));
+    FILE *file = fopen("/proc/self/cmdline", "rbe");
+    size_t length = block != NULL && file != NULL ? fread(block, 1, BYTES_MAX - 1, file) : 0;
+    size_t count = 0;
+    bool flagged = false;
+    for (size_t at = 0; list != NULL && at < length && count < ARGUMENTS_MAX - 2;
+         at += strlen(block + at) + 1) {
+        flagged = flagged || strcmp(block + at, flag) == 0;
+        list[count++] = block + at;
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    if (list != NULL && !flagged) {
+        list[count] = flag;
+    }
+    *block_r = block;
+    return list;
+}
+
+void process_spawn(struct process *process)
+{
+    if (process->phase != PHASE_SERVING || process->child_open || process->command == NULL ||
+        process->control == NULL) {
+        log_text(LOG_LEVEL_ERROR, "takeover_refused",
+                 process->control == NULL   ? "there is no control socket"
+                 : process->command == NULL ? "our own program cannot be found"
+                                            : "not now: starting, reloading or ending");
+        return;
+    }
+    uv_stdio_container_t stdio[3];
+    for (int i = 0; i < 3; i++) {
+        stdio[i] = (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = i};
+    }
+    char *block = NULL;
+    char **arguments = own_arguments(&block);
+    uv_process_options_t options = {
+        .exit_cb = child_on_exit,
+        .file = process->command,
+        .args = arguments,
+        .stdio_count = 3,
+        .stdio = stdio,
+    };
+    int error = arguments != NULL ? uv_spawn(&process->loop, &process->child, &options)
+                                  : UV_ENOMEM;
+    process->child.data = process;
+    process->child_open = true; /* also after a failure the handle has to be closed */
+    struct log_field fields[] = {
+        log_str("command", process->command),
+        log_str("error", error != 0 ? uv_strerror(error) : NULL),
+    };
+    log_write(error != 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
+              error != 0 ? "successor_not_started" : "successor_started", fields, 2);
+    if (error != 0 && arguments != NULL) {
+        uv_close((uv_handle_t *)&process->child, child_on_closed);
+    } else if (error != 0) {
+        process->child_open = false;
+    }
+    free(arguments);
+    free(block);
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* process_private: the inside of struct process, for the process_*.c, which process.h names. Main thread only. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "proxy/control.h"
+#include "proxy/ops/handover.h"
+#include "proxy/ops/stats.h"
+#include "proxy/process.h"
+#include "proxy/worker.h"
+
+struct audit_inlet;
+struct audit_log;
+struct conf_errors;
+struct ledger;
+struct shared;
+struct stats_file;
+struct visitors;
+
+enum {
+    PROCESS_SIGNALS = 6,
+    PROCESS_SOCKETS_MAX = 16384, /* of all workers, in a takeover */
+    PROCESS_WORKERS_MAX = 256,
+};
+
+enum process_phase {
+    PHASE_STARTING, /* as a successor: the predecessor still serves */
+    PHASE_SERVING,
+    PHASE_RELOADING,
+    PHASE_HANDING, /* a successor has asked; we serve until it has the sockets */
+    PHASE_HANDED,  /* it serves; our sessions end */
+    PHASE_ENDING,
+};
+
+struct process_worker {
+    struct process *process;
+    struct worker *worker;
+    pthread_t thread;
+    struct worker_task task; /* of the round */
+    bool good;               /* what the round came to */
+    struct handover_socket *sockets; /* given or taken in a round; owned */
+    size_t socket_count;
+};
+
+/** Runs in each worker's thread. */
+typedef void (*process_round_fn)(struct process_worker *of);
+typedef void (*process_then_fn)(struct process *process);
+
+struct process {
+    const struct run_options *options;
+    enum process_phase phase;
+    enum worker_order order;
+    int status; /* exit */
+    bool threads;
+    /* the process's own, in every snapshot */
+    struct shared *shared; /* the snapshot that those who come are served with */
+    struct audit_log *audit;
+    struct ledger *ledger; /* NULL: off */
+    struct visitors *visitors;
+    atomic_uint_fast64_t session_ids;
+    struct process_worker *workers;
+    size_t worker_count;
+    /* what workers tell us: counts, and a call to look at them */
+    uv_async_t wake;
+    atomic_size_t ended, ready, idle, round_left;
+    process_then_fn round_then; /* NULL: no round is under way */
+    process_round_fn round_fn;
+    process_then_fn ready_then; /* NULL: nobody waits */
+    uv_loop_t loop;
+    uv_signal_t signals[PROCESS_SIGNALS];
+    uv_timer_t trim, hurry, patience; /* memory; a stop at once; reload or takeover */
+    bool handles;
+    struct stats_file *stats_file;
+    struct stats_names stats_names;
+    struct control *control;
+    char control_path[CONTROL_PATH_SIZE];
+    bool control_is_ours; /* else its path is a successor's, or there is none */
+    /* reload */
+    struct shared *next;
+    uint64_t asker; /* peer that waits for the outcome; 0: none */
+    const char *why; /* it is refused, while the workers forget it; static */
+    uint64_t reloads, reloads_refused;
+    /* as a predecessor */
+    uint64_t successor; /* peer; 0: none */
+    bool take_back; /* it went while the workers were busy for it */
+    int audit_end;  /* ours, of the pair by which later events go; -1: none */
+    bool successor_stops; /* it was told to: we do not serve again when it goes */
+    uv_process_t child;
+    bool child_open;
+    char *command; /* our own program, absolute; NULL: not known */
+    /* as a successor */
+    int dialled; /* -1: none */
+    struct channel *predecessor;
+    struct audit_inlet *inlet;
+    struct handover_sockets promised; /* sockets: owned */
+    struct handover_sockets received; /* the same */
+};
+
+/* process.c */
+void process_order(struct process *process, enum worker_order order);
+void process_audit(struct process *process, int code, const char *detail);
+bool process_start_workers(struct process *process);
+void process_started(struct process *process, const char *event);
+void process_stats_file(struct process *process, bool on);
+void process_end(struct process *process); /* closes every handle: the loop ends */
+uint64_t process_sessions(struct process *process);
+
+/* process_round.c */
+/* False: one is under way, or the process is ending. `then` is called when all workers have done it. */
+bool process_round(struct process *process, process_round_fn fn, process_then_fn then);
+bool process_round_good(const struct process *process); /* in `then`: all workers' outcome */
+void process_await(struct process *process, process_then_fn then);
+void process_on_wake(uv_async_t *async);
+struct worker_events process_events(struct process *process);
+
+/* process_control.c */
+bool process_control_open(struct process *process);
+void process_control_adopt(struct process *process, int fd);
+void process_reply(struct process *process, uint64_t peer, char *json); /* frees json */
+char *process_status_json(struct process *process, bool ok, const char *why);
+
+/* process_reload.c */
+void process_reload(struct process *process, uint64_t asker);
+
+/* process_predecessor.c */
+void process_on_successor(struct process *process, uint64_t peer, int kind, struct view payload);
+void process_cancel_handover(struct process *process); /* we are to end, not to serve on */
+void process_spawn(struct process *process);
+char *process_own_command(void);
+
+/* process_successor.c */
+bool process_dial(struct process *process); /* false: cannot start; dialled -1: nobody is there */
+bool process_take_over(struct process *process);
+bool process_take_passed(struct process *process);
