@@ -31,7 +31,6 @@ void broker_begin(int32_t count, int32_t sasl, const struct credentials *users)
         nodes[i] = (struct node){.id = i + 1, .sasl = i < sasl, .answer = NET_ACCEPTS};
         nodes[i].versions_max = rng_chance(&sim.rng, 300) ? 2 : 4;
         snprintf(nodes[i].host, sizeof nodes[i].host, "b%d.real.invalid", i + 1);
-        nodes[i].ids[0] = i + 1;
     }
 }
 
@@ -48,9 +47,9 @@ void broker_end(void)
 static struct node *node_at(const struct sockaddr *address)
 {
     const struct sockaddr_in *in = (const struct sockaddr_in *)address;
-    int32_t id = (int32_t)(ntohl(in->sin_addr.s_addr) - NETWORK);
-    bool known = id >= 1 && id <= node_count && ntohs(in->sin_port) == PORT;
-    return known ? &nodes[id - 1] : NULL;
+    int32_t place = (int32_t)(ntohl(in->sin_addr.s_addr) - NETWORK);
+    bool known = place >= 1 && place <= node_count && ntohs(in->sin_port) == PORT;
+    return known ? &nodes[place - 1] : NULL;
 }
 
 bool broker_resolve(const char *host, uint32_t *address_r)
@@ -60,7 +59,7 @@ bool broker_resolve(const char *host, uint32_t *address_r)
     }
     for (int32_t i = 0; i < node_count; i++) {
         if (strcmp(host, nodes[i].host) == 0) {
-            *address_r = NETWORK + (uint32_t)nodes[i].id;
+            *address_r = NETWORK + (uint32_t)i + 1;
             return true;
         }
     }
@@ -70,8 +69,10 @@ bool broker_resolve(const char *host, uint32_t *address_r)
 struct wire_address broker_real_address(void *context, int32_t node_id)
 {
     (void)context;
-    bool known = node_id >= 1 && node_id <= node_count;
-    const char *host = known ? nodes[node_id - 1].host : "b99.real.invalid";
+    const char *host = "b99.real.invalid";
+    for (int32_t i = 0; i < node_count; i++) {
+        host = nodes[i].id == node_id ? nodes[i].host : host;
+    }
     return (struct wire_address){view_from_string(host), PORT};
 }
 
@@ -183,10 +184,28 @@ static void silence_all(const struct node *node)
     }
 }
 
+static void swap_ids(struct node *node)
+{
+    struct node *other = &nodes[rng_below(&sim.rng, (uint64_t)node_count)];
+    int32_t id = node->id;
+    sim_see(SEEN_BROKER_SWAP);
+    node->id = other->id;
+    other->id = id;
+    cut_all(node);
+    cut_all(other);
+}
+
+static void change_release(struct node *node)
+{
+    sim_see(SEEN_BROKER_OLDER);
+    node->older = !node->older;
+    cut_all(node);
+}
+
 void broker_event(bool flips)
 {
     struct node *node = &nodes[rng_below(&sim.rng, (uint64_t)node_count)];
-    uint64_t kind = rng_below(&sim.rng, flips ? 6 : 4);
+    uint64_t kind = rng_below(&sim.rng, flips ? 8 : 6);
     sim_note("broker event", (uint64_t)node->id, kind);
     switch (kind) {
     case 0:
@@ -202,6 +221,12 @@ void broker_event(bool flips)
         break;
     case 3:
         node->answer = NET_ACCEPTS;
+        break;
+    case 4:
+        swap_ids(node);
+        break;
+    case 5:
+        change_release(node);
         break;
     default:
         sim_see(SEEN_BROKER_FLIP);

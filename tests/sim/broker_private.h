@@ -12,13 +12,14 @@
 
 enum { BROKER_NODES_MAX = 8 };
 
+/* A place with an address, and who lives there now. */
 struct node {
     int32_t id;
     char host[32];
     bool sasl;
     enum net_answer answer; /* to a connect */
     int16_t versions_max;   /* of ApiVersions */
-    int32_t ids[BROKER_NODES_MAX];
+    bool older;             /* Produce and Fetch end at earlier versions */
 };
 
 struct conn {

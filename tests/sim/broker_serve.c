@@ -43,6 +43,12 @@ static void versions(struct conn *conn, const struct request_header *header, str
         if (own.ranges[i].key == API_METADATA) {
             own.ranges[i].max = METADATA_MAX;
         }
+        if (conn->node->older && own.ranges[i].key == API_PRODUCE) {
+            own.ranges[i].max = 7;
+        }
+        if (conn->node->older && own.ranges[i].key == API_FETCH) {
+            own.ranges[i].max = 11;
+        }
         if (own.ranges[i].key == API_API_VERSIONS) {
             own.ranges[i].max = conn->node->versions_max;
         }
