@@ -551,12 +551,15 @@ static void judge_content(struct judge *j, size_t from, size_t to)
 {
     size_t sent = 0, read = 0, acknowledged = 0;
     int64_t first_ms = INT64_MAX, last_ms = INT64_MIN;
-    const struct ledger_record *copy = NULL;
+    const struct ledger_record *first = NULL, *copy = NULL; /* of those read, by their offsets */
     for (size_t i = from; i < to; i++) {
         const struct ledger_record *r = indexed(j, i);
         read += r->kind == LEDGER_FETCHED ? 1 : 0;
         acknowledged += r->kind == LEDGER_ACKNOWLEDGED ? 1 : 0;
-        copy = r->kind == LEDGER_FETCHED ? r : copy; /* the last one */
+        if (r->kind == LEDGER_FETCHED) {
+            first = first != NULL ? first : r;
+            copy = r;
+        }
         if (r->kind != LEDGER_FETCHED) {
             sent++;
             first_ms = r->time_ms < first_ms ? r->time_ms : first_ms;
@@ -582,7 +585,8 @@ static void judge_content(struct judge *j, size_t from, size_t to)
         return;
     }
     for (size_t i = sent; i < read; i++) {
-        tell(j, LEDGER_DUPLICATED, copy, -1, "lies in the log more often than it was sent");
+        tell(j, LEDGER_DUPLICATED, copy, first->offset,
+             "lies in the log more often than it was sent");
     }
 }
 

@@ -300,6 +300,7 @@ Test(ledger_judge, counts_copies_of_plain_batches_against_what_was_sent)
     plain(got(&story, 60))->crc = 99;
     story.verdict = (struct ledger_verdict){0};
     check_one(&story, LEDGER_DUPLICATED, 60);
+    cr_assert_eq(story.others[0], 40);
     plain(doubt(&story, 0))->crc = 99; /* an attempt that was not answered explains it */
     story.found = 0;
     story.verdict = (struct ledger_verdict){0};
