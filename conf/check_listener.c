@@ -13,6 +13,7 @@ struct claim {
     const char *key;
     const void *field;
     int first, last;
+    bool network; /* at the addresses of node_network; else at those of bind */
 };
 
 static bool claims(const struct check *check, const struct conf_listener *listener,
@@ -21,10 +22,15 @@ static bool claims(const struct check *check, const struct conf_listener *listen
     /* With role brokers there are none: a range that ends before it begins overlaps nothing. */
     bool nodes = listener->node_base_port > 0;
     int last = nodes ? listener->node_base_port + listener->node_ports_max - 1 : -1;
-    claims_r[0] = (struct claim){"port", &listener->port, listener->port, listener->port};
-    claims_r[1] =
-        (struct claim){"node_base_port", &listener->node_base_port, listener->node_base_port, last};
-    return check_sound(check, &listener->port) && check_sound(check, &listener->node_base_port) &&
+    claims_r[0] = (struct claim){"port", &listener->port, listener->port, listener->port, false};
+    claims_r[1] = (struct claim){"node_base_port", &listener->node_base_port,
+                                 listener->node_base_port, last, false};
+    if (listener->node_network_count > 0) {
+        claims_r[1] = (struct claim){"node_network", &listener->node_network, listener->port,
+                                     listener->port, true};
+    }
+    return check_sound(check, &listener->bind) && check_sound(check, &listener->node_network) &&
+           check_sound(check, &listener->port) && check_sound(check, &listener->node_base_port) &&
            check_sound(check, &listener->node_ports_max) && last <= PORT_MAX;
 }
 
@@ -33,11 +39,73 @@ static bool overlap(const struct claim *a, const struct claim *b)
     return a->first <= b->last && b->first <= a->last;
 }
 
+static bool binds_meet_network(const struct conf_listener *a, const struct conf_listener *b)
+{
+    for (size_t i = 0; i < a->bind_count; i++) {
+        if (form_meets_network(a->bind[i], b->node_network_first, b->node_network_count)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool networks_meet(const struct conf_listener *a, const struct conf_listener *b)
+{
+    uint64_t a_end = (uint64_t)a->node_network_first + a->node_network_count;
+    uint64_t b_end = (uint64_t)b->node_network_first + b->node_network_count;
+    return a->node_network_first < b_end && b->node_network_first < a_end;
+}
+
+static bool binds_meet(const struct conf_listener *a, const struct conf_listener *b)
+{
+    for (size_t i = 0; i < a->bind_count * b->bind_count; i++) {
+        if (form_binds_collide(a->bind[i / b->bind_count], b->bind[i % b->bind_count])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether two claims want the same socket. */
+static bool collide(const struct conf_listener *a, const struct claim *claim,
+                    const struct conf_listener *b, const struct claim *other)
+{
+    if (!overlap(claim, other)) {
+        return false;
+    }
+    if (claim->network && other->network) {
+        return networks_meet(a, b);
+    }
+    if (claim->network) {
+        return binds_meet_network(b, a);
+    }
+    return other->network ? binds_meet_network(a, b) : binds_meet(a, b);
+}
+
+static void check_binds(const struct check *check, const struct conf_listener *listener)
+{
+    for (size_t i = 1; i < listener->bind_count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (form_binds_collide(listener->bind[i], listener->bind[j])) {
+                conf_errors_add(check->errors, check_place(check, &listener->bind[i]),
+                                "'%s' takes connections that '%s' takes (keep one)",
+                                listener->bind[i], listener->bind[j]);
+                break;
+            }
+        }
+    }
+}
+
 static void check_own_ports(const struct check *check, const struct conf_listener *listener)
 {
     struct claim own[2];
     bool sound = claims(check, listener, own);
-    if (sound && overlap(&own[0], &own[1])) {
+    if (sound && own[1].network && collide(listener, &own[0], listener, &own[1])) {
+        conf_errors_add(check->errors, check_place(check, own[1].field),
+                        "'node_network' holds an address that 'bind' takes (choose another "
+                        "network)");
+    }
+    if (sound && !own[1].network && overlap(&own[0], &own[1])) {
         conf_errors_add(check->errors, check_place(check, own[0].field),
                         "'port' %d is one of the listener's own node ports %d-%d (move one)",
                         own[0].first, own[1].first, own[1].last);
@@ -56,14 +124,13 @@ static void check_ports_against(const struct check *check, const struct conf_lis
 {
     struct claim own[2];
     struct claim others[2];
-    if (!claims(check, listener, own) || !claims(check, other, others) ||
-        !form_binds_collide(listener->bind, other->bind)) {
+    if (!claims(check, listener, own) || !claims(check, other, others)) {
         return;
     }
     for (size_t i = 0; i < 4; i++) {
         const struct claim *a = &own[i / 2];
         const struct claim *b = &others[i % 2];
-        if (overlap(a, b)) {
+        if (collide(listener, a, other, b)) {
             conf_errors_add(check->errors, check_place(check, a->field),
                             "'%s' (%d-%d) overlaps '%s' (%d-%d) of listener '%s' at line %d (move "
                             "one)",
@@ -83,6 +150,17 @@ static bool offers(const struct conf_listener *listener, const char *mechanism)
     return false;
 }
 
+/* The first address that is not loopback; NULL = all are. */
+static const char *open_bind(const struct conf_listener *listener)
+{
+    for (size_t i = 0; i < listener->bind_count; i++) {
+        if (!form_is_loopback(listener->bind[i])) {
+            return listener->bind[i];
+        }
+    }
+    return NULL;
+}
+
 static void check_mechanisms(const struct check *check, const struct conf_listener *listener)
 {
     for (size_t i = 1; i < listener->mechanisms_count; i++) {
@@ -97,14 +175,14 @@ static void check_mechanisms(const struct check *check, const struct conf_listen
     }
     bool plaintext =
         (!listener->tls.present && check_sound(check, &listener->tls)) || listener->tls.optional;
-    bool open = listener->bind[0] != '\0' && !form_is_loopback(listener->bind);
-    if (offers(listener, "PLAIN") && plaintext && open && !listener->allow_plain_without_tls &&
+    const char *open = open_bind(listener);
+    bool allowed = listener->allow_plain_without_tls;
+    if (offers(listener, "PLAIN") && plaintext && open != NULL && !allowed &&
         check_sound(check, &listener->allow_plain_without_tls)) {
         conf_errors_add(check->errors, check_place(check, &listener->mechanisms),
                         "PLAIN without TLS on '%s' shows passwords to the network (%s, bind to "
                         "loopback, or set 'allow_plain_without_tls: true')",
-                        listener->bind,
-                        listener->tls.optional ? "set 'optional: false'" : "add 'tls'");
+                        open, listener->tls.optional ? "set 'optional: false'" : "add 'tls'");
     }
 }
 
@@ -166,6 +244,17 @@ static void check_fit(const struct check *check, const struct conf_listener *lis
     }
 }
 
+static bool is_bound(const char *host, const struct conf_listener *listener)
+{
+    for (size_t i = 0; i < listener->bind_count; i++) {
+        if (strcasecmp(host, listener->bind[i]) == 0 ||
+            (form_is_loopback(host) && form_binds_collide(host, listener->bind[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool leads_here(const struct check *check, const struct conf_address *address,
                        const struct conf_listener *listener)
 {
@@ -174,11 +263,14 @@ static bool leads_here(const struct check *check, const struct conf_address *add
         return false;
     }
     struct claim dialled = {.first = address->port, .last = address->port};
-    bool host =
-        strcasecmp(address->host, listener->bind) == 0 ||
-        strcasecmp(address->host, listener->advertised_host) == 0 ||
-        (form_is_loopback(address->host) && form_binds_collide(address->host, listener->bind));
-    return host && (overlap(&dialled, &own[0]) || overlap(&dialled, &own[1]));
+    bool host = strcasecmp(address->host, listener->advertised_host) == 0 ||
+                is_bound(address->host, listener);
+    if (own[1].network && overlap(&dialled, &own[1]) &&
+        form_meets_network(address->host, listener->node_network_first,
+                           listener->node_network_count)) {
+        return true;
+    }
+    return host && (overlap(&dialled, &own[0]) || (!own[1].network && overlap(&dialled, &own[1])));
 }
 
 /* A proxy that takes itself for a broker would call itself without end. */
@@ -201,6 +293,7 @@ static void check_listener(const struct check *check, const struct conf_listener
     const struct config *config = check->config;
     names_refer(check->clusters, listener->cluster, check_place(check, &listener->cluster),
                 check->errors);
+    check_binds(check, listener);
     check_own_ports(check, listener);
     check_mechanisms(check, listener);
     check_way_in(check, listener);

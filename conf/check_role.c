@@ -11,6 +11,15 @@ static bool given(const struct check *check, const void *field)
 
 static void check_reached(const struct check *check, const struct conf_listener *listener)
 {
+    bool network = listener->node_network_count > 0 || !check_sound(check, &listener->node_network);
+    if (network && listener->node_base_port > 0) {
+        conf_errors_add(check->errors, check_place(check, &listener->node_network),
+                        "'node_network' and 'node_base_port' are two answers to where nodes are "
+                        "(keep one)");
+    }
+    if (network) {
+        return;
+    }
     if (listener->advertised_host[0] == '\0' && check_sound(check, &listener->advertised_host)) {
         conf_errors_add(check->errors, listener->place,
                         "missing key 'advertised_host' (add it: the host under which clients "
@@ -19,7 +28,7 @@ static void check_reached(const struct check *check, const struct conf_listener 
     if (listener->node_base_port == 0 && check_sound(check, &listener->node_base_port)) {
         conf_errors_add(check->errors, listener->place,
                         "missing key 'node_base_port' (add it: clients reach the broker with node "
-                        "id n at this port + n)");
+                        "id n at this port + n; or 'node_network')");
     }
 }
 
@@ -86,6 +95,7 @@ static void check_brokers(const struct check *check, const struct conf_listener 
     refuse_for_brokers(check, &listener->advertised_host, "advertised_host");
     refuse_for_brokers(check, &listener->node_base_port, "node_base_port");
     refuse_for_brokers(check, &listener->node_ports_max, "node_ports_max");
+    refuse_for_brokers(check, &listener->node_network, "node_network");
     if (listener->peers_count == 0 && check_sound(check, &listener->peers)) {
         conf_errors_add(check->errors, listener->place,
                         "role: brokers needs 'peers' (name the principals that brokers log in "

@@ -214,12 +214,16 @@ struct conf_listener {
     const char *name;
     enum conf_role role;
     const char *cluster; /* names an entry of clusters */
-    const char *bind;    /* literal IPv4 or IPv6 address, no brackets */
+    const char *const *bind; /* literal IPv4 or IPv6 addresses, no brackets */
+    size_t bind_count;       /* 1 to 8 */
     int port;
     /* CONF_ROLE_CLIENTS only; "" and 0 for CONF_ROLE_BROKERS: nothing is rewritten there. */
     const char *advertised_host;
     int node_base_port;            /* node n is reached at node_base_port + n */
     int node_ports_max;            /* n < node_ports_max; the last port is at most 65535 */
+    const char *node_network;      /* "127.80.0.0/16"; "" = ports: node_base_port is 0 then */
+    uint32_t node_network_first;   /* derived: its first address, host order: node 0's */
+    uint32_t node_network_count;   /* derived: n < this; 0 = none */
     const char *const *peers;      /* CONF_ROLE_BROKERS: the principals that may come */
     size_t peers_count;            /* at least 1 there, 0 elsewhere */
     const char *const *mechanisms; /* Kafka's spelling, in the order they are offered */

@@ -187,6 +187,7 @@ static bool decode_item(struct decoder *d, const struct key *key, void *item,
         *(const char **)item = key->words[index];
         return true;
     case KEY_TEXTS:
+    case KEY_ONE_OR_MORE:
         *(const char **)item = "";
         if (!decode_text(d, key, item, node)) {
             return false;
@@ -212,6 +213,7 @@ static size_t item_size(const struct key *key)
     switch (key->type) {
     case KEY_WORDS:
     case KEY_TEXTS:
+    case KEY_ONE_OR_MORE:
         return sizeof(const char *);
     case KEY_ADDRESSES:
         return sizeof(struct conf_address);
@@ -256,6 +258,24 @@ static bool decode_list(struct decoder *d, const struct key *key, void *base,
     return count == list->count;
 }
 
+/* A list, or its only item without the list around it. */
+static bool decode_one_or_more(struct decoder *d, const struct key *key, void *base,
+                               const struct yaml_node *node)
+{
+    const char *text = "";
+    if (node->kind != YAML_SCALAR) {
+        return decode_list(d, key, base, node);
+    }
+    if (!decode_text(d, key, &text, node)) {
+        return false;
+    }
+    const char **items = arena_array(&d->snapshot->arena, 1, sizeof *items);
+    items[0] = text;
+    *(const char ***)field_of(key, base) = items;
+    *(size_t *)(void *)((char *)base + key->count_offset) = 1;
+    return true;
+}
+
 static bool decode_value(struct decoder *d, const struct key *key, void *base,
                          const struct yaml_node *node)
 {
@@ -290,6 +310,8 @@ static bool decode_value(struct decoder *d, const struct key *key, void *base,
         return good;
     case KEY_RANGES:
         return decode_ranges(d, key, base, node);
+    case KEY_ONE_OR_MORE:
+        return decode_one_or_more(d, key, base, node);
     case KEY_SECTION:
         if (!yaml_is_map(node, d->errors)) {
             return false;
@@ -406,9 +428,12 @@ static void derive_listeners(struct config *config)
 {
     for (size_t i = 0; i < config->listeners_count; i++) {
         struct conf_listener *listener = (struct conf_listener *)&config->listeners[i];
-        if (listener->role == CONF_ROLE_CLIENTS && listener->node_ports_max == 0) {
+        if (listener->role == CONF_ROLE_CLIENTS && listener->node_ports_max == 0 &&
+            listener->node_network[0] == '\0') {
             listener->node_ports_max = NODE_PORTS_DEFAULT;
         }
+        (void)form_network_range(listener->node_network, &listener->node_network_first,
+                                 &listener->node_network_count);
     }
 }
 

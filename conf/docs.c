@@ -59,6 +59,12 @@ static const char sample[] =
     "    node_base_port: 19100\n"
     "    node_ports_max: 500\n"
     "    mechanisms: [SCRAM-SHA-512, SCRAM-SHA-256, PLAIN]\n"
+    "  - name: aliases\n"
+    "    cluster: main\n"
+    "    bind: ['127.0.0.1', '::1']\n"
+    "    port: 9092\n"
+    "    node_network: 127.80.0.0/16\n"
+    "    mechanisms: [SCRAM-SHA-512]\n"
     "  - name: remote\n"
     "    cluster: main\n"
     "    bind: '::'\n"
@@ -110,6 +116,7 @@ static const char *type_name(const struct key *key)
         [KEY_WORD] = "word",
         [KEY_WORDS] = "list of words",
         [KEY_TEXTS] = "list of texts",
+        [KEY_ONE_OR_MORE] = "text, or list of texts",
         [KEY_ADDRESSES] = "list of HOST:PORT",
         [KEY_RANGES] = "text like 1-3,7",
         [KEY_SECTION] = "section",

@@ -128,6 +128,13 @@ static void dump_value(struct dump *dump, const struct key *key, const void *bas
     case KEY_TEXTS:
         dump_words(dump, *(const char *const *const *)field, count_at(key, base));
         break;
+    case KEY_ONE_OR_MORE:
+        if (count_at(key, base) == 1) {
+            dump_text(dump, **(const char *const *const *)field);
+        } else {
+            dump_words(dump, *(const char *const *const *)field, count_at(key, base));
+        }
+        break;
     case KEY_ADDRESSES:
         dump_addresses(dump, *(const struct conf_address *const *)field, count_at(key, base));
         break;

@@ -58,6 +58,48 @@ const char *form_ip(const char *text)
     return "is not an IP address (write for example 127.0.0.1, ::1, 0.0.0.0 or ::)";
 }
 
+static int digits_value(const char *text, size_t count)
+{
+    int value = 0;
+    for (size_t i = 0; i < count; i++) {
+        value = value * 10 + (text[i] - '0');
+    }
+    return value;
+}
+
+bool form_network_range(const char *text, uint32_t *first_r, uint32_t *count_r)
+{
+    char ip[INET_ADDRSTRLEN];
+    struct in_addr parsed;
+    const char *slash = strchr(text, '/');
+    size_t length = slash != NULL ? (size_t)(slash - text) : sizeof ip;
+    if (length >= sizeof ip) {
+        return false;
+    }
+    memcpy(ip, text, length);
+    ip[length] = '\0';
+    size_t digits = strspn(slash + 1, DIGITS);
+    if (inet_pton(AF_INET, ip, &parsed) != 1 || digits < 1 || digits > 2 || slash[1] == '0' ||
+        slash[1 + digits] != '\0') {
+        return false;
+    }
+    int bits = digits_value(slash + 1, digits);
+    if (bits < 8 || bits > 30) {
+        return false;
+    }
+    *first_r = ntohl(parsed.s_addr);
+    *count_r = UINT32_C(1) << (32 - bits);
+    return *first_r >> 24 == 127 && *first_r % *count_r == 0;
+}
+
+const char *form_network(const char *text)
+{
+    uint32_t first = 0, count = 0;
+    return form_network_range(text, &first, &count)
+               ? NULL
+               : "is not an IPv4 loopback network (write for example 127.80.0.0/16)";
+}
+
 static bool labels_good(const char *text)
 {
     size_t label = 0;
@@ -113,15 +155,6 @@ static int days_in(int year, int month)
     static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
     return month == 2 && leap ? 29 : days[month - 1];
-}
-
-static int digits_value(const char *text, size_t count)
-{
-    int value = 0;
-    for (size_t i = 0; i < count; i++) {
-        value = value * 10 + (text[i] - '0');
-    }
-    return value;
 }
 
 const char *form_date(const char *text)
@@ -285,6 +318,19 @@ bool form_is_wildcard(const char *ip)
 static bool covers(const struct in6_addr *wide, const struct in6_addr *narrow)
 {
     return IN6_IS_ADDR_UNSPECIFIED(wide) || (wildcard_four(wide) && IN6_IS_ADDR_V4MAPPED(narrow));
+}
+
+bool form_meets_network(const char *ip, uint32_t first, uint32_t count)
+{
+    struct in6_addr bytes;
+    uint32_t four = 0;
+    if (!ip_bytes(ip, &bytes)) {
+        return false;
+    }
+    memcpy(&four, &bytes.s6_addr[12], sizeof four);
+    four = ntohl(four);
+    bool inside = IN6_IS_ADDR_V4MAPPED(&bytes) && four >= first && four - first < count;
+    return inside || wildcard_four(&bytes) || IN6_IS_ADDR_UNSPECIFIED(&bytes);
 }
 
 bool form_binds_collide(const char *ip, const char *other)

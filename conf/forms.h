@@ -25,6 +25,7 @@ const char *form_host(const char *text); /* DNS name or literal address, IPv6 wi
 const char *form_host_glob(const char *text); /* the same with `*` and `?` */
 const char *form_reachable(const char *text); /* a host that is no wildcard address */
 const char *form_ip(const char *text);        /* literal IPv4 or IPv6 address */
+const char *form_network(const char *text);   /* IPv4 loopback network in CIDR */
 const char *form_date(const char *text);      /* YYYY-MM-DD, a day that exists */
 const char *form_principal(const char *text); /* at most 255 bytes */
 
@@ -36,6 +37,11 @@ const char *form_address(const char *text, struct arena *arena, struct conf_addr
  * the arena. */
 const char *form_ranges(const char *text, struct arena *arena, const struct conf_range **ranges_r,
                         size_t *count_r);
+
+/* First address (host order) and size of what form_network accepts; false = it does not. */
+bool form_network_range(const char *text, uint32_t *first_r, uint32_t *count_r);
+/* Whether a socket bound to the literal address takes connections to one of the network's. */
+bool form_meets_network(const char *ip, uint32_t first, uint32_t count);
 
 /* Literal addresses; all false for a host name. */
 bool form_is_loopback(const char *ip);

@@ -303,18 +303,24 @@ static const struct key listener_keys[] = {
             "rewritten and the requests of brokers are let through."},
     {FIELD(conf_listener, cluster), .type = KEY_TEXT, .required = true, .form = form_name,
      .doc = "The cluster that clients reach through it."},
-    {FIELD(conf_listener, bind), .type = KEY_TEXT, .required = true, .form = form_ip,
-     .doc = "The IP address it listens on."},
+    {LIST(conf_listener, bind), .type = KEY_ONE_OR_MORE, .required = true, .min = 1, .max = 8,
+     .form = form_ip,
+     .doc = "The IP address it listens on, or a list of them: a name such as localhost may lead "
+            "clients to [127.0.0.1, ::1]."},
     {FIELD(conf_listener, port), .type = KEY_INT, .required = true, .min = 1, .max = PORT_MAX,
      .doc = "The port clients use as bootstrap; it leads to any broker that is up."},
     {FIELD(conf_listener, advertised_host), .type = KEY_TEXT, .form = form_reachable,
-     .doc = "The host under which clients reach this listener. Required for role: clients."},
+     .doc = "The host under which clients reach the ports from 'node_base_port' on, and required "
+            "with that."},
     {FIELD(conf_listener, node_base_port), .type = KEY_INT, .min = 1, .max = PORT_MAX,
-     .doc = "Clients reach the broker with node id n at this port + n. Required for role: "
-            "clients."},
+     .doc = "Clients reach the broker with node id n at this port + n. Role clients requires this "
+            "or 'node_network'."},
     {FIELD(conf_listener, node_ports_max), .type = KEY_INT, .min = 1, .max = PORT_MAX,
      .doc = "How many ports from there on may be used: node ids must be smaller than this; 1000 "
             "if not given."},
+    {FIELD(conf_listener, node_network), .type = KEY_TEXT, .form = form_network,
+     .doc = "Instead of ports, an IPv4 loopback network: clients on this machine reach the broker "
+            "with node id n at the nth address of it, at 'port'."},
     {LIST(conf_listener, peers), .type = KEY_TEXTS, .max = ITEMS_MAX, .form = form_principal,
      .doc = "The principals that brokers log in as, and nobody else may. Required for role: "
             "brokers."},

@@ -22,6 +22,7 @@ enum key_type {
     KEY_WORD,      /* const char *, one of words */
     KEY_WORDS,     /* list of KEY_WORD: const char *const * and a count */
     KEY_TEXTS,     /* list of KEY_TEXT, none of them empty: the same */
+    KEY_ONE_OR_MORE, /* KEY_TEXT, or a list of them: the same */
     KEY_ADDRESSES, /* list of HOST:PORT: struct conf_address and a count */
     KEY_RANGES,    /* text of node ids: struct conf_range and a count */
     KEY_SECTION,   /* embedded struct */

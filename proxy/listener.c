@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "conf/errors.h"
 #include "proxy/ops/log.h"
 #include "proxy/session/edition.h"
+#include "proxy/session/node_address.h"
 #include "proxy/session/session.h"
 #include "proxy/visitors.h"
 
@@ -34,6 +36,8 @@ struct port {
     struct listener *listener;
     struct port *next;
     int32_t node_id; /* -1: bootstrap */
+    unsigned life;   /* of the listener, in which it was seen to be what its node needs */
+    struct sockaddr_storage address;
     int fd;
     bool listening;
 };
@@ -53,20 +57,26 @@ struct listener {
     size_t open_handles;
     size_t sessions; /* of all its doors */
     int spare_fd;
+    unsigned life; /* grows with each door: where nodes are may have changed */
     bool refused;   /* the bootstrap port was somebody else's when it was to be opened */
     bool held;      /* a predecessor still accepts */
     bool suspended; /* a successor accepts */
     bool stopped;
 };
 
-static void port_log(const struct conf_listener *conf, int32_t node_id, enum log_level level,
-                     const char *event, int number)
+static void port_log(const struct conf_listener *conf, const struct sockaddr_storage *address,
+                     int32_t node_id, enum log_level level, const char *event, int number)
 {
-    int shown = node_id < 0 ? conf->port : conf->node_base_port + node_id;
+    char ip[INET6_ADDRSTRLEN] = "";
+    bool six = address->ss_family == AF_INET6;
+    const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
+    inet_ntop(address->ss_family, six ? (const void *)&in6->sin6_addr : &in->sin_addr, ip,
+              sizeof ip);
     struct log_field fields[] = {
         log_str("listener", conf->name),
-        log_str("bind", conf->bind),
-        log_int("port", shown),
+        log_str("bind", ip),
+        log_int("port", ntohs(six ? in6->sin6_port : in->sin_port)),
         log_int("node_id", node_id),
         log_str("error", number != 0 ? strerror(number) : NULL),
     };
@@ -196,42 +206,22 @@ static void port_on_poll(uv_poll_t *poll, int status, int events)
 
 /* ---- ports ---- */
 
-static socklen_t port_address(const struct conf_listener *conf, int number,
-                              struct sockaddr_storage *address)
-{
-    memset(address, 0, sizeof *address);
-    struct sockaddr_in *in = (struct sockaddr_in *)address;
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)address;
-    if (inet_pton(AF_INET, conf->bind, &in->sin_addr) == 1) {
-        in->sin_family = AF_INET;
-        in->sin_port = htons((uint16_t)number);
-        return sizeof *in;
-    }
-    if (inet_pton(AF_INET6, conf->bind, &in6->sin6_addr) == 1) {
-        in6->sin6_family = AF_INET6;
-        in6->sin6_port = htons((uint16_t)number);
-        return sizeof *in6;
-    }
-    return 0;
-}
-
 /* Only several workers share a port: a second Setu on the same port has to be told, not let in. */
-static int port_socket(const struct conf_listener *conf, int number, bool shared)
+static int port_socket(const struct sockaddr_storage *address, bool shared)
 {
-    struct sockaddr_storage address;
-    int one = 1;
-    socklen_t length = port_address(conf, number, &address);
-    if (length == 0) {
-        errno = EADDRNOTAVAIL;
-        return -1;
-    }
-    int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
+    bool six = address->ss_family == AF_INET6;
+    bool every = six && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr);
+    socklen_t length = six ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    int one = 1, only_six = every ? 0 : 1; /* "::" is IPv4 too, whatever net.ipv6.bindv6only says */
+    int fd = socket(address->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return -1;
     }
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
+        (six && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_six, sizeof only_six) != 0) ||
         (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0) ||
-        bind(fd, (const struct sockaddr *)&address, length) != 0) {
+        bind(fd, (const struct sockaddr *)address, length) != 0) {
         int number_kept = errno;
         close(fd);
         errno = number_kept;
@@ -243,38 +233,21 @@ static int port_socket(const struct conf_listener *conf, int number, bool shared
 bool listener_place(const struct conf_listener *conf, const struct sockaddr *address,
                     int32_t *node_id_r)
 {
-    struct sockaddr_storage own;
-    uint16_t number = 0;
-    if (address->sa_family == AF_INET) {
-        number = ntohs(((const struct sockaddr_in *)address)->sin_port);
-    } else if (address->sa_family == AF_INET6) {
-        number = ntohs(((const struct sockaddr_in6 *)address)->sin6_port);
-    }
-    if (port_address(conf, number, &own) == 0 || own.ss_family != address->sa_family ||
-        (own.ss_family == AF_INET
-             ? memcmp(&((const struct sockaddr_in *)&own)->sin_addr,
-                      &((const struct sockaddr_in *)address)->sin_addr, 4)
-             : memcmp(&((const struct sockaddr_in6 *)&own)->sin6_addr,
-                      &((const struct sockaddr_in6 *)address)->sin6_addr, 16)) != 0) {
-        return false;
-    }
-    *node_id_r = number == conf->port ? -1 : number - conf->node_base_port;
-    return number == conf->port ||
-           (conf->role == CONF_ROLE_CLIENTS && number >= conf->node_base_port &&
-            *node_id_r < conf->node_ports_max);
+    return node_address_find(conf, address, node_id_r);
 }
 
 void listener_address(const struct conf_listener *conf, char *text, size_t size)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage at[NODE_ADDRESS_SOCKETS_MAX];
     text[0] = '\0';
-    if (port_address(conf, conf->port, &address) > 0) {
-        leg_address_text((const struct sockaddr *)&address, text, size);
+    if (node_address_sockets(conf, NODE_ADDRESS_BOOTSTRAP, at) > 0) {
+        leg_address_text((const struct sockaddr *)&at[0], text, size);
     }
 }
 
 /* Takes fd in any case. */
-static struct port *port_add(struct listener *listener, int32_t node_id, int fd)
+static struct port *port_add(struct listener *listener, int32_t node_id,
+                             const struct sockaddr_storage *address, int fd)
 {
     struct port *port = calloc(1, sizeof *port);
     if (port == NULL || uv_poll_init(listener->world->io.loop, &port->poll, fd) != 0) {
@@ -284,6 +257,7 @@ static struct port *port_add(struct listener *listener, int32_t node_id, int fd)
     }
     port->listener = listener;
     port->node_id = node_id;
+    port->address = *address;
     port->fd = fd;
     port->poll.data = port;
     port->next = listener->ports;
@@ -292,14 +266,14 @@ static struct port *port_add(struct listener *listener, int32_t node_id, int fd)
     return port;
 }
 
-static struct port *port_new(struct listener *listener, int32_t node_id)
+static struct port *port_new(struct listener *listener, int32_t node_id,
+                             const struct sockaddr_storage *address)
 {
-    const struct conf_listener *conf = listener_conf(listener);
-    int fd = port_socket(conf, node_id < 0 ? conf->port : conf->node_base_port + node_id,
-                         listener->world->ports_shared);
-    struct port *port = fd >= 0 ? port_add(listener, node_id, fd) : NULL;
+    int fd = port_socket(address, listener->world->ports_shared);
+    struct port *port = fd >= 0 ? port_add(listener, node_id, address, fd) : NULL;
     if (port == NULL) {
-        port_log(conf, node_id, LOG_LEVEL_ERROR, "port_not_opened", errno);
+        port_log(listener_conf(listener), address, node_id, LOG_LEVEL_ERROR, "port_not_opened",
+                 errno);
     }
     return port;
 }
@@ -312,11 +286,11 @@ static bool port_listen(struct port *port)
     }
     if (listen(port->fd, LISTENER_BACKLOG) != 0 ||
         uv_poll_start(&port->poll, UV_READABLE, port_on_poll) != 0) {
-        port_log(conf, port->node_id, LOG_LEVEL_ERROR, "port_not_opened", errno);
+        port_log(conf, &port->address, port->node_id, LOG_LEVEL_ERROR, "port_not_opened", errno);
         return false;
     }
     port->listening = true;
-    port_log(conf, port->node_id, LOG_LEVEL_INFO, "port_opened", 0);
+    port_log(conf, &port->address, port->node_id, LOG_LEVEL_INFO, "port_opened", 0);
     return true;
 }
 
@@ -329,40 +303,88 @@ static struct port *port_find(const struct listener *listener, int32_t node_id)
     return port;
 }
 
+static struct port *port_at(const struct listener *listener,
+                            const struct sockaddr_storage *address)
+{
+    struct port *port = listener->ports;
+    while (port != NULL && !node_address_equal(&port->address, address)) {
+        port = port->next;
+    }
+    return port;
+}
+
+/* Binds what is missing of what node_id (or the bootstrap) needs. False: not all can be had. */
+static bool ports_bind(struct listener *listener, int32_t node_id)
+{
+    struct sockaddr_storage at[NODE_ADDRESS_SOCKETS_MAX];
+    size_t count = node_address_sockets(listener_conf(listener), node_id, at);
+    bool all = count > 0;
+    for (size_t i = 0; i < count; i++) {
+        struct port *port = port_at(listener, &at[i]);
+        port = port != NULL ? port : port_new(listener, node_id, &at[i]);
+        if (port != NULL) {
+            port->node_id = node_id; /* before a reload it may have been another's */
+        }
+        all = all && port != NULL;
+    }
+    return all;
+}
+
+static bool ports_listen(struct listener *listener, int32_t node_id)
+{
+    bool all = true;
+    for (struct port *port = listener->ports; port != NULL; port = port->next) {
+        if (port->node_id == node_id) {
+            all = port_listen(port) && all;
+            port->life = listener->life;
+        }
+    }
+    return all;
+}
+
+static bool node_refused(struct listener *listener, int32_t node_id)
+{
+    const struct conf_listener *conf = listener_conf(listener);
+    struct log_field fields[] = {
+        log_str("listener", conf->name),
+        log_int("node_id", node_id),
+        log_int("node_ids_below", node_address_limit(conf)),
+    };
+    stats_add(&listener->world->stats.node_ports_refused, 1);
+    log_write(LOG_LEVEL_ERROR, "node_port_refused", fields, 3);
+    return false;
+}
+
+/* All of its addresses or none: a client may be told one name for all. */
 bool listener_open_node(struct listener *listener, int32_t node_id)
 {
     const struct conf_listener *conf = listener_conf(listener);
-    struct port *port = node_id >= 0 ? port_find(listener, node_id) : NULL;
     if (listener->held || listener->suspended) {
         return false; /* the ports are another process's */
     }
-    if (port != NULL) {
-        return port_listen(port);
+    if (node_id < 0 || node_id >= node_address_limit(conf) || listener->stopped) {
+        return node_refused(listener, node_id);
     }
-    if (node_id < 0 || node_id >= conf->node_ports_max || listener->stopped) {
-        struct log_field fields[] = {
-            log_str("listener", conf->name),
-            log_int("node_id", node_id),
-            log_int("node_ports_max", conf->node_ports_max),
-        };
-        log_write(LOG_LEVEL_ERROR, "node_port_refused", fields, 3);
-        return false;
+    const struct port *port = port_find(listener, node_id);
+    if (port != NULL && port->listening && port->life == listener->life) {
+        return true;
     }
-    port = port_new(listener, node_id);
-    return port != NULL && port_listen(port);
+    if (ports_bind(listener, node_id) && ports_listen(listener, node_id)) {
+        return true;
+    }
+    stats_add(&listener->world->stats.node_ports_taken, 1);
+    return false;
 }
 
 static uint16_t gate_node_port(struct gate *gate, int32_t node_id)
 {
     struct listener *listener = ((struct door *)gate)->listener;
+    char text[NODE_ADDRESS_TEXT_SIZE];
+    struct view host;
+    uint16_t port = 0;
     /* A draining listener still names the ports: the next connections are another process's. */
-    bool known = listener->stopped || listener->suspended
-                     ? node_id >= 0 && node_id < gate->conf->node_ports_max
-                     : listener_open_node(listener, node_id);
-    if (!known) {
-        return 0;
-    }
-    return (uint16_t)(gate->conf->node_base_port + node_id);
+    bool open = listener->stopped || listener->suspended || listener_open_node(listener, node_id);
+    return open && node_address_shown(gate->conf, node_id, text, &host, &port) ? port : 0;
 }
 
 /* ---- doors ---- */
@@ -444,7 +466,7 @@ struct listener *listener_new(struct world *world, struct door **door, bool held
     *door = NULL;
     listener->door->listener = listener;
     listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (!promised && port_new(listener, -1) == NULL) {
+    if (!promised && !ports_bind(listener, NODE_ADDRESS_BOOTSTRAP)) {
         listener_free(&listener);
         return NULL;
     }
@@ -460,6 +482,7 @@ void listener_swap(struct listener *listener, struct door **door)
     listener->door = *door;
     *door = NULL;
     listener->door->listener = listener;
+    listener->life++;
     if (before->sessions == 0) {
         door_free(&before);
     }
@@ -467,19 +490,25 @@ void listener_swap(struct listener *listener, struct door **door)
 
 bool listener_keeps(const struct listener *listener, const struct conf_listener *conf)
 {
-    const struct conf_listener *own = listener_conf(listener);
-    return strcmp(own->bind, conf->bind) == 0 && own->port == conf->port;
+    return node_address_same_bootstrap(listener_conf(listener), conf);
 }
 
 bool listener_port_is_free(const struct conf_listener *conf)
 {
-    int fd = port_socket(conf, conf->port, false);
-    if (fd < 0) {
-        port_log(conf, -1, LOG_LEVEL_ERROR, "port_not_opened", errno);
-        return false;
+    struct sockaddr_storage at[NODE_ADDRESS_SOCKETS_MAX];
+    size_t count = node_address_sockets(conf, NODE_ADDRESS_BOOTSTRAP, at);
+    bool free = true;
+    for (size_t i = 0; i < count; i++) {
+        int fd = port_socket(&at[i], false);
+        if (fd < 0) {
+            port_log(conf, &at[i], NODE_ADDRESS_BOOTSTRAP, LOG_LEVEL_ERROR, "port_not_opened",
+                     errno);
+            free = false;
+        } else {
+            close(fd);
+        }
     }
-    close(fd);
-    return true;
+    return free;
 }
 
 void listener_open(struct listener *listener)
@@ -501,23 +530,27 @@ void listener_open(struct listener *listener)
 
 bool listener_adopt(struct listener *listener, int32_t node_id, int fd, bool listening)
 {
-    struct port *port = port_add(listener, node_id, fd);
+    struct sockaddr_storage address = {.ss_family = AF_INET};
+    socklen_t length = sizeof address;
+    (void)getsockname(fd, (struct sockaddr *)&address, &length);
+    struct port *port = port_add(listener, node_id, &address, fd);
     if (port == NULL) {
-        port_log(listener_conf(listener), node_id, LOG_LEVEL_ERROR, "port_not_adopted", errno);
+        port_log(listener_conf(listener), &address, node_id, LOG_LEVEL_ERROR, "port_not_adopted",
+                 errno);
         return false;
     }
     if (!listening) {
         return true;
     }
     port->listening = true;
-    port_log(listener_conf(listener), node_id, LOG_LEVEL_INFO, "port_adopted", 0);
+    port_log(listener_conf(listener), &address, node_id, LOG_LEVEL_INFO, "port_adopted", 0);
     return uv_poll_start(&port->poll, UV_READABLE, port_on_poll) == 0;
 }
 
 bool listener_unhold(struct listener *listener)
 {
     listener->held = false;
-    return port_find(listener, -1) != NULL || port_new(listener, -1) != NULL;
+    return ports_bind(listener, NODE_ADDRESS_BOOTSTRAP);
 }
 
 void listener_suspend(struct listener *listener)

@@ -2,8 +2,9 @@
 /*
  * listener: where clients come in. One listener of the configuration, in one worker:
  *
- *   bind : port                  bootstrap: any live broker
- *   bind : node_base_port + n    node n, opened when n becomes known and before any response names it; never closed
+ *   every bind : port                  bootstrap: any live broker
+ *   every bind : node_base_port + n    node n, or with node_network its nth address : port; opened when n becomes known
+ *                                      and before any response names it; never closed
  *
  * Every worker opens its own sockets with SO_REUSEPORT and shares nothing with the others. A full descriptor table is
  * met with a spare descriptor, so that accept never spins (T09).

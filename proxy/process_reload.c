@@ -12,6 +12,7 @@
 #include "proxy/ops/log.h"
 #include "proxy/ops/notify.h"
 #include "proxy/process_private.h"
+#include "proxy/session/node_address.h"
 #include "proxy/session/world.h"
 #include "proxy/shared.h"
 #include "proxy/visitors.h"
@@ -55,8 +56,7 @@ static void compare_listeners(const struct config *before, const struct config *
         const struct conf_listener *old = config_listener(before, name);
         if (old == NULL) {
             tell(changes, "listener %s: added", name);
-        } else if (strcmp(old->bind, now->listeners[i].bind) != 0 ||
-                   old->port != now->listeners[i].port) {
+        } else if (!node_address_same_bootstrap(old, &now->listeners[i])) {
             tell(changes, "listener %s: moved", name);
         }
     }
@@ -283,12 +283,14 @@ static void check_ports(const struct config *before, const struct config *now,
         const struct conf_listener *new = &now->listeners[i];
         for (size_t k = 0; k < before->listeners_count; k++) {
             const struct conf_listener *old = &before->listeners[k];
-            if (strcmp(old->bind, new->bind) == 0 && old->port == new->port &&
-                old->node_base_port != new->node_base_port) {
-                conf_errors_add(errors, config_place(now, &new->node_base_port),
-                                "'node_base_port' cannot change while the listener serves: it was "
-                                "%d (take over: send SIGUSR2, or `setu run --takeover`)",
-                                old->node_base_port);
+            if (node_address_same_bootstrap(old, new) && !node_address_same_nodes(old, new)) {
+                bool ports = new->node_base_port > 0;
+                conf_errors_add(errors,
+                                ports ? config_place(now, &new->node_base_port)
+                                      : config_place(now, &new->node_network),
+                                "'%s' cannot change while the listener serves (take over: send "
+                                "SIGUSR2, or `setu run --takeover`)",
+                                ports ? "node_base_port" : "node_network");
             }
         }
     }

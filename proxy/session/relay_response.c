@@ -10,6 +10,7 @@
 #include "proxy/ops/log.h"
 #include "proxy/session/bridge.h"
 #include "proxy/session/relay_ledger.h"
+#include "proxy/session/node_address.h"
 #include "proxy/session/relay_records.h"
 #include "proxy/session/session.h"
 #include "proxy/session/session_private.h"
@@ -97,9 +98,9 @@ static bool response_map(void *context, const struct endpoint *from, struct endp
         return false;
     }
     uint16_t port = gate->node_port(gate, from->node_id);
-    to->host = view_from_string(gate->conf->advertised_host);
     to->port = port;
-    return port != 0;
+    return port != 0 &&
+           node_address_shown(gate->conf, from->node_id, gate->alias, &to->host, &port);
 }
 
 static enum close_reason rewrite_reason(enum endpoint_status status)

@@ -85,6 +85,7 @@ struct gate {
     struct rules *rules;             /* ssl principal mapping; NULL: DEFAULT */
     /** The port at which clients reach node_id through this listener, opened now if need be; 0: none can be had. */
     uint16_t (*node_port)(struct gate *gate, int32_t node_id);
+    char alias[16]; /* of the node that was named last: what node_address_shown needs */
     /** Told once when a session of this gate has gone. */
     void (*on_gone)(struct gate *gate, const struct sockaddr *peer);
 };

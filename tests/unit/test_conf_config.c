@@ -89,7 +89,9 @@ Test(conf_config, the_least_file_gets_every_default)
     cr_expect(cluster->generations[0].tls.resumption);
     const struct conf_listener *listener = &config->listeners[0];
     cr_expect_eq(listener->role, CONF_ROLE_CLIENTS);
-    cr_expect_str_eq(listener->bind, "::1");
+    cr_expect_eq(listener->bind_count, 1);
+    cr_expect_str_eq(listener->bind[0], "::1");
+    cr_expect_eq(listener->node_network_count, 0);
     cr_expect_eq(listener->node_ports_max, 1000);
     cr_expect_not(listener->allow_plain_without_tls);
     cr_expect_not(listener->tls.present);
@@ -180,7 +182,8 @@ static void same_list(const struct key *key, const void *a, const void *b, size_
         if (key->type == KEY_ITEMS) {
             size_t at = i * key->section->size;
             same_section(key->section, left + at, right + at);
-        } else if (key->type == KEY_WORDS || key->type == KEY_TEXTS) {
+        } else if (key->type == KEY_WORDS || key->type == KEY_TEXTS ||
+                   key->type == KEY_ONE_OR_MORE) {
             cr_expect_str_eq(((const char *const *)(const void *)left)[i],
                              ((const char *const *)(const void *)right)[i]);
         } else if (key->type == KEY_RANGES) {

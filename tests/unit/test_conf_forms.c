@@ -161,3 +161,29 @@ Test(conf_forms, globs)
     pattern[128] = 'b';
     cr_expect_not(glob_matches(pattern, text));
 }
+
+Test(conf_forms, loopback_networks)
+{
+    static const char *const bad[] = {
+        "",              "127.80.0.0",     "127.80.0.0/",   "127.80.0.0/7",  "127.80.0.0/31",
+        "127.80.0.0/08", "127.80.0.0/016", "127.80.0/16",   "128.0.0.0/16",  "127.80.0.0/16 ",
+        "/16",           "::1/128",        "127.80.1.0/16", "127.80.0.0/-1", "127.80.0.0/99",
+        "127.080.0.0/16"};
+    uint32_t first = 0, count = 0;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        cr_expect_not_null(form_network(bad[i]), "%s", bad[i]);
+    }
+    cr_expect_null(form_network("127.80.0.0/16"));
+    cr_expect(form_network_range("127.80.0.0/16", &first, &count));
+    cr_expect_eq(first, 0x7f500000);
+    cr_expect_eq(count, 65536);
+    cr_expect(form_network_range("127.0.0.0/8", &first, &count));
+    cr_expect_eq(count, 1U << 24);
+    cr_expect(form_meets_network("127.0.0.1", 0x7f000000, 256));
+    cr_expect_not(form_meets_network("127.0.1.0", 0x7f000000, 256));
+    cr_expect(form_meets_network("0.0.0.0", 0x7f000000, 256));
+    cr_expect(form_meets_network("::", 0x7f000000, 256));
+    cr_expect_not(form_meets_network("::1", 0x7f000000, 256));
+    cr_expect(form_meets_network("::ffff:127.0.0.9", 0x7f000000, 256));
+    cr_expect_not(form_meets_network("localhost", 0x7f000000, 256));
+}

@@ -302,6 +302,39 @@ Test(conf_refusals, listeners)
          "'clients' at line 18 (move one)\n"
          "26:22: 'node_base_port' (20000-20999) overlaps 'node_base_port' (19100-20099) of "
          "listener 'clients' at line 18 (move one)\n"},
+        {"bind: 127.0.0.1", "bind: ['127.0.0.1', '127.0.0.2', '127.0.0.1']",
+         "20:38: '127.0.0.1' takes connections that '127.0.0.1' takes (keep one)\n"},
+        {"bind: 127.0.0.1", "bind: ['127.0.0.1', '::']",
+         "20:25: '::' takes connections that '127.0.0.1' takes (keep one)\n"},
+        {"bind: 127.0.0.1", "bind: ['127.0.0.1', localhost]",
+         "20:25: 'item' is not an IP address (write for example 127.0.0.1, ::1, 0.0.0.0 or "
+         "::)\n"},
+        {"bind: 127.0.0.1", "bind: []", "20:11: 'bind' is empty (write at least 1)\n"},
+        {"    node_base_port: 19100\n", "    node_network: 127.80.0.0\n",
+         "23:19: 'node_network' is not an IPv4 loopback network (write for example "
+         "127.80.0.0/16)\n"},
+        {"    node_base_port: 19100\n", "    node_network: 127.80.0.1/16\n",
+         "23:19: 'node_network' is not an IPv4 loopback network (write for example "
+         "127.80.0.0/16)\n"},
+        {"    node_base_port: 19100\n", "    node_network: 10.80.0.0/16\n",
+         "23:19: 'node_network' is not an IPv4 loopback network (write for example "
+         "127.80.0.0/16)\n"},
+        {"    node_base_port: 19100\n", "    node_network: 127.0.0.0/8\n",
+         "23:19: 'node_network' holds an address that 'bind' takes (choose another network)\n"},
+        {"    node_base_port: 19100\n",
+         "    node_base_port: 19100\n    node_network: 127.80.0.0/16\n",
+         "24:19: 'node_network' and 'node_base_port' are two answers to where nodes are (keep "
+         "one)\n"},
+        {"    node_base_port: 19100\n    mechanisms: [SCRAM-SHA-512]\n",
+         "    node_network: 127.80.0.0/16\n    mechanisms: [SCRAM-SHA-512]\n"
+         "  - {name: b, cluster: main, bind: 127.80.7.7, port: 19092, node_network: "
+         "127.81.0.0/16,\n     mechanisms: [SCRAM-SHA-512]}\n"
+         "  - {name: c, cluster: main, bind: '::1', port: 19092, node_network: 127.80.0.0/24,\n"
+         "     mechanisms: [SCRAM-SHA-512]}\n",
+         "25:54: 'port' (19092-19092) overlaps 'node_network' (19092-19092) of listener 'clients' "
+         "at line 18 (move one)\n"
+         "27:70: 'node_network' (19092-19092) overlaps 'node_network' (19092-19092) of listener "
+         "'clients' at line 18 (move one)\n"},
         {"bind: 127.0.0.1\n    port: 19092\n    advertised_host: localhost\n"
          "    node_base_port: 19100\n    mechanisms: [SCRAM-SHA-512]",
          "bind: 10.0.0.1\n    port: 19092\n    advertised_host: localhost\n"

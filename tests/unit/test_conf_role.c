@@ -139,7 +139,7 @@ Test(conf_role, clients)
          "listener)\n"},
         {"    node_base_port: 19100\n", "",
          "20:5: missing key 'node_base_port' (add it: clients reach the broker with node id n at "
-         "this port + n)\n"},
+         "this port + n; or 'node_network')\n"},
         {"    node_base_port: 19100\n", "    node_base_port: 19100\n    peers: [node2]\n",
          "26:12: 'peers' is for role: brokers only (remove it, or set 'role: brokers')\n"},
         {"    mechanisms: [SCRAM-SHA-512]\n",
