@@ -129,7 +129,9 @@ void relay_requests(struct session *s)
 {
     struct side side = relay_side_requests(s);
     relay_pump(s, &side);
-    session_rest(s);
+    if (s->draining) {
+        session_rest(s);
+    }
 }
 
 void relay_responses(struct session *s)
@@ -140,7 +142,9 @@ void relay_responses(struct session *s)
         s->relay.inflight.count < INFLIGHT_FULL / 2) {
         leg_resume(&s->client);
     }
-    session_rest(s);
+    if (s->draining) {
+        session_rest(s);
+    }
 }
 
 void relay_client_drained(struct session *s)
@@ -149,7 +153,9 @@ void relay_client_drained(struct session *s)
         return;
     }
     leg_resume(&s->broker);
-    session_rest(s);
+    if (s->draining) {
+        session_rest(s);
+    }
 }
 
 void relay_broker_drained(struct session *s)
@@ -157,7 +163,9 @@ void relay_broker_drained(struct session *s)
     if (!inflight_full(&s->relay.inflight)) {
         leg_resume(&s->client);
     }
-    session_rest(s);
+    if (s->draining) {
+        session_rest(s);
+    }
 }
 
 void relay_start(struct session *s)
@@ -166,7 +174,9 @@ void relay_start(struct session *s)
         SSL_clear_options(s->client.ssl, SSL_OP_CLEANSE_PLAINTEXT);
     }
     leg_resume(&s->broker);
-    session_rest(s);
+    if (s->draining) {
+        session_rest(s);
+    }
 }
 
 bool relay_rests(const struct session *s)
