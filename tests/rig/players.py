@@ -40,6 +40,7 @@ class Part:
     rate: int = 0
     count: int = COUNT_MAX
     isolation: str = "read_committed"
+    settings: dict = dataclasses.field(default_factory=dict)  # beside those of its kind, in its own client's words
 
     @property
     def client(self) -> str:
@@ -72,7 +73,7 @@ class Player:
     def _settings(self) -> dict[str, str]:
         part, own = self.part, {"client.id": self.part.name}
         if part.kind:
-            own |= SETTINGS[part.kind]
+            own |= SETTINGS[part.kind] | part.settings
             if part.kind == census.TRANSACTIONAL:
                 own["transactional.id"] = f"orders-{part.name}"
             return own

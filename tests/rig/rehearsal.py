@@ -29,7 +29,7 @@ TELL_EACH_S = 4
 # A follower that fetches once more while it shuts down is back in the ISR, and acknowledgements wait for it this long.
 LAG_MS = 10000
 PROTOCOLS = ("2.8", "3.9")  # inter.broker.protocol.version before and after
-ARCHIVE, ARCHIVE_RECORDS = "orders-archive", 6000
+ARCHIVE, ARCHIVE_RECORDS, ARCHIVE_BATCH = "orders-archive", 1500, 20
 LIVE = {census.IDEMPOTENT: ("orders-idempotent", 6), census.TRANSACTIONAL: ("orders-transactional", 6),
         census.PLAIN: ("orders-plain", 3)}
 DAMAGED_NODE = 1
@@ -120,7 +120,7 @@ class Rehearsal:
         live = tuple(topic for topic, _ in LIVE.values())
         self.players.add(
             self.play(Part("librdkafka-archive", "write", None, (ARCHIVE,), census.IDEMPOTENT, 3, 2000,
-                           ARCHIVE_RECORDS)),
+                           ARCHIVE_RECORDS, settings={"batch.num.messages": str(ARCHIVE_BATCH)})),
             self.play(Part("java-reader", "read", paths.AJNA, live)),
             self.play(Part("librdkafka-reader", "read", None, live)),
             self.writer("java-idempotent", "write", census.IDEMPOTENT, paths.LEGACY),
@@ -130,7 +130,7 @@ class Rehearsal:
             self.writer("librdkafka-plain", "write", census.PLAIN))
         self.players.wait_further("at the start", 90)
         archive = self.players.all[0]
-        process.wait_until(lambda: archive.look().done, 60, "the archive is written")
+        process.wait_until(lambda: archive.look().done, 120, "the archive is written")
 
     def soak(self, seconds: float) -> None:
         self.players.wait_further("under load")
