@@ -220,6 +220,7 @@ class Verdict(unittest.TestCase):
         for faults in ({"lost": 2}, {"lost": 3, "altered": 1}, {"altered": 3}, {}):
             self.assertFalse(verdict.named(planted, self.reading(**faults)), faults)
         self.assertEqual(len(self.problems(planted)), 1)
+        self.assertEqual(verdict.problems(self.steps, [], self.clients, planted), [])  # it never came to a reading
 
 
 class LedgerVerdict(unittest.TestCase):

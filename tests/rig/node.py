@@ -234,7 +234,7 @@ class Broker:
     def start(self) -> None:
         self.process.start()
 
-    def wait_ready(self, nodes: set[int], timeout_s: float = 90) -> None:
+    def wait_ready(self, nodes: set[int], timeout_s: float = 180) -> None:
         """Until this broker knows `nodes` and a controller."""
         self.process.wait_ready(lambda: self.knows(nodes), timeout_s)
 

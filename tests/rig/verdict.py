@@ -98,7 +98,7 @@ def problems(steps: list[dict], readings: list[Reading], clients: list[dict],
             found.append(f"{client['name']} did not stay up: {'; '.join(client.get('fatal', [])) or 'it ended'}")
         if client.get("errors"):
             found.append(f"{client['name']} was told of {client['errors']} records that it could not write them")
-    if planted and not named(planted, readings):
+    if planted and readings and not named(planted, readings):
         found.append(f"the damage done on purpose ({planted.word}) was not found as what it is")
     return found
 
