@@ -48,6 +48,7 @@ import org.apache.kafka.common.resource.ResourcePattern;
 import org.apache.kafka.common.resource.ResourceType;
 import org.apache.kafka.server.authorizer.AclCreateResult;
 import org.apache.zookeeper.CreateMode;
+import org.apache.zookeeper.KeeperException;
 import org.apache.zookeeper.Watcher.Event.KeeperState;
 import org.apache.zookeeper.ZooDefs;
 import org.apache.zookeeper.ZooKeeper;
@@ -159,10 +160,21 @@ public final class RigAdmin {
         return made;
     }
 
-    /** The controller loses its office, and all brokers run for it. */
+    /** The controller loses its office, and all brokers run for it: who has it then, or null after two seconds. */
     private static JsonNode forgetController(JsonNode command) throws Exception {
         try (ZooKeeper zookeeper = zookeeper(command)) {
-            zookeeper.delete("/controller", -1);
+            try {
+                zookeeper.delete("/controller", -1);
+            } catch (KeeperException.NoNodeException vacant) {
+                // the brokers are running for it already
+            }
+            for (int i = 0; i < 200; i++) {
+                try {
+                    return JSON.readTree(zookeeper.getData("/controller", false, null)).get("brokerid");
+                } catch (KeeperException.NoNodeException vacant) {
+                    Thread.sleep(10);
+                }
+            }
         }
         return null;
     }
