@@ -134,7 +134,7 @@ void process_end(struct process *process)
     uv_close((uv_handle_t *)&process->patience, NULL);
     uv_close((uv_handle_t *)&process->hurry, NULL);
     uv_close((uv_handle_t *)&process->wake, NULL);
-    if (process->child_open) {
+    if (process->child_open && !uv_is_closing((uv_handle_t *)&process->child)) {
         uv_close((uv_handle_t *)&process->child, NULL);
     }
     if (process->control != NULL && process->control_is_ours) {

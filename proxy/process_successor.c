@@ -54,12 +54,13 @@ static bool give(struct process_worker *of, const struct handover_socket *socket
         return false;
     }
     of->sockets = more;
-    more[of->socket_count] = *socket;
-    if (copy) {
-        more[of->socket_count].fd = fcntl(socket->fd, F_DUPFD_CLOEXEC, 0);
+    int fd = copy ? fcntl(socket->fd, F_DUPFD_CLOEXEC, 0) : socket->fd;
+    if (fd < 0) {
+        return false;
     }
-    of->socket_count += more[of->socket_count].fd >= 0 ? 1 : 0;
-    return more[of->socket_count - 1].fd >= 0;
+    more[of->socket_count] = *socket;
+    more[of->socket_count++].fd = fd;
+    return true;
 }
 
 /*
@@ -103,6 +104,7 @@ static void adopted(struct process *process)
         return;
     }
     uv_timer_stop(&process->patience);
+    process->control_is_ours = process->control != NULL;
     say(process, HANDOVER_SERVING);
     process_started(process, "took_over");
 }
@@ -131,6 +133,7 @@ static void on_sockets(struct process *process, struct view payload, const int *
         part[i].fd = fds[i];
         if (strcmp(part[i].address, control_address) == 0) {
             process_control_adopt(process, fds[i]);
+            process->control_is_ours = false; /* the predecessor's, until we serve */
         } else {
             more[all->count++] = part[i];
         }

@@ -267,11 +267,15 @@ void worker_leave(struct worker *worker, struct listener *listener)
     worker_tick_start(worker);
 }
 
+/* A client that is logging in is judged by what was valid when it came: it comes again if that is another now. */
 static bool identity_holds(const struct session *s, const struct shared *now)
 {
     struct mapping_decision decision;
+    if (s->passthrough) {
+        return true; /* the broker judges */
+    }
     if (s->principal == NULL || s->certificate == NULL) {
-        return true; /* nothing was decided here yet, or another judged */
+        return strcmp(session_shared(s)->config_hash, now->config_hash) == 0;
     }
     if (!mapping_decide(now->mapping, s->principal, &decision)) {
         return false;
@@ -304,7 +308,7 @@ static void judge_sessions(struct worker *worker)
                 conf = &now->config->listeners[i];
             }
         }
-        if (conf == NULL) {
+        if (conf == NULL || strcmp(conf->cluster, s->gate->conf->cluster) != 0) {
             session_drain(s, CLOSE_LISTENER_REMOVED, true);
         } else if (!identity_holds(s, now) || !is_still_a_peer(s, conf)) {
             session_drain(s, CLOSE_IDENTITY_CHANGED, true);

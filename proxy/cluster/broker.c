@@ -116,6 +116,7 @@ bool broker_try_other(struct broker *broker)
     struct broker_endpoint *used = broker_endpoint(broker);
     if (used->address + 1 < used->resolved.count) {
         used->address++;
+        broker->confirmed = false;
         return true;
     }
     used->address = 0;

@@ -349,6 +349,7 @@ static void on_resolved(void *context, const struct resolve_result *result)
     if (result->count > 0) {
         endpoint->resolved = *result;
         endpoint->address = 0;
+        broker->confirmed = false; /* the name may lead elsewhere now; the look that follows says */
     } else {
         struct log_field error = log_str("error", result->error);
         log_broker(broker, LOG_LEVEL_WARN, "resolve_failed", &error, 1);

@@ -96,9 +96,12 @@ static void dial_turn(struct cluster_dial *dial)
     struct session *s = hs->session;
     struct route route;
     assert(s->state == SESSION_DIAL);
-    if (!s->passthrough && s->route.node_id >= 0 &&
-        cluster_route(s->gate->cluster, s->route.node_id, &route) == ROUTE_OK) {
-        s->route = route;
+    if (!s->passthrough && s->route.node_id >= 0) {
+        if (cluster_route(s->gate->cluster, s->route.node_id, &route) == ROUTE_OK) {
+            s->route = route;
+        } else {
+            s->route.confirmed = false; /* who answers there now has to say who it is */
+        }
     }
     if (dial_came_too_late(s)) {
         session_close(s, CLOSE_ROUTE_UNKNOWN);
