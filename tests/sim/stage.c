@@ -163,7 +163,66 @@ static void step_wall(void *unused)
     wall_stepped = true;
 }
 
+/* ---- reloads ---- */
+
+static struct worker_task reload_task, hand_over_task;
+static bool reload_posted;
+static bool serves_other; /* of the two snapshots */
+
+static void run_reload(struct worker *of, struct worker_task *unused)
+{
+    struct shared *next = serves_other ? variant->shared : variant->other;
+    (void)unused;
+    reload_posted = false;
+    if (sim.ending || !worker_prepare(of, next)) {
+        return;
+    }
+    if (rng_chance(&sim.rng, 200)) {
+        sim_see(SEEN_RELOAD_ABANDONED);
+        worker_abandon(of);
+        return;
+    }
+    sim_see(SEEN_RELOADED);
+    serves_other = !serves_other;
+    worker_commit(of);
+}
+
+static void reload(void *unused)
+{
+    (void)unused;
+    if (!sim.ending) {
+        if (!reload_posted) {
+            sim_note("Setu reloads", serves_other, 0);
+            reload_posted = true;
+            reload_task.run = run_reload;
+            worker_post(worker, &reload_task);
+        }
+        sim_after(rng_between(&sim.rng, 10 * SIM_MS, 8 * SIM_S), reload, NULL);
+    }
+}
+
 /* ---- the end of a run ---- */
+
+static void on_idle(void *unused)
+{
+    (void)unused;
+    worker_order(worker, WORKER_STOP);
+}
+
+static void run_hand_over(struct worker *of, struct worker_task *unused)
+{
+    (void)unused;
+    worker_suspend(of);
+    worker_hand_over(of);
+}
+
+static void hand_over(uint64_t ceiling_ns)
+{
+    sim_see(SEEN_HANDED_OVER);
+    hand_over_task.run = run_hand_over;
+    worker_post(worker, &hand_over_task);
+    sim_after(ceiling_ns, on_idle, NULL);
+}
 
 static void order_end(void)
 {
@@ -177,7 +236,11 @@ static void order_end(void)
     sim.ending = true;
     sim.faults = false;
     sim.must_end_ns = began_ns + takes_ms * SIM_MS;
-    worker_order(worker, stop ? WORKER_STOP : WORKER_DRAIN);
+    if (!stop && rng_chance(&sim.rng, 300)) {
+        hand_over(began_ns - sim.now_ns + limits->drain_timeout_ms * SIM_MS);
+    } else {
+        worker_order(worker, stop ? WORKER_STOP : WORKER_DRAIN);
+    }
 }
 
 static uint64_t last_ns;
@@ -201,7 +264,7 @@ static void begin(uint64_t seed, bool trace)
 {
     sim_begin(seed, trace);
     sim.wall_ns = wall_start_ns;
-    wall_stepped = false;
+    wall_stepped = serves_other = reload_posted = false;
     variant = &stage_variants[rng_below(&sim.rng, STAGE_VARIANTS)];
     sim_note(variant->name, 0, 0);
     net_begin();
@@ -211,7 +274,8 @@ static void begin(uint64_t seed, bool trace)
     net_on_connect = broker_accept;
     net_on_resolve = broker_resolve;
     atomic_store(variant->shared->session_ids, 0);
-    const struct worker_params params = {.shared = variant->shared, .count = 1};
+    const struct worker_params params = {
+        .shared = variant->shared, .count = 1, .events = {.on_idle = on_idle}};
     worker = worker_new(&params);
     if (worker == NULL) {
         fputs("setu-sim: no worker\n", stderr);
@@ -236,6 +300,9 @@ static void draw_trouble(void)
     }
     if (rng_chance(&sim.rng, 300)) {
         sim_after(rng_between(&sim.rng, SIM_MS, 10 * SIM_S), freeze, NULL);
+    }
+    if (rng_chance(&sim.rng, 250)) {
+        sim_after(rng_between(&sim.rng, SIM_MS, 8 * SIM_S), reload, NULL);
     }
     if (rng_chance(&sim.rng, 100)) {
         sim_after(rng_between(&sim.rng, SIM_MS, 10 * SIM_S), step_wall, NULL);

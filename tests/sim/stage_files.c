@@ -22,18 +22,19 @@ enum { TEXT_MAX = 32 * 1024, ITERATIONS = 4096, DAY_S = 86400, VALID_DAYS = 90 }
     "         sasl: {mechanism: SCRAM-SHA-512, credentials_file: %s}"
 
 struct variant stage_variants[STAGE_VARIANTS] = {
-    {"sasl", SASL_GENERATION "}\n", "", "observe", "intersection", STAGE_NODES, false, false, NULL},
+    {"sasl", SASL_GENERATION "}\n", "", "observe", "intersection", STAGE_NODES, false, false, NULL,
+     NULL},
     {"open", "      - {name: open, protocol: PLAINTEXT, login: none}\n", "", "observe", "broker", 0,
-     false, false, NULL},
+     false, false, NULL, NULL},
     {"passthrough", "      - {name: pass, protocol: SASL_PLAINTEXT, login: passthrough}\n", "",
-     "off", "intersection", STAGE_NODES, true, false, NULL},
+     "off", "intersection", STAGE_NODES, true, false, NULL, NULL},
     {"mixed",
      SASL_GENERATION
      ", match: {probe: true}}\n"
      "      - {name: new, protocol: PLAINTEXT, login: none, match: {probe: true}}\n",
-     "", "observe", "intersection", 2, false, true, NULL},
+     "", "observe", "intersection", 2, false, true, NULL, NULL},
     {"strict", SASL_GENERATION "}\n", ", idle_timeout_ms: 4000", "enforce", "broker", STAGE_NODES,
-     false, false, NULL},
+     false, false, NULL, NULL},
 };
 
 const struct user stage_users[] = {
@@ -167,7 +168,17 @@ static const char yaml_listeners[] =
     "     advertised_host: setu.sim.invalid, node_base_port: 19100, node_ports_max: 50,\n"
     "     mechanisms: [SCRAM-SHA-512, SCRAM-SHA-256, PLAIN], allow_plain_without_tls: true}\n";
 
-static void write_configuration(const struct variant *variant, const char *name)
+/* Another snapshot: one user is shown with another certificate; of open brokers another cluster, too. */
+static void make_other(char *text, const struct variant *variant)
+{
+    static const char user[] = "{principal: cyd, certificate: ", refresh[] = "refresh_ms: ";
+    strstr(text, user)[sizeof user - 1] = 'a';
+    if (variant->sasl_nodes < STAGE_NODES) {
+        strstr(text, refresh)[sizeof refresh - 1] = '3';
+    }
+}
+
+static void write_configuration(const struct variant *variant, const char *name, bool other)
 {
     static char text[TEXT_MAX];
     char path[8][256];
@@ -188,32 +199,44 @@ static void write_configuration(const struct variant *variant, const char *name)
     }
     at = strlen(text);
     snprintf(text + at, sizeof text - at, "%s", yaml_listeners);
+    if (other) {
+        make_other(text, variant);
+    }
     pki_write_text(name, 0600, text);
 }
 
 static atomic_uint_fast64_t session_ids; /* one run at a time */
 
-static void load(struct variant *variant)
+static struct shared *load_snapshot(const struct variant *variant, bool other)
 {
-    const struct audit_log_params no_audit = {.file = ""};
     struct conf_errors errors;
-    char name[64], error[200];
-    snprintf(name, sizeof name, "%s.yaml", variant->name);
-    write_configuration(variant, name);
+    char name[64];
+    snprintf(name, sizeof name, "%s%s.yaml", variant->name, other ? "-other" : "");
+    write_configuration(variant, name, other);
     conf_errors_init(&errors);
-    variant->shared = shared_load(pki_path(name), &errors);
-    if (variant->shared == NULL) {
+    struct shared *shared = shared_load(pki_path(name), &errors);
+    if (shared == NULL) {
         refuse(&errors, name);
     }
     conf_errors_deinit(&errors);
-    variant->shared->audit = audit_log_open(&no_audit, error, sizeof error);
+    shared->session_ids = &session_ids;
+    return shared;
+}
+
+static void load(struct variant *variant)
+{
+    const struct audit_log_params no_audit = {.file = ""};
+    char error[200];
+    variant->shared = load_snapshot(variant, false);
+    variant->other = load_snapshot(variant, true);
     const struct conf_limits *limits = &variant->shared->config->limits;
-    variant->shared->visitors =
-        visitors_new(limits->connections, limits->connections_per_address);
-    variant->shared->session_ids = &session_ids;
+    variant->shared->audit = audit_log_open(&no_audit, error, sizeof error);
+    variant->shared->visitors = visitors_new(limits->connections, limits->connections_per_address);
     if (variant->shared->audit == NULL || variant->shared->visitors == NULL) {
         abort();
     }
+    variant->other->audit = variant->shared->audit;
+    variant->other->visitors = variant->shared->visitors;
 }
 
 struct credentials *stage_files_open(void)
@@ -236,6 +259,7 @@ void stage_files_close(void)
         audit_log_close(&stage_variants[i].shared->audit);
         visitors_free(&stage_variants[i].shared->visitors);
         shared_unref(&stage_variants[i].shared);
+        shared_unref(&stage_variants[i].other);
     }
     pki_close();
 }

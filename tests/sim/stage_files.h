@@ -20,7 +20,8 @@ struct variant {
     int sasl_nodes; /* of STAGE_NODES */
     bool passes_logins;
     bool flips; /* nodes change their generation */
-    struct shared *shared;
+    struct shared *shared,
+        *other; /* the same, but for one user's certificate and, in some, the cluster */
 };
 
 extern struct variant stage_variants[STAGE_VARIANTS];
