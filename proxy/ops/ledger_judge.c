@@ -31,7 +31,7 @@ struct judge {
     int64_t *passed_ms;  /* for each fetched record: when a reader was first there or beyond */
     int64_t first, past; /* offsets that were read lie in [first, past) */
     int64_t end, end_ms; /* where the log ended when a reader was last told */
-    bool compacted, converted;
+    bool compacted;
 };
 
 const char *ledger_finding_name(enum ledger_finding_kind kind)
@@ -165,7 +165,6 @@ static void note_read(struct judge *j, const struct ledger_record *r)
     j->first = j->first < r->offset && j->first >= 0 ? j->first : r->offset;
     j->past = j->past > past_of(r) ? j->past : past_of(r);
     j->compacted = j->compacted || (r->count >= 0 && r->count < r->span);
-    j->converted = j->converted || r->magic < 2;
     j->verdict->fetched_offsets++;
     j->verdict->fetched_records += r->count > 0 && !is_control(r) ? (uint64_t)r->count : 0;
 }
@@ -206,8 +205,8 @@ static void note_marks(struct judge *j)
     }
 }
 
-/* The reading with the highest offset that is not above `offset`, or NULL. */
-static const struct ledger_record *read_at(const struct judge *j, int64_t offset)
+/* How many readings have an offset that is not above `offset`. */
+static size_t read_until(const struct judge *j, int64_t offset)
 {
     size_t low = 0, high = j->read_count;
     while (low < high) {
@@ -218,7 +217,14 @@ static const struct ledger_record *read_at(const struct judge *j, int64_t offset
             high = middle;
         }
     }
-    return low > 0 ? &j->records[j->read[low - 1]] : NULL;
+    return low;
+}
+
+/* The reading with the highest offset that is not above `offset`, or NULL. */
+static const struct ledger_record *read_at(const struct judge *j, int64_t offset)
+{
+    size_t until = read_until(j, offset);
+    return until > 0 ? &j->records[j->read[until - 1]] : NULL;
 }
 
 /* When a reader was first beyond offset; INT64_MAX: never. */
@@ -307,12 +313,36 @@ static bool was_blind(const struct judge *j, enum ledger_kind kind, int64_t sinc
     return false;
 }
 
+/* The next offset that was promised after that of r, which is one of them. */
+static int64_t promised_after(const struct judge *j, const struct ledger_record *r)
+{
+    const struct ledger_record *end = &j->records[j->begin[LEDGER_ACKNOWLEDGED + 1]];
+    const struct ledger_record *next = r + 1;
+    while (next < end && next->offset == r->offset) {
+        next++;
+    }
+    return next < end ? next->offset : INT64_MAX;
+}
+
+/* Old messages were read where it lies: one of it, or one that is compressed and holds it, at the offset of its last. */
+static bool was_converted(const struct judge *j, const struct ledger_record *r)
+{
+    const size_t next = read_until(j, r->offset);
+    if (next == j->read_count) {
+        return false;
+    }
+    const struct ledger_record *there = &j->records[j->read[next]];
+    return there->magic < 2 && there->offset < (r->span > 0 ? past_of(r) : promised_after(j, r));
+}
+
 /* It was not read. */
 static void judge_absent(struct judge *j, const struct ledger_record *r)
 {
     struct ledger_verdict *v = j->verdict;
     const int64_t passed_ms = passed_at(j, r->offset);
-    if (has_expired(j, r->offset, passed_ms)) {
+    if (was_converted(j, r)) {
+        v->explained[LEDGER_CONVERTED]++;
+    } else if (has_expired(j, r->offset, passed_ms)) {
         v->explained[LEDGER_EXPIRED]++;
     } else if (r->offset >= j->past) {
         if (j->end >= 0 && j->end <= r->offset && j->end_ms > plus(r->time_ms, SETTLED_MS)) {
@@ -324,8 +354,6 @@ static void judge_absent(struct judge *j, const struct ledger_record *r)
         }
     } else if (r->offset < j->first) {
         v->not_read++;
-    } else if (j->converted) {
-        v->explained[LEDGER_CONVERTED]++;
     } else if (j->compacted) {
         v->explained[LEDGER_COMPACTED]++;
     } else if (was_blind(j, LEDGER_FETCHED, r->time_ms, passed_ms)) {

@@ -400,6 +400,46 @@ Test(ledger_judge, takes_the_holes_of_a_compacted_log_for_compaction)
     cr_assert_eq(story.verdict.explained[LEDGER_COMPACTED], 2);
 }
 
+/* The readings of an old log, or of an old reader, say nothing of other batches. */
+Test(ledger_judge, excuses_by_conversion_only_what_was_read_converted)
+{
+    struct story story = {0};
+    struct ledger_record *old = plain(got(&story, 0));
+    old->magic = 1;
+    old->span = old->count = 1;
+    for (int64_t offset = 10; offset < 100; offset += 10) {
+        sent(&story, offset);
+    }
+    for (int64_t offset = 10; offset < 100; offset += 10) {
+        if (offset != 40) {
+            got(&story, offset);
+        }
+    }
+    check_one(&story, LEDGER_LOST, 40);
+    cr_assert_eq(story.verdict.explained[LEDGER_CONVERTED], 0);
+}
+
+/* A compressed message has the offset of the last one in it. */
+Test(ledger_judge, knows_a_converted_batch_by_a_message_within_it)
+{
+    struct story story = {0};
+    send_ten(&story);
+    story.records[6].span = 0; /* sent as an old one: its size is not known */
+    story.records[6].magic = 1;
+    for (int64_t offset = 0; offset < 100; offset += 10) {
+        bool converted = offset == 0 || offset == 40 || offset == 60;
+        struct ledger_record *r = got(&story, converted ? offset + 9 : offset);
+        if (converted) {
+            plain(r)->magic = 1;
+            r->span = 0;
+            r->count = -1;
+        }
+    }
+    check_none(&story);
+    cr_assert_eq(story.verdict.explained[LEDGER_CONVERTED], 3);
+    cr_assert_eq(story.verdict.not_read, 0);
+}
+
 /* ---- reordered ---- */
 
 static void swap_sequences(struct ledger_record *a, struct ledger_record *b)
