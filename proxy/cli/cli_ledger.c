@@ -159,7 +159,7 @@ static void set_record(json_t *row, const struct ledger_record *r)
 struct report {
     bool json;
     uint64_t listed, listed_max;
-    uint64_t gaps, lost_in_gaps, damaged, open;
+    uint64_t gaps, damaged, killed;
     json_t *findings, *files, *gap_rows;
 };
 
@@ -215,7 +215,8 @@ static void on_file(void *context, const struct ledger_file *file)
 {
     struct report *report = context;
     report->damaged += file->ending == LEDGER_DAMAGED ? 1 : 0;
-    report->open += file->ending == LEDGER_OPEN || file->ending == LEDGER_TORN ? 1 : 0;
+    report->killed +=
+        !file->in_use && (file->ending == LEDGER_OPEN || file->ending == LEDGER_TORN) ? 1 : 0;
     if (report->json) {
         json_t *row = json_object();
         json_object_set_new(row, "file", cli_out_string(file->path));
@@ -246,7 +247,6 @@ static void on_gap(void *context, const struct ledger_gap *gap)
         lost += gap->lost[kind];
     }
     report->gaps++;
-    report->lost_in_gaps += lost;
     time_text(gap->from_ms, from);
     time_text(gap->to_ms, to);
     if (!report->json) {
@@ -270,9 +270,53 @@ static bool has_findings(const struct ledger_verdict *v)
            0;
 }
 
+/* Why the verdict cannot be that all is well. */
+struct reason {
+    const char *name, *text;
+    uint64_t count;
+};
+
+enum { REASONS = 6 };
+
+static void reasons_of(const struct report *report, const struct ledger_verdict *v,
+                       struct reason reasons_r[REASONS])
+{
+    const struct reason reasons[REASONS] = {
+        {"gaps", "times when batches passed that could not be written down", report->gaps},
+        {"damaged_files", "files that could not be read to their end", report->damaged},
+        {"killed_writers", "files without an end: what their writer saw last may be missing",
+         report->killed},
+        {"unproven", "batches that may have been read while the ledger was blind",
+         v->found[LEDGER_UNPROVEN]},
+        {"unread_partitions", "partitions that were written to and not read at all",
+         v->unread_partitions},
+        {"unread", "acknowledged batches that nobody has read", v->unproved},
+    };
+    memcpy(reasons_r, reasons, sizeof reasons);
+}
+
 static bool is_incomplete(const struct report *report, const struct ledger_verdict *v)
 {
-    return report->gaps > 0 || report->damaged > 0 || v->found[LEDGER_UNPROVEN] > 0;
+    struct reason reasons[REASONS];
+    uint64_t sum = 0;
+    reasons_of(report, v, reasons);
+    for (size_t i = 0; i < REASONS; i++) {
+        sum += reasons[i].count;
+    }
+    return sum > 0;
+}
+
+static json_t *reasons_json(const struct report *report, const struct ledger_verdict *v)
+{
+    struct reason reasons[REASONS];
+    json_t *root = json_object();
+    reasons_of(report, v, reasons);
+    for (size_t i = 0; i < REASONS; i++) {
+        if (reasons[i].count > 0) {
+            set_number(root, reasons[i].name, reasons[i].count);
+        }
+    }
+    return root;
 }
 
 static const char *verdict_word(const struct report *report, const struct ledger_verdict *v)
@@ -285,6 +329,7 @@ static void print_json(const struct report *report, const struct ledger_verdict 
     json_t *root = json_object();
     json_object_set_new(root, "verdict", json_string(verdict_word(report, v)));
     json_object_set_new(root, "complete", json_boolean(!is_incomplete(report, v)));
+    json_object_set_new(root, "incomplete", reasons_json(report, v));
     for (enum ledger_finding_kind kind = 0; kind < LEDGER_FINDINGS; kind++) {
         set_number(root, ledger_finding_name(kind), v->found[kind]);
     }
@@ -336,10 +381,12 @@ static void print_text(const struct report *report, const struct ledger_verdict 
     printf("; not read %" PRIu64 ", not yet read %" PRIu64 "; doubts resolved %" PRIu64
            ", repeated by retries %" PRIu64 "\n",
            v->not_read, v->not_yet_read, v->resolved, v->repeated);
-    if (is_incomplete(report, v)) {
-        printf("INCOMPLETE: the ledger has %" PRIu64 " gaps (%" PRIu64 " batches) and %" PRIu64
-               " damaged files: nothing can be said of what was there\n",
-               report->gaps, report->lost_in_gaps, report->damaged);
+    struct reason reasons[REASONS];
+    reasons_of(report, v, reasons);
+    for (size_t i = 0; i < REASONS; i++) {
+        if (reasons[i].count > 0) {
+            printf("INCOMPLETE: %" PRIu64 " %s\n", reasons[i].count, reasons[i].text);
+        }
     }
     printf("verdict: %s\n", verdict_word(report, v));
 }

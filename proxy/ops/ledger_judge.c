@@ -324,7 +324,7 @@ static int64_t promised_after(const struct judge *j, const struct ledger_record 
     return next < end ? next->offset : INT64_MAX;
 }
 
-/* Old messages were read where it lies: one of it, or one that is compressed and holds it, at the offset of its last. */
+/* Old messages were read where it lies: one of it, or a compressed one (its offset is its last). */
 static bool was_converted(const struct judge *j, const struct ledger_record *r)
 {
     const size_t next = read_until(j, r->offset);
@@ -349,11 +349,14 @@ static void judge_absent(struct judge *j, const struct ledger_record *r)
             tell(j, LEDGER_LOST, r, j->end, "is not in the log, which ends before it");
         } else if (j->read_count > 0) {
             v->not_yet_read++;
+            v->unproved += j->end > r->offset ? 0 : 1;
         } else {
             v->not_read++;
+            v->unproved++;
         }
     } else if (r->offset < j->first) {
         v->not_read++;
+        v->unproved++;
     } else if (j->compacted) {
         v->explained[LEDGER_COMPACTED]++;
     } else if (was_blind(j, LEDGER_FETCHED, r->time_ms, passed_ms)) {
@@ -661,6 +664,9 @@ static void judge_all(struct judge *j)
     judge_producers_doubts(j);
     judge_order(j);
     judge_plain(j);
+    if (j->read_count == 0 && j->begin[LEDGER_ACKNOWLEDGED] < j->begin[LEDGER_ACKNOWLEDGED + 1]) {
+        j->verdict->unread_partitions++;
+    }
 }
 
 bool ledger_judge(const struct ledger_log *log, struct ledger_record *records, size_t count,

@@ -68,7 +68,9 @@ struct ledger_verdict {
     uint64_t fetched_offsets;                       /* batches read, each offset once */
     uint64_t not_yet_read;                          /* acknowledged, above all that was read */
     uint64_t not_read; /* acknowledged, below all that was read, or nothing was */
-    uint64_t resolved; /* in doubt once, found since */
+    uint64_t unproved; /* of both: nobody read them, nor was told that the log goes beyond them */
+    uint64_t unread_partitions; /* batches were acknowledged there, and none was read */
+    uint64_t resolved;          /* in doubt once, found since */
     /* copies without producer id that retries may have made while the ledger was blind */
     uint64_t repeated;
     uint64_t partitions;

@@ -70,7 +70,7 @@ def named_by_ledger(planted: Planted, ledger: dict) -> bool:
 def ledger_problems(ledger: dict, count: Count, planted: Planted | None = None) -> list[str]:
     found = [f"ledger: {ledger[word]} batches {word}" for word in FAULTS if ledger[word]]
     if not ledger["complete"]:
-        found.append("the ledger is incomplete")
+        found.append(f"the ledger is incomplete: {ledger['incomplete']}")
     if not agree(ledger, count):
         found.append("the ledger and the count of record contents do not agree")
     if planted and not named_by_ledger(planted, ledger):

@@ -167,6 +167,31 @@ Test(ledger_judge, does_not_miss_what_no_reader_came_to)
     check_none(&story);
     cr_assert_eq(story.verdict.not_read, 3);
     cr_assert_eq(story.verdict.not_yet_read, 4);
+    cr_assert_eq(story.verdict.unproved, 7);
+    cr_assert_eq(story.verdict.unread_partitions, 0);
+}
+
+Test(ledger_judge, takes_nothing_for_proved_where_nobody_read)
+{
+    struct story story = {0};
+    send_ten(&story);
+    check_none(&story);
+    cr_assert_eq(story.verdict.not_read, 10);
+    cr_assert_eq(story.verdict.unproved, 10);
+    cr_assert_eq(story.verdict.unread_partitions, 1);
+}
+
+Test(ledger_judge, bears_a_reader_that_is_a_little_behind)
+{
+    struct story story = {0};
+    send_ten(&story);
+    for (int64_t offset = 0; offset < 80; offset += 10) {
+        got(&story, offset);
+    }
+    add(&story, LEDGER_MARK, 90)->low = 0; /* the log goes on beyond one of the two */
+    check_none(&story);
+    cr_assert_eq(story.verdict.not_yet_read, 2);
+    cr_assert_eq(story.verdict.unproved, 1);
 }
 
 Test(ledger_judge, believes_a_log_that_ends_too_early)
