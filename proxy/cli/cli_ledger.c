@@ -59,7 +59,7 @@ static void paths_add_operand(struct paths *paths, const struct cli_call *call, 
         paths_add(paths, "", name);
         return;
     }
-    int count = scandir(name, &entries, is_ledger_name, alphasort);
+    int count = scandir(name, &entries, is_ledger_name, versionsort);
     if (count <= 0) {
         cli_error(call->verb, "%s: %s", name,
                   count < 0 ? strerror(errno) : "there is no *.ledger file");

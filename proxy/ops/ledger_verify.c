@@ -38,6 +38,8 @@ struct verify {
     struct ledger_gap *gaps;
     size_t gap_count, gap_size;
     bool first_reading, no_memory;
+    uint64_t
+        blocks_left; /* of the file being read: what came after the first reading is left out */
 };
 
 /* ---- partitions ---- */
@@ -51,7 +53,7 @@ static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length)
     return hash ^ hash >> 29;
 }
 
-/* One that is known by its id alone is not one that is known by name, too: names are put together later. */
+/* One known by its id alone is not the one known by name, too: names are put together later. */
 static uint64_t hash_of(const struct ledger_partition *p)
 {
     uint64_t hash = hash_bytes(0xcbf29ce484222325ULL, p->cluster.at, p->cluster.length);
@@ -185,10 +187,24 @@ static void unite(struct verify *v)
 
 /* ---- reading ---- */
 
+/* A file that is being written has more than a moment ago: it would take the places of others. */
+static bool is_later(const struct verify *v)
+{
+    return !v->first_reading && v->blocks_left == 0;
+}
+
+static void on_block(void *context, uint64_t number, int64_t time_ms)
+{
+    struct verify *v = context;
+    (void)number;
+    (void)time_ms;
+    v->blocks_left -= v->blocks_left > 0 ? 1 : 0;
+}
+
 static void on_partition(void *context, const struct ledger_partition *partition)
 {
     struct verify *v = context;
-    if (partition->id > 1 << 24) {
+    if (partition->id > 1 << 24 || is_later(v)) {
         return; /* no writer has so many */
     }
     size_t before = v->here_size;
@@ -205,7 +221,7 @@ static void on_partition(void *context, const struct ledger_partition *partition
 static void on_record(void *context, uint32_t partition, const struct ledger_record *record)
 {
     struct verify *v = context;
-    if (partition >= v->here_size || v->here[partition] == NONE) {
+    if (partition >= v->here_size || v->here[partition] == NONE || is_later(v)) {
         return;
     }
     struct entry *e = v->entries[v->here[partition]];
@@ -214,7 +230,6 @@ static void on_record(void *context, uint32_t partition, const struct ledger_rec
         return;
     }
     e = e->same != NULL ? e->same : e;
-    /* A file that is being written may have more than a moment ago. */
     if (e->records != NULL && e->filled < e->count) {
         e->records[e->filled++] = *record;
     }
@@ -236,7 +251,7 @@ static void on_gap(void *context, const struct ledger_gap *gap)
 }
 
 static const struct ledger_visitor reading = {
-    .partition = on_partition, .record = on_record, .gap = on_gap};
+    .block = on_block, .partition = on_partition, .record = on_record, .gap = on_gap};
 
 static bool read_all(struct verify *v, char *error_r, size_t error_size)
 {
@@ -245,6 +260,7 @@ static bool read_all(struct verify *v, char *error_r, size_t error_size)
         for (size_t k = 0; k < v->here_size; k++) {
             v->here[k] = NONE;
         }
+        v->blocks_left = v->first_reading ? 0 : v->files[i].blocks + 1;
         if (!ledger_read(v->params->paths[i], &reading, v, &file, error_r, error_size)) {
             return false;
         }

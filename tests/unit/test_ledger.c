@@ -188,6 +188,58 @@ Test(ledger, is_one_over_many_processes_and_knows_names_of_ids)
     cr_assert_eq(v.explained[LEDGER_SAME], 300);
 }
 
+static void wait_written(struct ledger *ledger, uint64_t acknowledged)
+{
+    struct ledger_stats stats = {0};
+    for (int i = 0; i < 500 && stats.written[LEDGER_ACKNOWLEDGED] < acknowledged; i++) {
+        usleep(10000);
+        ledger_stats(ledger, &stats);
+    }
+    cr_assert_eq(stats.written[LEDGER_ACKNOWLEDGED], acknowledged);
+}
+
+struct growing {
+    struct ledger *ledger;
+    struct ledger_lane *lane;
+    bool grown;
+};
+
+static void grow(void *context, const struct ledger_file *file)
+{
+    struct growing *growing = context;
+    cr_assert_not_null(file->path);
+    for (int64_t n = 10; n < 20 && !growing->grown; n++) {
+        put(growing->lane, "orders", NULL, LEDGER_ACKNOWLEDGED, n);
+    }
+    growing->grown = true;
+    wait_written(growing->ledger, 20);
+}
+
+Test(ledger, is_judged_as_the_first_reading_found_it)
+{
+    struct growing growing = {.ledger = open_ledger(0)};
+    growing.lane = ledger_join(growing.ledger);
+    for (int64_t n = 0; n < 10; n++) {
+        put(growing.lane, "orders", NULL, LEDGER_ACKNOWLEDGED, n);
+    }
+    wait_written(growing.ledger, 10);
+    struct ledger *other = open_ledger(0);
+    struct ledger_lane *lane = ledger_join(other);
+    for (int64_t n = 0; n < 10; n++) {
+        put(lane, "orders", NULL, LEDGER_FETCHED, n);
+    }
+    ledger_close(&other);
+    list_files();
+    const struct ledger_verify_params params = {
+        .paths = list, .path_count = file_count, .file = grow, .context = &growing};
+    struct ledger_verdict v;
+    char error[256];
+    cr_assert(ledger_verify(&params, &v, error, sizeof error), "%s", error);
+    cr_assert_eq(v.explained[LEDGER_SAME], 10);
+    cr_assert_eq(v.unproved, 0);
+    ledger_close(&growing.ledger);
+}
+
 Test(ledger, tells_of_what_it_missed)
 {
     struct ledger *ledger = open_ledger(0);
