@@ -51,6 +51,17 @@ static void check_audit(const struct check *check)
     }
 }
 
+/* Without checksums the ledger would call the same what is not. */
+static void check_ledger(const struct check *check)
+{
+    const struct config *config = check->config;
+    if (config->ledger.directory[0] != '\0' && config->integrity.crc == CONF_CRC_OFF) {
+        conf_errors_add(check->errors, check_place(check, &config->integrity.crc),
+                        "'integrity.crc' is off, so the ledger could prove nothing (set 'observe' "
+                        "or 'enforce', or remove 'ledger')");
+    }
+}
+
 static void check_mapping_rule(const struct check *check, const struct conf_mapping *rule)
 {
     const char *const patterns[] = {rule->principal, rule->principal_glob, rule->principal_regex};
@@ -175,6 +186,7 @@ void check_config(const struct snapshot *snapshot, struct conf_errors *errors, s
     name_clusters(&clusters, &check);
     check_limits(&check);
     check_audit(&check);
+    check_ledger(&check);
     check_mapping(&check);
     check_clusters(&check);
     check_listeners(&check);

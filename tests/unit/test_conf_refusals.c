@@ -380,6 +380,9 @@ Test(conf_refusals, limits)
          "it)\n"},
         {"users:", "limits: {connections: 5, connections_per_address: 6}\nusers:",
          "5:51: 'connections_per_address' is larger than 'connections', which is 5 (lower it)\n"},
+        {"users:", "ledger: {directory: l}\nintegrity: {crc: off}\nusers:",
+         "6:18: 'integrity.crc' is off, so the ledger could prove nothing (set 'observe' or "
+         "'enforce', or remove 'ledger')\n"},
         {"users:", "workers: 0\nusers:", "5:10: 'workers' is out of range (from 1 to 256)\n"},
     };
     CHECK(refusals);
