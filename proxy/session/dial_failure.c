@@ -183,7 +183,8 @@ void dial_leg_gone(struct session *s)
 static bool awaits_look(struct session *s, const struct dial_failure *f)
 {
     struct handshake *hs = s->handshake;
-    if (s->passthrough || f->local || f->outcome != CLUSTER_MISMATCH || hs->redials >= REDIALS_MAX) {
+    if (s->passthrough || f->local || f->outcome != CLUSTER_MISMATCH ||
+        hs->redials >= REDIALS_MAX) {
         return false;
     }
     hs->waiter =
