@@ -28,6 +28,7 @@ const struct cli_option cli_ledger_verify_options[] = {
 struct paths {
     char **items;
     size_t count;
+    int64_t listed_ms;
     bool failed;
 };
 
@@ -74,7 +75,7 @@ static void paths_add_operand(struct paths *paths, const struct cli_call *call, 
 
 static struct paths paths_of(const struct cli_call *call)
 {
-    struct paths paths = {0};
+    struct paths paths = {.listed_ms = (int64_t)time(NULL) * 1000};
     for (int i = 0; i < call->operand_count; i++) {
         paths_add_operand(&paths, call, call->operands[i]);
     }
@@ -276,7 +277,7 @@ struct reason {
     uint64_t count;
 };
 
-enum { REASONS = 6 };
+enum { REASONS = 7 };
 
 static void reasons_of(const struct report *report, const struct ledger_verdict *v,
                        struct reason reasons_r[REASONS])
@@ -284,6 +285,7 @@ static void reasons_of(const struct report *report, const struct ledger_verdict 
     const struct reason reasons[REASONS] = {
         {"gaps", "times when batches passed that could not be written down", report->gaps},
         {"damaged_files", "files that could not be read to their end", report->damaged},
+        {"missing_files", "files are not here that others tell of", v->missing_files},
         {"killed_writers", "files without an end: what their writer saw last may be missing",
          report->killed},
         {"unproven", "batches that may have been read while the ledger was blind",
@@ -412,6 +414,7 @@ static int verify(const struct cli_call *call, const struct paths *paths, struct
     char error[512] = "";
     const struct ledger_verify_params params = {.paths = (const char *const *)paths->items,
                                                 .path_count = paths->count,
+                                                .listed_ms = paths->listed_ms,
                                                 .memory_bytes = memory_bytes,
                                                 .finding = on_finding,
                                                 .file = on_file,

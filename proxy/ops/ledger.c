@@ -50,8 +50,10 @@ struct ledger {
     uint64_t gap_untold;                                 /* lost, and not in the log yet */
     uint32_t file, next_id;
     off_t offset;
-    bool dirty; /* written, not synced */
-    int fd;     /* -1: the next file is to be made */
+    bool dirty;    /* written, not synced */
+    int fd;        /* -1: the next file is to be made */
+    int ended_fd;  /* the file before, locked until then; or -1 */
+    uint32_t name; /* of the file, beside `file`: names may be taken */
     pthread_t thread;
     int64_t started_ms;
     size_t rotate_bytes;
@@ -126,7 +128,7 @@ static void name_file(struct ledger *l)
     gmtime_r(&started_s, &tm);
     strftime(when, sizeof when, "%Y%m%dT%H%M%SZ", &tm);
     snprintf(l->path, sizeof l->path, "%s/%s-%ld-%u.ledger", l->directory, when, (long)getpid(),
-             l->file + 1);
+             l->name + 1);
 }
 
 /* The name of a new file is durable only when its folder is. */
@@ -144,13 +146,14 @@ static bool begin_file(struct ledger *l)
     struct view block;
     do {
         name_file(l);
-        l->file++;
+        l->name++;
         l->fd = open(l->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
     } while (l->fd < 0 && errno == EEXIST); /* a process of this number began in this second, too */
     if (l->fd < 0) {
-        l->file--;
+        l->name--;
         return false;
     }
+    l->file++;
     const struct ledger_start start = {l->host, (uint32_t)getpid(), l->file, l->started_ms};
     (void)flock(l->fd, LOCK_EX | LOCK_NB); /* says to readers that its writer lives */
     ledger_block_begin(&l->block, 1, clock_ms(CLOCK_REALTIME));
@@ -163,6 +166,7 @@ static bool begin_file(struct ledger *l)
         unlink(l->path);
         l->fd = -1;
         l->file--;
+        l->name--;
         errno = error;
         return false;
     }
@@ -173,6 +177,10 @@ static bool begin_file(struct ledger *l)
     l->block_number = 1;
     l->dirty = true;
     sync_folder(l->directory);
+    if (l->ended_fd >= 0) {
+        close(l->ended_fd);
+        l->ended_fd = -1;
+    }
     return true;
 }
 
@@ -211,7 +219,7 @@ static bool write_out(struct ledger *l)
     held(l);
     if (l->unwritten_ends) {
         sync_file(l);
-        close(l->fd);
+        l->ended_fd = l->fd;
         l->fd = -1;
         l->unwritten_ends = false;
     }
@@ -355,10 +363,13 @@ static size_t fill(struct ledger *l, bool *full_r)
     return taken;
 }
 
-static void end_file(struct ledger *l)
+static void end_file(struct ledger *l, bool followed)
 {
     ledger_block_begin(&l->block, ++l->block_number, clock_ms(CLOCK_REALTIME));
     ledger_block_end(&l->block);
+    if (followed) {
+        ledger_block_follow(&l->block);
+    }
     seal(l, true);
 }
 
@@ -379,7 +390,7 @@ static size_t look(struct ledger *l, bool *ok_r)
             return found;
         }
         if ((size_t)l->offset >= l->rotate_bytes) {
-            end_file(l);
+            end_file(l, true);
             continue;
         }
         found += fill(l, &more);
@@ -425,7 +436,7 @@ static void finish(struct ledger *l)
         (void)look(l, &ok);
     }
     if (ok) {
-        end_file(l);
+        end_file(l, false);
         (void)write_out(l);
     }
 }
@@ -456,6 +467,9 @@ static void ledger_free(struct ledger *l)
     if (l->fd >= 0) {
         close(l->fd);
     }
+    if (l->ended_fd >= 0) {
+        close(l->ended_fd);
+    }
     ledger_block_free(&l->block);
     pthread_mutex_destroy(&l->lock);
     pthread_cond_destroy(&l->changed);
@@ -477,6 +491,7 @@ static struct ledger *ledger_new(const struct ledger_params *params)
     pthread_condattr_destroy(&monotonic);
     ledger_block_init(&l->block);
     l->fd = -1;
+    l->ended_fd = -1;
     l->rotate_bytes = params->rotate_bytes > 0 ? params->rotate_bytes : ROTATE_BYTES;
     l->started_ms = clock_ms(CLOCK_REALTIME);
     l->looked_ms = l->started_ms;

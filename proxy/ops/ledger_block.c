@@ -171,6 +171,12 @@ void ledger_block_end(struct ledger_block *block)
     writer_put(&block->bytes, view_of(message, (size_t)(put(message, 7, 1) - message)));
 }
 
+void ledger_block_follow(struct ledger_block *block)
+{
+    uint8_t message[TAG_BYTES];
+    writer_put(&block->bytes, view_of(message, (size_t)(put(message, 8, 1) - message)));
+}
+
 bool ledger_block_has_room(const struct ledger_block *block)
 {
     return block->bytes.length + ROOM_BYTES + LEDGER_RECORD_BYTES_MAX <= LEDGER_BLOCK_BYTES_MAX;
@@ -281,6 +287,9 @@ static void tell_block(const Setu__LedgerBlock *m, const struct ledger_visitor *
     }
     if (visitor->end != NULL && m->end) {
         visitor->end(context);
+    }
+    if (visitor->follow != NULL && m->followed) {
+        visitor->follow(context);
     }
 }
 

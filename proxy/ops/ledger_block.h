@@ -62,6 +62,7 @@ void ledger_block_put(struct ledger_block *block, uint32_t partition,
                       const struct ledger_record *record);
 void ledger_block_gap(struct ledger_block *block, const struct ledger_gap *gap);
 void ledger_block_end(struct ledger_block *block);
+void ledger_block_follow(struct ledger_block *block); /* after end: another file follows */
 
 /* Room for one more definition and record? */
 bool ledger_block_has_room(const struct ledger_block *block);
@@ -80,6 +81,7 @@ struct ledger_visitor {
     void (*record)(void *context, uint32_t partition, const struct ledger_record *record);
     void (*gap)(void *context, const struct ledger_gap *gap);
     void (*end)(void *context);
+    void (*follow)(void *context); /* after end */
 };
 
 /* Length of the block whose head this is, its head included; 0: this is no head of a block. */

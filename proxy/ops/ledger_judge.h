@@ -74,6 +74,7 @@ struct ledger_verdict {
     /* copies without producer id that retries may have made while the ledger was blind */
     uint64_t repeated;
     uint64_t partitions;
+    uint64_t missing_files; /* that others tell of (ledger_verify) */
 };
 
 /* A writer was killed: what came after its last record and before its host's next file may be missing. */

@@ -26,6 +26,7 @@ static void on_block(void *context, uint64_t number, int64_t time_ms)
     struct ledger_file *file = pass->file;
     file->first_ms = file->blocks == 0 ? time_ms : file->first_ms;
     file->last_ms = file->blocks == 0 ? time_ms : file->last_ms;
+    file->ended_ms = time_ms;
     file->blocks++;
     if (pass->visitor->block != NULL) {
         pass->visitor->block(pass->context, number, time_ms);
@@ -36,6 +37,9 @@ static void on_start(void *context, const struct ledger_start *start)
 {
     const struct pass *pass = context;
     snprintf(pass->file->instance, sizeof pass->file->instance, "%s", start->instance);
+    pass->file->pid = start->pid;
+    pass->file->number = start->file;
+    pass->file->started_ms = start->started_ms;
     if (pass->visitor->start != NULL) {
         pass->visitor->start(pass->context, start);
     }
@@ -80,12 +84,22 @@ static void on_end(void *context)
     }
 }
 
+static void on_follow(void *context)
+{
+    const struct pass *pass = context;
+    pass->file->followed = true;
+    if (pass->visitor->follow != NULL) {
+        pass->visitor->follow(pass->context);
+    }
+}
+
 static const struct ledger_visitor between = {.block = on_block,
                                               .start = on_start,
                                               .partition = on_partition,
                                               .record = on_record,
                                               .gap = on_gap,
-                                              .end = on_end};
+                                              .end = on_end,
+                                              .follow = on_follow};
 
 static bool is_zero(const uint8_t *at, size_t length)
 {
@@ -166,6 +180,7 @@ bool ledger_read(const char *path, const struct ledger_visitor *visitor, void *c
         bool in_use = is_in_use(in); /* before: it may end meanwhile */
         read_blocks(in, &pass, memory);
         file_r->in_use = in_use && file_r->ending != LEDGER_ENDED;
+        file_r->followed = file_r->followed && !in_use; /* it holds on until it has the next */
     }
     if (ok && ferror(in)) {
         snprintf(error_r, error_size, "%s: %s", path, strerror(errno));

@@ -24,6 +24,10 @@ struct ledger_file {
     uint64_t blocks, records, lost, bytes; /* whole blocks; batches that gaps tell of; bytes read */
     int64_t first_ms, last_ms; /* of its first block and its last record; 0: it has none */
     bool in_use;               /* its writer lives, and has not ended it */
+    bool followed;             /* it ended, and its writer has begun another */
+    uint32_t pid, number;      /* of its writer; 1, 2, 3, ... within that */
+    int64_t started_ms;        /* of its writer */
+    int64_t ended_ms;          /* of its last block */
     char instance[64];         /* the host that wrote it */
 };
 

@@ -298,6 +298,41 @@ static void find_kills(struct verify *v)
     }
 }
 
+static int by_writer(const void *left, const void *right)
+{
+    const struct ledger_file *a = left, *b = right;
+    int order = strcmp(a->instance, b->instance);
+    order = order != 0 ? order : (a->pid > b->pid) - (a->pid < b->pid);
+    order = order != 0 ? order : (a->started_ms > b->started_ms) - (a->started_ms < b->started_ms);
+    return order != 0 ? order : (a->number > b->number) - (a->number < b->number);
+}
+
+/* Between the first file of a writer and its last one; and one more where that is followed. */
+static uint64_t missing_files(const struct verify *v)
+{
+    const size_t count = v->params->path_count;
+    struct ledger_file *files = calloc(count + 1, sizeof *files);
+    uint64_t missing = 0;
+    if (files == NULL) {
+        return 1; /* nothing is called clean for want of memory */
+    }
+    memcpy(files, v->files, count * sizeof *files);
+    qsort(files, count, sizeof *files, by_writer);
+    for (size_t i = 0; i < count; i++) {
+        struct ledger_file as_this = files[i + 1];
+        as_this.number = files[i].number;
+        bool same = i + 1 < count && by_writer(&files[i], &as_this) == 0;
+        bool late = v->params->listed_ms > 0 && files[i].ended_ms >= v->params->listed_ms;
+        if (same && files[i + 1].number > files[i].number) {
+            missing += files[i + 1].number - files[i].number - 1;
+        } else if (!same && files[i].followed && !late) {
+            missing++;
+        }
+    }
+    free(files);
+    return missing;
+}
+
 /* ---- judging ---- */
 
 static bool judge_entry(struct verify *v, struct entry *e, struct ledger_verdict *verdict)
@@ -366,6 +401,7 @@ static bool verify_all(struct verify *v, struct ledger_verdict *verdict, char *e
     }
     v->first_reading = false;
     find_kills(v);
+    verdict->missing_files = missing_files(v);
     unite(v);
     size_t from = 0;
     while (from < v->entry_count && !v->no_memory) {

@@ -23,6 +23,8 @@ enum { LEDGER_VERIFY_RECORD_BYTES = 160 };
 struct ledger_verify_params {
     const char *const *paths;
     size_t path_count;
+    int64_t
+        listed_ms; /* when the paths were listed: files begun later are not missed; 0: long ago */
     size_t memory_bytes; /* that records may take; 0: 1 GiB */
     ledger_finding_fn finding;
     void (*file)(void *context, const struct ledger_file *file); /* after the first reading */

@@ -160,6 +160,12 @@ Test(ledger, begins_a_new_file_that_stands_for_itself_when_one_is_large)
     cr_assert(v.explained[LEDGER_SAME] == 8000 && v.partitions == 1);
     v = verify(1); /* memory for one partition at a time */
     cr_assert_eq(v.explained[LEDGER_SAME], 8000);
+    cr_assert_eq(v.missing_files, 0);
+    unlink(paths[1]); /* one in the middle is missed … */
+    cr_assert_eq(verify(0).missing_files, 1);
+    unlink(paths[file_count]); /* … and the last one, which the one before tells of */
+    v = verify(0);
+    cr_assert_eq(v.missing_files, file_count > 1 ? 2 : 1);
 }
 
 Test(ledger, is_one_over_many_processes_and_knows_names_of_ids)

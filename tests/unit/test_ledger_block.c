@@ -67,8 +67,8 @@ static void see_end(void *context)
     ((struct seen *)context)->ended = true;
 }
 
-static const struct ledger_visitor visitor = {see_block,  see_start, see_partition,
-                                              see_record, see_gap,   see_end};
+static const struct ledger_visitor visitor = {see_block, see_start, see_partition, see_record,
+                                              see_gap,   see_end,   NULL};
 
 static struct ledger_record usual(void)
 {
