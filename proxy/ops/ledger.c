@@ -375,7 +375,8 @@ static void end_file(struct ledger *l, bool followed)
 
 /* ---- the thread ---- */
 
-/* Writes all that waits. Returns how many records it found; *ok_r: all of it was written. */
+/* Writes what waits; more only while a block is full: what comes meanwhile is for the next look.
+ * Returns how many records it found; *ok_r: all of it was written. */
 static size_t look(struct ledger *l, bool *ok_r)
 {
     size_t found = 0;
@@ -394,10 +395,12 @@ static size_t look(struct ledger *l, bool *ok_r)
             continue;
         }
         found += fill(l, &more);
-        more = more || l->unwritten.length > 0;
-    }
-    if (l->dirty && clock_ms(CLOCK_MONOTONIC) - l->synced_ms >= SYNC_MS) {
-        sync_file(l);
+        if (!write_out(l)) {
+            return found;
+        }
+        if (l->dirty && clock_ms(CLOCK_MONOTONIC) - l->synced_ms >= SYNC_MS) {
+            sync_file(l);
+        }
     }
     *ok_r = true;
     return found;
