@@ -228,7 +228,7 @@ class LedgerVerdict(unittest.TestCase):
 
     def ledger(self, *findings: dict, complete: bool = True) -> dict:
         rows = [{"topic": TOPIC, "partition": 0, "offset": 40, "other_offset": 6} | row for row in findings]
-        return {"findings": rows, "complete": complete} | {
+        return {"findings": rows, "complete": complete, "incomplete": {} if complete else {"gaps": 1}} | {
             word: sum(row["kind"] == word for row in rows) for word in verdict.WORDS}
 
     def test_clean(self):

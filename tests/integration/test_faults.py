@@ -263,7 +263,8 @@ class Crowd(Faults):
             broker.process.argv += ["--node", f"{node}={stage.broker_host}:{broker.port}"]
         cluster = stage.config["clusters"][0]
         cluster["generations"][0]["match"] = {"node_ids": f"1,3-{self.NODES}"}
-        stage.port, stage.tls_port, stage.base, stage.tls_base = 20000, 20001, 20002, 20003 + self.NODES
+        # Below all ports that rig/ports.py hands out, of which the brokers have some.
+        stage.port, stage.tls_port, stage.base, stage.tls_base = 10000, 10001, 10002, 10003 + self.NODES
         for listener, port, base in zip(stage.config["listeners"], (stage.port, stage.tls_port),
                                         (stage.base, stage.tls_base)):
             listener.update(port=port, node_base_port=base, node_ports_max=self.NODES + 1)
