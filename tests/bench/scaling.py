@@ -26,6 +26,7 @@ def run(stage, options, chooser) -> list[dict]:
     for name in ("setu", "haproxy-default"):
         if not contenders.missing(name):
             found[name] = _rounds(stage, name, options, chooser)
+            _tell(name, found[name][0])
     own = {name: _figures(rounds) for name, (rounds, _) in found.items()}
     made = []
     for name, (rounds, dropped) in found.items():
@@ -79,6 +80,15 @@ def _rounds(stage, name, options, chooser) -> tuple[list[dict], int]:
         print(file=sys.stderr)
     ordered = [{c.name: one[c.name] for c in crowds} for one in rounds]
     return ordered, dropped
+
+
+def _tell(name: str, rounds: list[dict]) -> None:
+    """At once: the next contender takes as long again, and a run that is cut short has then said something."""
+    one, *others = rounds[0]
+    for count in others:
+        ratios = measure.ratios(rounds, count, one, "us_each")
+        print(f"  {name}: CPU of a request over {count} connections ÷ over {one}: {statistics.median(ratios):.3f}",
+              file=sys.stderr, flush=True)
 
 
 def _figures(rounds: list[dict]) -> dict:
