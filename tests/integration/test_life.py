@@ -256,7 +256,7 @@ class FailedTakeover(Life):
         audit_codes(stage.directory / "audit.log")
 
     def test_two_at_once_and_one_too_late(self):
-        stage = self.start(limits={"drain_timeout_ms": 60000})  # longer than a start takes on a busy machine
+        stage = self.start(limits={"drain_timeout_ms": 12000})  # longer than a start takes on a busy machine
         load = self.load(stage)
         mark = stage.mark()
         first, second = stage.successor(), stage.successor()
