@@ -18,7 +18,7 @@ LICENSED = {".c", ".h", ".def", ".py", ".java", ".proto", ".properties"}
 def main() -> None:
     top, findings = sources.root(), sources.Findings()
     for path in sources.files(top):
-        if path.suffix not in TEXT or path.name == "LICENSE":
+        if path.suffix not in TEXT or path.name in ("LICENSE", ".git"):  # .git is a file in a worktree
             continue
         text = (top / path).read_text(errors="replace")
         for number, line in enumerate(text.splitlines(), 1):
