@@ -2,195 +2,33 @@
 #include "auth/audit.h"
 
 #include "auth/audit.pb-c.h"
-#include "conf/utf8.h"
+#include "auth/audit_key.h"
+#include "auth/audit_private.h"
 
 #include <openssl/evp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Every string of an event, which are also those of a record. */
-#define EACH_STRING(DO)                                                                            \
-    DO(listener)                                                                                   \
-    DO(client_address)                                                                             \
-    DO(mechanism)                                                                                  \
-    DO(principal)                                                                                  \
-    DO(rule)                                                                                       \
-    DO(certificate)                                                                                \
-    DO(certificate_subject)                                                                        \
-    DO(certificate_fingerprint)                                                                    \
-    DO(cluster)                                                                                    \
-    DO(broker_address)                                                                             \
-    DO(generation)                                                                                 \
-    DO(generation_before)                                                                          \
-    DO(reason)                                                                                     \
-    DO(detail)                                                                                     \
-    DO(mapping_hash)                                                                               \
-    DO(config_hash)
-
 enum {
-    HASH_FIELD_BYTES = 3 + AUDIT_HASH_BYTES,
     PREFIX_BYTES_MAX = 3, /* length of a record as a varint */
-    ZEROS_OF_A_HOLE = 16  /* no hash ends with so many; a file system's hole does */
+    ZEROS_OF_A_HOLE = 16, /* no hash ends with so many; a file system's hole does */
+    MESSAGE_BYTES_MAX = 1024
 };
 
-/* Tag of field 1000 with a length, then the length: how every record's hash field begins. */
-static const uint8_t hash_field[3] = {0xc2, 0x3e, AUDIT_HASH_BYTES};
-
-/* The table of events ------------------------------------------------------------------------ */
-
-static const struct event_row {
-    enum audit_code code;
-    const char *text, *meaning;
-} rows[] = {
-#define AUDIT_EVENT(name, number, severity, meaning)                                               \
-    {AUDIT_##name, "SETU" #number #severity, meaning},
-#include "auth/audit_event.def"
-#undef AUDIT_EVENT
-};
-
-enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
-
-static const struct event_row *find_row(enum audit_code code)
-{
-    for (size_t i = 0; i < ROWS; i++) {
-        if (rows[i].code == code) {
-            return &rows[i];
-        }
-    }
-    return NULL;
-}
-
-static enum audit_code find_code(const char *text)
-{
-    for (size_t i = 0; i < ROWS; i++) {
-        if (strcmp(rows[i].text, text) == 0) {
-            return rows[i].code;
-        }
-    }
-    return (enum audit_code)0;
-}
-
-const char *audit_code_text(enum audit_code code)
-{
-    const struct event_row *row = find_row(code);
-    return row == NULL ? "SETU0000E" : row->text;
-}
-
-const char *audit_code_meaning(enum audit_code code)
-{
-    const struct event_row *row = find_row(code);
-    return row == NULL ? "" : row->meaning;
-}
-
-bool audit_code_at(size_t index, enum audit_code *code_r)
-{
-    if (index >= ROWS) {
-        return false;
-    }
-    *code_r = rows[index].code;
-    return true;
-}
-
-const char *audit_outcome_name(enum audit_outcome outcome)
-{
-    switch (outcome) {
-    case AUDIT_OUTCOME_NONE:
-        return "";
-    case AUDIT_ALLOWED:
-        return "allowed";
-    case AUDIT_DENIED:
-        return "denied";
-    case AUDIT_FAILED:
-        break;
-    }
-    return "failed";
-}
-
-/* Events ------------------------------------------------------------------------------------- */
-
-struct audit_event audit_event_init(enum audit_code code)
-{
-    return (struct audit_event){.code = code, .broker_node = -1};
-}
-
-/* Bytes of the text once clean, without its NUL; written to `out` unless that is NULL. */
-static size_t clean(const char *text, size_t max, char *out)
-{
-    size_t used = 0;
-    const size_t length = strlen(text);
-    for (size_t i = 0; i < length;) {
-        uint32_t point = 0;
-        const size_t valid = utf8_next(text + i, length - i, &point);
-        const size_t need = valid == 0 ? 4 : valid;
-        if (need > max - used) {
-            break;
-        }
-        if (out != NULL && valid != 0) {
-            memcpy(out + used, text + i, valid);
-        } else if (out != NULL) {
-            char escaped[5];
-            snprintf(escaped, sizeof(escaped), "\\x%02x", (unsigned char)text[i]);
-            memcpy(out + used, escaped, 4);
-        }
-        used += need;
-        i += valid == 0 ? 1 : valid;
-    }
-    return used;
-}
-
-static size_t clean_size(const char *text)
-{
-    return text == NULL || *text == '\0' ? 0 : clean(text, AUDIT_TEXT_BYTES_MAX, NULL) + 1;
-}
-
-static const char *clean_copy(const char *text, char **room)
-{
-    if (text == NULL || *text == '\0') {
-        return NULL;
-    }
-    char *copy = *room;
-    const size_t length = clean(text, AUDIT_TEXT_BYTES_MAX, copy);
-    copy[length] = '\0';
-    *room += length + 1;
-    return copy;
-}
-
-struct audit_event *audit_event_clone(const struct audit_event *event)
-{
-    size_t size = sizeof(*event);
-#define SIZE(name) size += clean_size(event->name);
-    EACH_STRING(SIZE)
-#undef SIZE
-    struct audit_event *copy = malloc(size);
-    if (copy == NULL) {
-        abort();
-    }
-    *copy = *event;
-    char *room = (char *)(copy + 1);
-#define COPY(name) copy->name = clean_copy(event->name, &room);
-    EACH_STRING(COPY)
-#undef COPY
-    return copy;
-}
-
-void audit_event_free(struct audit_event **event)
-{
-    free(*event);
-    *event = NULL;
-}
+const uint8_t audit_hash_field[3] = {0xc2, 0x3e, AUDIT_HASH_BYTES};
+const uint8_t audit_signature_field[3] = {0xaa, 0x38, AUDIT_SIGNATURE_BYTES};
 
 /* Writing ------------------------------------------------------------------------------------ */
 
 void audit_chain_init(struct audit_chain *chain, const char *instance)
 {
     *chain = (struct audit_chain){0};
-    const size_t length = clean(instance, sizeof(chain->instance) - 1, chain->instance);
+    const size_t length = audit_clean(instance, sizeof(chain->instance) - 1, chain->instance);
     chain->instance[length] = '\0';
 }
 
-static void hash_record(const uint8_t prev_hash[AUDIT_HASH_BYTES], struct view body,
-                        uint8_t hash[AUDIT_HASH_BYTES])
+void audit_hash(const uint8_t prev_hash[AUDIT_HASH_BYTES], struct view body,
+                uint8_t hash[AUDIT_HASH_BYTES])
 {
     EVP_MD_CTX *digest = EVP_MD_CTX_new();
     if (digest == NULL || EVP_DigestInit_ex(digest, EVP_sha256(), NULL) != 1 ||
@@ -227,23 +65,52 @@ static void fill(Setu__AuditRecord *record, struct audit_chain *chain,
 #undef BORROW
 }
 
-bool audit_encode(struct audit_chain *chain, const struct audit_event *event, int64_t now_ns,
-                  struct writer *out)
+/* The message of a signature: a line that no other use of the key begins with, then the record. */
+static size_t message(struct view signed_part, uint8_t out[MESSAGE_BYTES_MAX])
 {
-    struct audit_event *clean_event = audit_event_clone(event);
+    static const char purpose[] = "setu audit checkpoint 1\n";
+    const size_t lead = sizeof(purpose) - 1;
+    if (signed_part.length > MESSAGE_BYTES_MAX - lead) {
+        return 0;
+    }
+    memcpy(out, purpose, lead);
+    memcpy(out + lead, signed_part.at, signed_part.length);
+    return lead + signed_part.length;
+}
+
+/* Signs what `body` begins with; the field goes behind it, where there is room. */
+static void sign(const struct audit_key *key, uint8_t *body, size_t length)
+{
+    uint8_t bytes[MESSAGE_BYTES_MAX];
+    const size_t size = message((struct view){body, length}, bytes);
+    memcpy(body + length, audit_signature_field, sizeof(audit_signature_field));
+    if (size == 0 || !audit_key_sign(key, (struct view){bytes, size},
+                                     body + length + sizeof(audit_signature_field))) {
+        abort(); /* our own record is short, and Ed25519 does not fail */
+    }
+}
+
+/* The record of `event`, signed when there is a key. */
+static bool append(struct audit_chain *chain, const struct audit_event *event,
+                   const struct audit_key *key, int64_t now_ns, struct writer *out)
+{
     Setu__AuditRecord record;
-    fill(&record, chain, clean_event, now_ns);
-    const size_t length = setu__audit_record__get_packed_size(&record);
-    writer_uvarint(out, (uint32_t)(length + HASH_FIELD_BYTES));
+    fill(&record, chain, event, now_ns);
+    record.key_id = borrow(key == NULL ? NULL : audit_key_id(key));
+    const size_t content = setu__audit_record__get_packed_size(&record);
+    const size_t length = content + (key == NULL ? 0 : AUDIT_SIGNATURE_FIELD_BYTES);
+    writer_uvarint(out, (uint32_t)(length + AUDIT_HASH_FIELD_BYTES));
     uint8_t *body = writer_reserve(out, length);
     struct audit_head head = {.seq = record.seq};
     if (body != NULL) {
         setu__audit_record__pack(&record, body);
-        hash_record(chain->head.hash, (struct view){body, length}, head.hash);
-        writer_put(out, (struct view){hash_field, sizeof(hash_field)});
+        if (key != NULL) {
+            sign(key, body, content);
+        }
+        audit_hash(chain->head.hash, (struct view){body, length}, head.hash);
+        writer_put(out, (struct view){audit_hash_field, sizeof(audit_hash_field)});
         writer_put(out, (struct view){head.hash, sizeof(head.hash)});
     }
-    audit_event_free(&clean_event);
     if (!writer_ok(out)) {
         return false;
     }
@@ -251,10 +118,25 @@ bool audit_encode(struct audit_chain *chain, const struct audit_event *event, in
     return true;
 }
 
+bool audit_encode(struct audit_chain *chain, const struct audit_event *event, int64_t now_ns,
+                  struct writer *out)
+{
+    struct audit_event *clean_event = audit_event_clone(event);
+    const bool good = append(chain, clean_event, NULL, now_ns, out);
+    audit_event_free(&clean_event);
+    return good;
+}
+
+bool audit_encode_checkpoint(struct audit_chain *chain, const struct audit_key *key, int64_t now_ns,
+                             struct writer *out)
+{
+    const struct audit_event event = audit_event_init(AUDIT_CHECKPOINT);
+    return append(chain, &event, key, now_ns, out);
+}
+
 /* Reading ------------------------------------------------------------------------------------ */
 
-/* Cut one record off the front; the rest is untouched unless AUDIT_OK. */
-static enum audit_status frame(struct view *rest, struct view *record_r)
+enum audit_status audit_frame(struct view *rest, struct view *record_r)
 {
     size_t length = 0, used = 0;
     for (;;) {
@@ -272,7 +154,7 @@ static enum audit_status frame(struct view *rest, struct view *record_r)
         }
     }
     const bool shortest = used == 1 || length >> (7 * (used - 1)) != 0;
-    if (!shortest || length <= HASH_FIELD_BYTES || length > AUDIT_RECORD_BYTES_MAX - used) {
+    if (!shortest || length <= AUDIT_HASH_FIELD_BYTES || length > AUDIT_RECORD_BYTES_MAX - used) {
         return AUDIT_BROKEN;
     }
     if (length > rest->length - used) {
@@ -289,7 +171,7 @@ static enum audit_status frame(struct view *rest, struct view *record_r)
 static bool is_hole(struct view rest)
 {
     struct view after = rest, record;
-    if (frame(&after, &record) != AUDIT_OK) {
+    if (audit_frame(&after, &record) != AUDIT_OK) {
         after = rest;
     } else {
         after.at -= ZEROS_OF_A_HOLE;
@@ -313,12 +195,32 @@ static void copy_text(char *out, size_t size, const char *text)
 /* The hash field has to be where a writer puts it: last. */
 static bool split(struct view record, struct view *body_r, const uint8_t **hash_r)
 {
-    const size_t length = record.length - HASH_FIELD_BYTES;
-    if (memcmp(record.at + length, hash_field, sizeof(hash_field)) != 0) {
+    const size_t length = record.length - AUDIT_HASH_FIELD_BYTES;
+    if (memcmp(record.at + length, audit_hash_field, sizeof(audit_hash_field)) != 0) {
         return false;
     }
     *body_r = (struct view){record.at, length};
-    *hash_r = record.at + length + sizeof(hash_field);
+    *hash_r = record.at + length + sizeof(audit_hash_field);
+    return true;
+}
+
+/* A checkpoint has its signature right before its hash; what has none there is no checkpoint. */
+static bool take_signature(struct view body, struct audit_record *record)
+{
+    record->key_id = "";
+    if (record->event.code != AUDIT_CHECKPOINT) {
+        return true;
+    }
+    if (body.length <= AUDIT_SIGNATURE_FIELD_BYTES) {
+        return false;
+    }
+    const size_t length = body.length - AUDIT_SIGNATURE_FIELD_BYTES;
+    if (memcmp(body.at + length, audit_signature_field, sizeof(audit_signature_field)) != 0) {
+        return false;
+    }
+    record->signed_part = (struct view){body.at, length};
+    record->signature =
+        (struct view){body.at + length + sizeof(audit_signature_field), AUDIT_SIGNATURE_BYTES};
     return true;
 }
 
@@ -342,9 +244,9 @@ static bool unpack(struct view bytes, Setu__AuditRecord **unpacked_r, struct aud
     memcpy(record->prev_hash, in->prev_hash.data, AUDIT_HASH_BYTES);
     memcpy(record->hash, hash, AUDIT_HASH_BYTES);
     uint8_t computed[AUDIT_HASH_BYTES];
-    hash_record(record->prev_hash, body, computed);
+    audit_hash(record->prev_hash, body, computed);
     record->hash_ok = memcmp(computed, hash, AUDIT_HASH_BYTES) == 0;
-    record->event = audit_event_init(find_code(in->code));
+    record->event = audit_event_init(audit_code_find(in->code));
     record->event.time_ns = in->time_ns;
     record->event.session_id = in->session_id;
     record->event.broker_node = in->has_broker ? in->broker_node : -1;
@@ -355,6 +257,10 @@ static bool unpack(struct view bytes, Setu__AuditRecord **unpacked_r, struct aud
 #define POINT(name) record->event.name = in->name;
     EACH_STRING(POINT)
 #undef POINT
+    if (!take_signature(body, record)) {
+        return false;
+    }
+    record->key_id = record->signature.length == 0 ? "" : in->key_id;
     return true;
 }
 
@@ -376,7 +282,7 @@ enum audit_status audit_read(struct audit_reader *reader, struct audit_record *r
     audit_reader_end(reader);
     *record_r = (struct audit_record){0};
     struct view rest = reader->rest, bytes;
-    const enum audit_status status = frame(&rest, &bytes);
+    const enum audit_status status = audit_frame(&rest, &bytes);
     if (status != AUDIT_OK) {
         return status == AUDIT_BROKEN && is_hole(reader->rest) ? AUDIT_TORN : status;
     }
@@ -395,170 +301,82 @@ enum audit_status audit_read(struct audit_reader *reader, struct audit_record *r
     return AUDIT_OK;
 }
 
-/* Verifying ---------------------------------------------------------------------------------- */
-
-static bool follows(const struct audit_head *head, const struct audit_record *record)
+bool audit_starts_here(struct view bytes)
 {
-    return record->seq == head->seq + 1 &&
-           memcmp(record->prev_hash, head->hash, AUDIT_HASH_BYTES) == 0;
-}
-
-static void move_head(struct audit_head *head, const struct audit_record *record)
-{
-    head->seq = record->seq;
-    memcpy(head->hash, record->hash, AUDIT_HASH_BYTES);
-}
-
-static enum audit_status condemn(struct audit_verdict *verdict, enum audit_status status,
-                                 uint64_t seq, const char *why)
-{
-    verdict->status = status;
-    verdict->bad_seq = seq;
-    verdict->why = why;
-    return status;
-}
-
-/* Why this record cannot stand behind `head`; NULL = it can. `any`: nothing is known before it. */
-static const char *objection(const struct audit_head *head, bool any,
-                             const struct audit_record *record)
-{
-    static const struct audit_head empty;
-    if (!record->hash_ok) {
-        return "its content does not match its hash";
-    }
-    if (record->seq == 0) {
-        return "its number is 0";
-    }
-    if (any) {
-        return record->seq != 1 || follows(&empty, record)
-                   ? NULL
-                   : "it is the first record, yet names one before it";
-    }
-    if (record->seq != head->seq + 1) {
-        return "its number does not follow the record before it";
-    }
-    return follows(head, record) ? NULL : "it names another record before it";
-}
-
-/* Compare with a head that somebody kept elsewhere. */
-static const char *contradiction(const struct audit_head *expected,
-                                 const struct audit_record *record)
-{
-    if (expected == NULL) {
-        return NULL;
-    }
-    if (record->seq == expected->seq &&
-        memcmp(record->hash, expected->hash, AUDIT_HASH_BYTES) != 0) {
-        return "it is another record than the one expected";
-    }
-    if (record->seq == expected->seq + 1 &&
-        memcmp(record->prev_hash, expected->hash, AUDIT_HASH_BYTES) != 0) {
-        return "it does not follow the record expected";
-    }
-    return NULL;
-}
-
-static enum audit_status verify_records(struct audit_reader *reader, bool any,
-                                        const struct audit_head *expected,
-                                        struct audit_verdict *verdict)
-{
-    const size_t total = reader->rest.length;
-    struct audit_record record;
-    for (;;) {
-        const uint64_t next = verdict->head.seq + 1;
-        const bool unknown = any && verdict->records == 0;
-        verdict->bad_offset = total - reader->rest.length;
-        const enum audit_status status = audit_read(reader, &record);
-        if (status == AUDIT_END) {
-            return AUDIT_OK;
-        }
-        if (status != AUDIT_OK) {
-            return condemn(
-                verdict, status, next,
-                status == AUDIT_TORN ? "the file ends inside of it" : "it is not a record");
-        }
-        const char *why = objection(&verdict->head, unknown, &record);
-        why = why == NULL ? contradiction(expected, &record) : why;
-        if (why != NULL) {
-            return condemn(verdict, AUDIT_BROKEN, unknown && record.seq != 0 ? record.seq : next,
-                           why);
-        }
-        move_head(&verdict->head, &record);
-        verdict->first_seq = verdict->records == 0 ? record.seq : verdict->first_seq;
-        verdict->records++;
-    }
-}
-
-enum audit_status audit_verify(struct view log, const struct audit_head *after,
-                               const struct audit_head *expected, struct audit_verdict *verdict_r)
-{
-    *verdict_r = (struct audit_verdict){.status = AUDIT_OK, .why = ""};
-    if (after != NULL) {
-        verdict_r->head = *after;
-    }
-    struct audit_reader reader;
-    audit_reader_init(&reader, log);
-    const enum audit_status status = verify_records(&reader, after == NULL, expected, verdict_r);
-    audit_reader_end(&reader);
-    if (status != AUDIT_OK) {
-        return status;
-    }
-    if (expected != NULL && expected->seq > verdict_r->head.seq) {
-        return condemn(verdict_r, AUDIT_BROKEN, verdict_r->head.seq + 1,
-                       "it is missing: records were cut off the end");
-    }
-    verdict_r->bad_offset = 0;
-    return AUDIT_OK;
-}
-
-/* Resuming ----------------------------------------------------------------------------------- */
-
-/* Walk from where a record starts; *good_r bytes of sound records. */
-static enum audit_status walk(struct view tail, struct audit_head *head_r, size_t *good_r)
-{
-    struct audit_verdict verdict;
-    const enum audit_status status = audit_verify(tail, NULL, NULL, &verdict);
-    *head_r = verdict.head;
-    *good_r = status == AUDIT_OK ? tail.length : verdict.bad_offset;
-    return verdict.records == 0 && tail.length != 0 && status != AUDIT_TORN ? AUDIT_BROKEN : status;
-}
-
-/* Is there, at the front, a whole record that its own hash confirms? */
-static bool starts_here(struct view tail)
-{
-    struct view bytes;
-    if (frame(&tail, &bytes) != AUDIT_OK) {
+    struct view record_bytes;
+    if (audit_frame(&bytes, &record_bytes) != AUDIT_OK) {
         return false;
     }
     Setu__AuditRecord *unpacked = NULL;
     struct audit_record record;
-    const bool good = unpack(bytes, &unpacked, &record) && record.hash_ok;
+    const bool good = unpack(record_bytes, &unpacked, &record) && record.hash_ok;
     if (unpacked != NULL) {
         setu__audit_record__free_unpacked(unpacked, NULL);
     }
     return good;
 }
 
-enum audit_status audit_chain_resume(struct audit_chain *chain, struct view tail, size_t *good_r)
+/* Checkpoints ---------------------------------------------------------------------------------*/
+
+bool audit_checkpoint_holds(const struct audit_record *record, const struct audit_key *key)
 {
-    *good_r = 0;
-    chain->head = (struct audit_head){0};
-    size_t start = 0;
-    if (tail.length >= AUDIT_TAIL_BYTES) {
-        while (start < AUDIT_RECORD_BYTES_MAX && !starts_here(view_from(tail, start))) {
-            start++;
-        }
-        if (start == AUDIT_RECORD_BYTES_MAX) {
-            return AUDIT_BROKEN;
-        }
+    uint8_t bytes[MESSAGE_BYTES_MAX];
+    const size_t size = message(record->signed_part, bytes);
+    return record->signature.length == AUDIT_SIGNATURE_BYTES && size != 0 &&
+           audit_key_verify(key, (struct view){bytes, size}, record->signature);
+}
+
+/* Cheap: only what has a signature where a checkpoint has it is unpacked. */
+static bool is_signed(struct view bytes)
+{
+    const size_t fields = AUDIT_SIGNATURE_FIELD_BYTES + AUDIT_HASH_FIELD_BYTES;
+    return bytes.length > fields && memcmp(bytes.at + bytes.length - fields, audit_signature_field,
+                                           sizeof(audit_signature_field)) == 0;
+}
+
+void audit_last_checkpoint(struct view log, char key_id_r[AUDIT_KEY_ID_SIZE],
+                           uint64_t *records_behind_r)
+{
+    struct view bytes, last = {NULL, 0};
+    *records_behind_r = 0;
+    key_id_r[0] = '\0';
+    while (audit_frame(&log, &bytes) == AUDIT_OK) {
+        const bool found = is_signed(bytes);
+        last = found ? bytes : last;
+        *records_behind_r = found ? 0 : *records_behind_r + 1;
     }
-    size_t good = 0;
-    struct audit_head head;
-    const enum audit_status status = walk(view_from(tail, start), &head, &good);
-    if (status == AUDIT_BROKEN) {
-        return status;
+    Setu__AuditRecord *unpacked = NULL;
+    struct audit_record record;
+    if (last.at != NULL && unpack(last, &unpacked, &record)) {
+        copy_text(key_id_r, AUDIT_KEY_ID_SIZE, record.key_id);
     }
-    chain->head = head;
-    *good_r = start + good;
-    return status;
+    if (unpacked != NULL) {
+        setu__audit_record__free_unpacked(unpacked, NULL);
+    }
+}
+
+bool audit_may_follow(const struct audit_head *head, struct view bytes)
+{
+    uint8_t expected[PREFIX_BYTES_MAX + 16 + AUDIT_HASH_BYTES];
+    struct writer out;
+    bool zeros = true;
+    for (size_t i = 0; i < bytes.length; i++) {
+        zeros = zeros && bytes.at[i] == 0;
+    }
+    size_t used = 0;
+    while (used < bytes.length && used < PREFIX_BYTES_MAX - 1 && (bytes.at[used] & 0x80) != 0) {
+        used++;
+    }
+    used += used < bytes.length ? 1 : 0;
+    const uint64_t seq = head->seq + 1;
+    writer_init_fixed(&out, expected, sizeof(expected));
+    writer_i8(&out, 0x08); /* field 1: its number */
+    for (uint64_t rest = seq; rest != 0; rest >>= 7) {
+        writer_i8(&out, (int8_t)((rest & 0x7f) | (rest > 0x7f ? 0x80 : 0)));
+    }
+    writer_i8(&out, 0x12); /* field 2: prev_hash */
+    writer_i8(&out, AUDIT_HASH_BYTES);
+    writer_put(&out, (struct view){head->hash, AUDIT_HASH_BYTES});
+    const size_t length = bytes.length - used < out.length ? bytes.length - used : out.length;
+    return zeros || memcmp(bytes.at + used, expected, length) == 0;
 }

@@ -52,6 +52,37 @@ static const struct cli_verb verbs[] = {
     {"map explain", "PRINCIPAL...", 1, 1000, true, "show how a principal is mapped, rule by rule",
      "Exit status 0 when every principal is mapped to a certificate, 1 when not.\n", NULL,
      cli_map_explain},
+    {"audit verify", "FILE|FOLDER...", 1, 100000, false,
+     "tell whether the audit log is whole, and who vouches for it",
+     "Reads every file of one audit log, in any order, as one chain: a record or a file that was\n"
+     "changed, removed, moved or put in is found, and the first bad record named. With --key the\n"
+     "signatures of its checkpoints are verified; records behind the last one (the unsigned tail)\n"
+     "are told. What was cut off the end shows only against a --head that was kept elsewhere.\n"
+     "Exit status 0 when it is in order, 1 when not, 78 when a file cannot be read.\n",
+     cli_audit_verify_options, cli_audit_verify},
+    {"audit show", "FILE|FOLDER...", 1, 100000, false, "print the records of the audit log",
+     "One line for each; with -o json, one JSON object a line. Exit status 1 when the chain does\n"
+     "not hold.\n",
+     cli_audit_show_options, cli_audit_show},
+    {"audit query", "FILE|FOLDER...", 1, 100000, false, "find records of the audit log",
+     "As show; exit status 1 also when there is none.\n", cli_audit_query_options,
+     cli_audit_query},
+    {"audit export", "FILE|FOLDER...", 1, 100000, false,
+     "print the records of the audit log as other tools read them",
+     "One line for each, whatever names and reasons hold: line ends in them are escaped. jsonl\n"
+     "has every field; ocsf is OCSF 1.4, ecs is ECS 8.11, cef is CEF 0. Exit status 1 when the\n"
+     "chain does not hold.\n",
+     cli_audit_export_options, cli_audit_export},
+    {"audit bundle", "FILE", 1, 1, true, "put all evidence into one signed archive, or verify one",
+     "The audit log, what verify says of it, an export, the configuration and what `setu map`\n"
+     "says of it, signed with audit.signing_key. FILE is a tar archive that tar, sha256sum and\n"
+     "openssl can verify as well. Exit status 1 when the log, or with --verify the archive, is\n"
+     "not in order.\n",
+     cli_audit_bundle_options, cli_audit_bundle},
+    {"audit keygen", "FILE", 1, 1, false, "make a key that signs the audit log",
+     "Writes a new Ed25519 key to FILE (0400, never over another one) and prints its public half,\n"
+     "which auditors verify with. `openssl genpkey -algorithm ed25519` makes the same.\n",
+     NULL, cli_audit_keygen},
     {"ledger verify", "FILE|FOLDER...", 1, 100000, false,
      "tell what the ledger proves: lost, duplicated, altered",
      "Reads ledger files of any number of processes, in any order (of a folder: *.ledger), and\n"

@@ -78,6 +78,12 @@ int cli_doctor(const struct cli_call *call);
 int cli_probe(const struct cli_call *call);
 int cli_ledger_verify(const struct cli_call *call);
 int cli_ledger_show(const struct cli_call *call);
+int cli_audit_show(const struct cli_call *call);
+int cli_audit_query(const struct cli_call *call);
+int cli_audit_export(const struct cli_call *call);
+int cli_audit_verify(const struct cli_call *call);
+int cli_audit_bundle(const struct cli_call *call);
+int cli_audit_keygen(const struct cli_call *call);
 int cli_map_explain(const struct cli_call *call);
 int cli_scram_make(const struct cli_call *call);
 int cli_scram_verify(const struct cli_call *call);
@@ -85,6 +91,11 @@ int cli_scram_import(const struct cli_call *call);
 int cli_version(const struct cli_call *call);
 
 /* Their options. */
+extern const struct cli_option cli_audit_bundle_options[];
+extern const struct cli_option cli_audit_export_options[];
+extern const struct cli_option cli_audit_query_options[];
+extern const struct cli_option cli_audit_show_options[];
+extern const struct cli_option cli_audit_verify_options[];
 extern const struct cli_option cli_run_options[];
 extern const struct cli_option cli_check_options[];
 extern const struct cli_option cli_control_options[];

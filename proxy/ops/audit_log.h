@@ -7,7 +7,12 @@
  * 10 ms, so that a storm of logins does not become a storm of syncs. At open the chain is continued
  * from the last record of the file; a torn last record (power loss) is cut off, and that is logged.
  * A file whose end is not a sound chain, or that holds no sound record at all, is left as it is:
- * open fails. One process writes one file.
+ * open fails. One process writes one file. At rotate_bytes it ends and the chain goes on in the next
+ * (audit_file.h).
+ *
+ * With a key every checkpoint_records records, checkpoint_interval_ms after the first that no
+ * checkpoint covers, and before the file ends or changes hands, a checkpoint is written, and its
+ * number and hash go to the ordinary log.
  *
  * Unhealthy means: what is decided now may not be provable later. It is so while a write or sync
  * has failed (the writer tries again every second, keeping the records it has), and while the queue
@@ -21,6 +26,7 @@
 #include <stdint.h>
 
 struct audit_event;
+struct audit_key;
 struct audit_log;
 
 enum audit_log_policy { AUDIT_LOG_DENY, AUDIT_LOG_CONTINUE };
@@ -31,11 +37,20 @@ struct audit_log_params {
     enum audit_log_policy on_failure;
     size_t queue_max; /* events waiting; 0: 8192 */
     bool held;        /* another process has the file: look whether it could be opened, and queue */
+    struct audit_key *key; /* signs checkpoints; NULL: there are none. The log makes a reference */
+    uint64_t checkpoint_records, checkpoint_interval_ms; /* 0: 1000 records, one minute */
+    uint64_t rotate_bytes; /* the size at which a file ends; 0: never */
+    size_t keep;           /* how many files that ended stay; 0: all */
 };
 
 struct audit_log_stats {
     uint64_t written, lost, write_failures, queued;
     uint64_t last_sync_ns; /* wall clock; 0: never */
+    bool signing;
+    uint64_t checkpoints, unsigned_records;
+    uint64_t last_checkpoint_ns; /* wall clock; 0: none by this process */
+    uint64_t rotations;
+    uint64_t head_seq; /* number of the last durable record; 0: unknown here */
 };
 
 /* Opens the file, resumes the chain, starts the thread. With an empty file name a log that drops

@@ -113,6 +113,15 @@ static void write_audit(const struct audit_log *audit, FILE *out)
                  audit_log_healthy(audit) ? 1 : 0);
     write_number(out, "audit_last_sync_timestamp_seconds", "gauge", "When the audit log was synced",
                  stats.last_sync_ns / 1000000000U);
+    write_number(out, "audit_rotations_total", "counter", "Audit files ended", stats.rotations);
+    if (stats.signing) {
+        write_number(out, "audit_checkpoints_total", "counter", "Signed checkpoints made durable",
+                     stats.checkpoints);
+        write_number(out, "audit_unsigned_records", "gauge",
+                     "Durable audit records behind the last checkpoint", stats.unsigned_records);
+        write_number(out, "audit_last_checkpoint_timestamp_seconds", "gauge",
+                     "When the audit log was signed", stats.last_checkpoint_ns / 1000000000U);
+    }
 }
 
 static void write_kinds(FILE *out, const char *metric, const char *help,

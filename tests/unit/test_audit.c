@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "auth/audit.h"
+#include "auth/audit_verify.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

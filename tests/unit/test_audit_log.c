@@ -14,7 +14,11 @@
 #include <unistd.h>
 
 #include "auth/audit.h"
+#include "auth/audit_verify.h"
+#include "proxy/cli/audit_set.h"
+#include "proxy/ops/audit_file.h"
 #include "proxy/ops/audit_inlet.h"
+#include "tests/unit/audit_kit.h"
 
 static char folder[] = "/tmp/setu-audit-XXXXXX";
 static char path[64];
@@ -346,4 +350,190 @@ Test(audit_log, one_that_cannot_be_opened_is_not_held)
     char error[256] = "";
     cr_assert_null(audit_log_open(&params, error, sizeof error));
     cr_assert_neq(error[0], '\0');
+}
+
+/* ---- checkpoints and files ---- */
+
+static void remove_all(void)
+{
+    struct audit_file_ended *ended = NULL;
+    size_t count = audit_file_list(path, &ended);
+    for (size_t i = 0; i < count; i++) {
+        unlink(ended[i].path);
+    }
+    audit_file_list_free(ended, count);
+}
+
+static struct audit_log *open_signed(struct audit_key *key, uint64_t records, uint64_t interval_ms,
+                                     uint64_t rotate_bytes)
+{
+    struct audit_log_params params = {.file = path,
+                                      .on_failure = AUDIT_LOG_DENY,
+                                      .key = key,
+                                      .checkpoint_records = records,
+                                      .checkpoint_interval_ms = interval_ms,
+                                      .rotate_bytes = rotate_bytes};
+    char error[256] = "";
+    struct audit_log *log = audit_log_open(&params, error, sizeof error);
+    cr_assert_not_null(log, "%s", error);
+    return log;
+}
+
+static struct audit_set_verdict verify_set(const struct audit_key *key,
+                                           struct audit_signatures *signatures)
+{
+    static const struct audit_key *keys[1];
+    struct audit_set set;
+    struct audit_set_verdict verdict;
+    char error[256] = "";
+    char *operands[] = {path};
+    keys[0] = key;
+    *signatures = (struct audit_signatures){.keys = keys, .key_count = key != NULL ? 1 : 0};
+    cr_assert(audit_set_open(&set, operands, 1, error, sizeof error), "%s", error);
+    audit_set_verify(&set, NULL, signatures, &verdict);
+    audit_set_close(&set);
+    return verdict;
+}
+
+Test(audit_log, checkpoints_come_by_number_and_at_the_end)
+{
+    struct audit_signatures s;
+    struct audit_key *key = kit_key(1);
+    struct audit_log *log = open_signed(key, 100, 3600000, 0);
+    for (int i = 0; i < 1000; i++) {
+        append(log, i);
+    }
+    audit_log_close(&log);
+    struct audit_set_verdict verdict = verify_set(key, &s);
+    cr_assert(verdict.holds, "%s", verdict.why);
+    cr_assert_geq(s.confirmed, 3); /* at most 256 events are written at a time */
+    cr_assert_eq(s.confirmed_seq, verdict.head.seq, "the last record is a checkpoint");
+    cr_assert_eq(verdict.records, 1001 + s.confirmed, "and the first says whose they are");
+    log = open_signed(key, 100, 3600000, 0);
+    append(log, 1);
+    audit_log_close(&log);
+    struct audit_set_verdict again = verify_set(key, &s);
+    cr_assert_eq(again.records, verdict.records + 2, "the key is known");
+    audit_key_unref(&key);
+}
+
+Test(audit_log, checkpoints_come_by_time)
+{
+    struct audit_log_stats stats = {0};
+    struct audit_key *key = kit_key(1);
+    struct audit_log *log = open_signed(key, 1000000, 100, 0);
+    append(log, 1);
+    for (int i = 0; i < 500 && stats.checkpoints == 0; i++) {
+        usleep(10000);
+        audit_log_stats(log, &stats);
+    }
+    cr_assert_eq(stats.checkpoints, 1);
+    cr_assert_eq(stats.unsigned_records, 0);
+    usleep(300000);
+    audit_log_stats(log, &stats);
+    cr_assert_eq(stats.checkpoints, 1, "none without records");
+    append(log, 2);
+    for (int i = 0; i < 500 && stats.checkpoints == 1; i++) {
+        usleep(10000);
+        audit_log_stats(log, &stats);
+    }
+    cr_assert_eq(stats.checkpoints, 2);
+    audit_log_close(&log);
+    audit_key_unref(&key);
+}
+
+Test(audit_log, a_change_of_key_is_an_event)
+{
+    struct audit_signatures s;
+    uint64_t none = 0;
+    struct audit_key *keys[] = {kit_key(1), kit_key(2), NULL};
+    for (size_t i = 0; i < 3; i++) {
+        struct audit_log *log = open_signed(keys[i], 1000, 3600000, 0);
+        append(log, 1);
+        audit_log_close(&log);
+    }
+    cr_assert_eq(find(AUDIT_SIGNING_KEY, &none), 2);
+    cr_assert_eq(find(AUDIT_SIGNING_OFF, &none), 1);
+    cr_assert(verify_set(keys[0], &s).holds);
+    cr_assert_eq(s.key_changes, 1);
+    cr_assert_str_eq(s.foreign_key_id, audit_key_id(keys[1]));
+    audit_key_unref(&keys[0]);
+    audit_key_unref(&keys[1]);
+}
+
+Test(audit_log, files_end_and_the_chain_goes_on)
+{
+    struct audit_signatures s;
+    struct audit_key *key = kit_key(1);
+    struct audit_file_ended *ended = NULL;
+    for (int run = 0; run < 3; run++) {
+        struct audit_log *log = open_signed(key, 50, 3600000, 8192);
+        for (int i = 0; i < 300; i++) {
+            append(log, i);
+            if (i % 50 == 0) {
+                usleep(20000);
+            }
+        }
+        audit_log_close(&log);
+    }
+    size_t count = audit_file_list(path, &ended);
+    audit_file_list_free(ended, count);
+    cr_assert_geq(count, 6, "%zu", count);
+    struct audit_set_verdict verdict = verify_set(key, &s);
+    cr_assert(verdict.holds, "%s at %llu", verdict.why, (unsigned long long)verdict.bad_seq);
+    cr_assert_eq(verdict.first_seq, 1);
+    cr_assert_eq(s.confirmed_seq, verdict.head.seq);
+    cr_assert_eq(s.foreign_seq, 0);
+    cr_assert_eq(verdict.records, 900 + s.confirmed + 1 + count);
+    remove_all();
+    audit_key_unref(&key);
+}
+
+/* The new file cannot be made: the old one goes on, and nobody is refused for it. */
+Test(audit_log, a_file_that_cannot_end_goes_on)
+{
+    struct audit_signatures s;
+    struct audit_log *log = open_signed(NULL, 0, 0, 4096);
+    char obstacle[80];
+    snprintf(obstacle, sizeof obstacle, "%s.next", path);
+    cr_assert_eq(mkdir(obstacle, 0700), 0);
+    for (int i = 0; i < 300; i++) {
+        append(log, i);
+    }
+    struct audit_log_stats stats = {0};
+    for (int i = 0; i < 500 && stats.written < 300; i++) {
+        usleep(10000);
+        audit_log_stats(log, &stats);
+    }
+    cr_assert(audit_log_admits(log));
+    audit_log_close(&log);
+    cr_assert_eq(verify_set(NULL, &s).records, 300);
+    rmdir(obstacle);
+}
+
+/* A full disk with checkpoints and files that end: afterwards all is there, and logins go on. */
+Test(audit_log, t80_a_full_disk_costs_no_record)
+{
+    signal(SIGXFSZ, SIG_IGN);
+    struct audit_signatures s;
+    struct audit_key *key = kit_key(1);
+    struct audit_log *log = open_signed(key, 10, 3600000, 16384);
+    for (int round = 0; round < 3; round++) {
+        limit_file(1000);
+        for (int i = 0; i < 100; i++) {
+            append(log, i);
+        }
+        cr_assert(wait_for(log, false));
+        cr_assert_not(audit_log_admits(log));
+        limit_file(RLIM_INFINITY);
+        cr_assert(wait_for(log, true));
+        cr_assert(audit_log_admits(log));
+    }
+    audit_log_close(&log);
+    struct audit_set_verdict verdict = verify_set(key, &s);
+    cr_assert(verdict.holds, "%s", verdict.why);
+    cr_assert_geq(verdict.records, 300u);
+    cr_assert_eq(s.confirmed_seq, verdict.head.seq);
+    remove_all();
+    audit_key_unref(&key);
 }
