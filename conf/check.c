@@ -13,6 +13,8 @@ static struct conf_place place_of_either(const struct check *check, const void *
     return place.line > 0 ? place : check_place(check, other);
 }
 
+enum { AUDIT_ROTATE_MIN = 65536 };
+
 static void check_limits(const struct check *check)
 {
     const struct conf_limits *limits = &check->config->limits;
@@ -48,6 +50,13 @@ static void check_audit(const struct check *check)
     if (audit->file[0] == '\0' && check_sound(check, &audit->file)) {
         conf_errors_warn(check->errors, check_place(check, &audit->file),
                          "security decisions are not recorded (set 'audit.file')");
+    }
+    if (audit->rotate_bytes != 0 && audit->rotate_bytes < AUDIT_ROTATE_MIN &&
+        check_sound(check, &audit->rotate_bytes)) {
+        conf_errors_add(check->errors, check_place(check, &audit->rotate_bytes),
+                        "'rotate_bytes' is below %d, which would be a file for a few records "
+                        "(raise it, or set 0 for one file)",
+                        AUDIT_ROTATE_MIN);
     }
 }
 

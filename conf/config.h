@@ -58,6 +58,11 @@ struct conf_log {
 struct conf_audit {
     const char *file; /* "" = no audit log */
     enum conf_audit_failure on_failure;
+    const char *signing_key; /* path of a PEM file; "" = there are no checkpoints */
+    size_t checkpoint_records;
+    uint64_t checkpoint_interval_ms;
+    size_t rotate_bytes; /* 0 = one file for ever */
+    size_t keep;         /* 0 = all */
 };
 
 struct conf_ledger {

@@ -9,7 +9,7 @@
 
 /* What the example says beyond defaults: each key that has no default, at least once. */
 static const char sample[] =
-    "audit: {file: /var/lib/setu/audit.log}\n"
+    "audit: {file: /var/lib/setu/audit.log, signing_key: /etc/setu/audit.key}\n"
     "ledger: {directory: /var/lib/setu/ledger}\n"
     "control: {socket: /run/setu/control.sock}\n"
     "certificates:\n"

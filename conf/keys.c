@@ -60,6 +60,20 @@ static const struct key audit_keys[] = {
      .doc = "The audit log, a hash chain of security decisions; without it nothing is audited."},
     {FIELD(conf_audit, on_failure), .type = KEY_CHOICE, .words = audit_failures, .fallback = "deny",
      .doc = "What happens to new logins while the audit log cannot be written."},
+    {FIELD(conf_audit, signing_key), .type = KEY_TEXT, .form = form_path,
+     .doc = "PEM file with an Ed25519 key (`setu audit keygen`), readable by nobody else, that "
+            "signs checkpoints of the audit log; without it there are none, and whoever may write "
+            "the file can make its chain anew."},
+    {FIELD(conf_audit, checkpoint_records), .type = KEY_SIZE, .fallback = "1000", .min = 1,
+     .max = 1000000, .doc = "How many audit records are signed by one checkpoint, at most."},
+    {FIELD(conf_audit, checkpoint_interval_ms), .type = KEY_MS, .fallback = "60000", .min = 100,
+     .max = DAY_MS, .doc = "How long an audit record waits for a checkpoint, at most."},
+    {FIELD(conf_audit, rotate_bytes), .type = KEY_SIZE, .fallback = "67108864",
+     .max = INT32_MAX,
+     .doc = "The size at which a file of the audit log ends: it gets the numbers of its first and "
+            "last record as a suffix, and the chain goes on in a new file; 0 is never."},
+    {FIELD(conf_audit, keep), .type = KEY_SIZE, .fallback = "0", .max = 1000000,
+     .doc = "How many ended files of the audit log stay, the newest; 0 is all of them."},
 };
 static const struct key_section audit_section = {"audit", ALWAYS(conf_audit), KEYS(audit_keys)};
 

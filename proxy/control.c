@@ -20,6 +20,7 @@ struct peer {
     struct control *control;
     struct channel *channel;
     uint64_t number;
+    struct ucred who;
     struct peer *next;
 };
 
@@ -169,6 +170,10 @@ static void peer_add(struct control *control, int fd)
         close(fd);
         return;
     }
+    socklen_t size = sizeof peer->who;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer->who, &size) != 0) {
+        peer->who = (struct ucred){.uid = (uid_t)-1};
+    }
     peer->control = control;
     peer->number = ++control->last_number;
     peer->channel = channel_new(control->poll.loop, fd, peer_on_message, peer);
@@ -236,6 +241,19 @@ bool control_send(struct control *control, uint64_t peer, enum handover_kind kin
 {
     struct peer *to = control != NULL ? peer_find(control, peer) : NULL;
     return to != NULL && channel_send(to->channel, kind, payload, fds, fd_count);
+}
+
+const char *control_peer_who(const struct control *control, uint64_t peer,
+                             char who_r[CONTROL_WHO_SIZE])
+{
+    const struct peer *of = control != NULL ? peer_find(control, peer) : NULL;
+    if (of == NULL || of->who.uid == (uid_t)-1) {
+        snprintf(who_r, CONTROL_WHO_SIZE, "somebody, control socket");
+    } else {
+        snprintf(who_r, CONTROL_WHO_SIZE, "uid %lu, pid %ld, control socket",
+                 (unsigned long)of->who.uid, (long)of->who.pid);
+    }
+    return who_r;
 }
 
 void control_drop(struct control *control, uint64_t peer)

@@ -17,7 +17,7 @@
 
 struct control;
 
-enum { CONTROL_PATH_SIZE = 108 };
+enum { CONTROL_PATH_SIZE = 108, CONTROL_WHO_SIZE = 80 };
 
 /** One message of a peer, or with kind 0 its end. fds are the receiver's. Peers are numbered from 1, never again. */
 typedef void (*control_fn)(void *context, uint64_t peer, int kind, struct view payload,
@@ -46,6 +46,10 @@ void control_resume(struct control *control);
 /** False: it has gone, or does not take it. */
 bool control_send(struct control *control, uint64_t peer, enum handover_kind kind,
                   struct view payload, const int *fds, size_t fd_count);
+
+/** "uid 0, pid 4711, control socket": who a peer is, as the kernel said when it connected. Returns who_r. */
+const char *control_peer_who(const struct control *control, uint64_t peer,
+                             char who_r[CONTROL_WHO_SIZE]);
 
 /** Ends a peer; no call for it any more. */
 void control_drop(struct control *control, uint64_t peer);

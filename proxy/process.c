@@ -68,16 +68,6 @@ void process_stats_file(struct process *process, bool on)
     }
 }
 
-void process_audit(struct process *process, int code, const char *detail)
-{
-    struct audit_event event = audit_event_init((enum audit_code)code);
-    event.time_ns = world_now_ns();
-    event.config_hash = process->shared->config_hash;
-    event.mapping_hash = mapping_hash(process->shared->mapping);
-    event.detail = detail;
-    (void)audit_log_append(process->audit, &event);
-}
-
 /* ---- the end ---- */
 
 static void process_on_hurry(uv_timer_t *timer)
@@ -153,9 +143,11 @@ static void process_on_signal(uv_signal_t *handle, int number)
     switch (number) {
     case SIGTERM:
     case SIGINT:
+        process_audit_admin(process, "drain", number == SIGTERM ? "signal TERM" : "signal INT");
         process_order(process, process->order == WORKER_GO_ON ? WORKER_DRAIN : WORKER_STOP);
         break;
     case SIGQUIT:
+        process_audit_admin(process, "stop", "signal QUIT");
         process_order(process, WORKER_STOP);
         break;
     case SIGUSR1:
@@ -165,9 +157,11 @@ static void process_on_signal(uv_signal_t *handle, int number)
         }
         break;
     case SIGUSR2:
+        process_audit_admin(process, "takeover", "signal USR2");
         process_spawn(process);
         break;
     case SIGHUP:
+        process_audit_admin(process, "reload", "signal HUP");
         process_reload(process, 0);
         break;
     default:
@@ -257,6 +251,11 @@ static bool process_open_audit(struct process *process)
         .on_failure =
             config->audit.on_failure == CONF_AUDIT_DENY ? AUDIT_LOG_DENY : AUDIT_LOG_CONTINUE,
         .held = process->dialled >= 0,
+        .key = process->shared->audit_key,
+        .checkpoint_records = config->audit.checkpoint_records,
+        .checkpoint_interval_ms = config->audit.checkpoint_interval_ms,
+        .rotate_bytes = config->audit.rotate_bytes,
+        .keep = config->audit.keep,
     };
     char error[512];
     process->audit = audit_log_open(&audit, error, sizeof error);

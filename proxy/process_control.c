@@ -73,11 +73,12 @@ static void on_message(void *context, uint64_t peer, int kind, struct view paylo
         process_reply(process, peer, process_status_json(process, true, NULL));
         break;
     case HANDOVER_DRAIN:
-        log_text(LOG_LEVEL_INFO, "control", "drain");
+        process_audit_asked(process, "drain", peer);
         process_order(process, WORKER_DRAIN);
         process_reply(process, peer, process_status_json(process, true, NULL));
         break;
     case HANDOVER_RELOAD:
+        process_audit_asked(process, "reload", peer);
         process_reload(process, peer);
         break;
     case 0:

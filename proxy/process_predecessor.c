@@ -235,6 +235,7 @@ static void on_hello(struct process *process, uint64_t peer, struct view payload
     }
     struct log_field fields[] = {log_str("version", version)};
     log_write(LOG_LEVEL_INFO, "takeover_begins", fields, 1);
+    process_audit_asked(process, "takeover", peer);
     process->phase = PHASE_HANDING;
     process->successor = peer;
     process->successor_stops = false;
@@ -282,6 +283,7 @@ static void on_serving(struct process *process)
     process->phase = PHASE_HANDED;
     process->control_is_ours = false;
     audit_log_forward(process->audit, process->audit_end);
+    process_audit(process, AUDIT_HANDED_OVER, NULL);
     process->audit_end = -1;
     atomic_store(&process->idle, 0);
     log_text(LOG_LEVEL_INFO, "taken_over", "another process serves; sessions end here");

@@ -17,6 +17,7 @@
 struct audit_inlet;
 struct audit_log;
 struct conf_errors;
+struct json_t;
 struct ledger;
 struct shared;
 struct stats_file;
@@ -103,12 +104,19 @@ struct process {
 
 /* process.c */
 void process_order(struct process *process, enum worker_order order);
-void process_audit(struct process *process, int code, const char *detail);
 bool process_start_workers(struct process *process);
 void process_started(struct process *process, const char *event);
 void process_stats_file(struct process *process, bool on);
 void process_end(struct process *process); /* closes every handle: the loop ends */
 uint64_t process_sessions(struct process *process);
+
+/* process_evidence.c: what the process itself does, for the audit log */
+void process_audit(struct process *process, int code, const char *detail);
+void process_audit_admin(struct process *process, const char *action, const char *who);
+void process_audit_asked(struct process *process, const char *action, uint64_t peer);
+/* process->shared is in use instead of `before`; changes: texts */
+void process_audit_reload(struct process *process, const struct shared *before,
+                          const struct json_t *changes);
 
 /* process_round.c */
 /* False: one is under way, or the process is ending. `then` is called when all workers have done it. */

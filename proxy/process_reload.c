@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "auth/audit.h"
+#include "auth/audit_key.h"
 #include "auth/certificates.h"
 #include "auth/mapping.h"
 #include "conf/config.h"
@@ -121,9 +122,21 @@ static json_t *compare(const struct shared *before, const struct shared *now)
     return changes;
 }
 
-/* What a process is given once. */
-static json_t *compare_fixed(const struct process *process, const struct config *now)
+static bool audit_differs(const struct shared *before, const struct shared *now)
 {
+    const struct conf_audit *old = &before->config->audit, *new = &now->config->audit;
+    const char *old_key = before->audit_key != NULL ? audit_key_id(before->audit_key) : "";
+    const char *new_key = now->audit_key != NULL ? audit_key_id(now->audit_key) : "";
+    return strcmp(old->file, new->file) != 0 || old->on_failure != new->on_failure ||
+           strcmp(old_key, new_key) != 0 || old->checkpoint_records != new->checkpoint_records ||
+           old->checkpoint_interval_ms != new->checkpoint_interval_ms ||
+           old->rotate_bytes != new->rotate_bytes || old->keep != new->keep;
+}
+
+/* What a process is given once. */
+static json_t *compare_fixed(const struct process *process, const struct shared *next)
+{
+    const struct config *now = next->config;
     const struct config *before = process->shared->config;
     json_t *fixed = json_array();
     if (now->workers != process->worker_count) {
@@ -132,8 +145,7 @@ static json_t *compare_fixed(const struct process *process, const struct config 
     if (strcmp(before->log.file, now->log.file) != 0 || before->log.format != now->log.format) {
         tell(fixed, "log.file, log.format");
     }
-    if (strcmp(before->audit.file, now->audit.file) != 0 ||
-        before->audit.on_failure != now->audit.on_failure) {
+    if (audit_differs(process->shared, next)) {
         tell(fixed, "audit");
     }
     if (strcmp(before->ledger.directory, now->ledger.directory) != 0 ||
@@ -221,7 +233,7 @@ static void committed(struct process *process)
     struct shared *before = process->shared;
     const struct config *now = process->next->config;
     json_t *changes = compare(before, process->next);
-    json_t *fixed = compare_fixed(process, now);
+    json_t *fixed = compare_fixed(process, process->next);
     process->shared = process->next;
     process->next = NULL;
     process->phase = PHASE_SERVING;
@@ -237,7 +249,7 @@ static void committed(struct process *process)
         log_uint("changes", json_array_size(changes)),
     };
     log_write(LOG_LEVEL_INFO, "reloaded", fields, 3);
-    process_audit(process, AUDIT_RELOAD, NULL);
+    process_audit_reload(process, before, changes);
     answer(process, true, NULL, changes, fixed, json_array());
     shared_unref(&before);
     notify_send("READY=1\nSTATUS=serving");

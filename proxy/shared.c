@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/audit_key.h"
 #include "auth/certificates.h"
 #include "auth/credentials.h"
 #include "auth/mapping.h"
@@ -230,9 +231,24 @@ static void check_peers(const struct shared *shared, struct conf_errors *errors)
     }
 }
 
+static void load_audit_key(struct shared *shared, struct conf_errors *errors)
+{
+    const struct conf_audit *audit = &shared->config->audit;
+    struct pem_fault fault;
+    if (audit->signing_key[0] == '\0') {
+        return;
+    }
+    shared->audit_key = audit_key_load(audit->signing_key, &fault);
+    if (shared->audit_key == NULL) {
+        conf_errors_add(errors, config_place(shared->config, &audit->signing_key), "%s",
+                        fault.text);
+    }
+}
+
 static void load_all(struct shared *shared, struct conf_errors *errors)
 {
     struct config *config = shared->config;
+    load_audit_key(shared, errors);
     shared->certificates = certificates_load(config, world_now_ns() / 1000000000, errors);
     shared->mapping = mapping_build(config, errors);
     if (config->users.file[0] != '\0') {
@@ -292,6 +308,7 @@ void shared_unref(struct shared **shared)
     credentials_unref(&gone->users);
     mapping_unref(&gone->mapping);
     certificates_unref(&gone->certificates);
+    audit_key_unref(&gone->audit_key);
     config_unref(&gone->config);
     free(gone->cluster_hashes);
     free(gone);

@@ -51,6 +51,7 @@ struct shared {
     char config_hash[65];            /* SHA-256 of the configuration file, hex */
     /* of each cluster of the configuration: its text and the content of every file it names */
     char (*cluster_hashes)[65];
+    struct audit_key *audit_key;     /* NULL: checkpoints are not signed */
     struct audit_log *audit;
     struct ledger *ledger;           /* NULL: off */
     struct visitors *visitors;       /* client connections open, over all workers */
