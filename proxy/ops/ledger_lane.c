@@ -11,6 +11,7 @@ enum {
     TOPIC_BUCKETS = 1 << 12,
     NAME_BYTES_MAX = 249, /* Kafka's longest topic name */
     ID_BYTES = 16,
+    SWEEP_BUCKETS = 256, /* how far one that is new looks for others' places */
 };
 
 _Static_assert((LEDGER_LANE_RING & (LEDGER_LANE_RING - 1)) == 0, "a power of two");
@@ -29,7 +30,9 @@ struct ledger_lane {
     struct ledger_stream *streams[STREAM_BUCKETS];
     struct topic *topics[TOPIC_BUCKETS];
     size_t stream_count, topic_count;
-    struct ledger_stream *retired; /* nameless, replaced by others; entries may point to them */
+    size_t hand; /* the bucket whose streams are looked at next, to be forgotten */
+    /* Nameless, replaced by others, oldest first; entries may point to them. */
+    struct ledger_stream *retired, **retired_end;
     struct ledger_entry *ring;
     uint32_t tail_seen;
     _Alignas(64) atomic_uint_fast64_t lost[LEDGER_KINDS];
@@ -45,6 +48,7 @@ struct ledger_lane *ledger_lane_new(void)
         return NULL;
     }
     memset(lane, 0, sizeof *lane);
+    lane->retired_end = &lane->retired;
     lane->ring = calloc(LEDGER_LANE_RING, sizeof *lane->ring);
     if (lane->ring == NULL) {
         free(lane);
@@ -189,11 +193,75 @@ void ledger_lane_learn(struct ledger_lane *lane, struct view cluster, struct vie
     lane->topic_count++;
 }
 
+/* ---- forgetting ---- */
+
+/* Nobody but its table points to it: no note, and no entry that the thread has not taken yet. */
+static bool is_idle(const struct ledger_lane *lane, const struct ledger_stream *stream)
+{
+    const uint32_t head = atomic_load_explicit(&lane->head, memory_order_relaxed);
+    const uint32_t tail = atomic_load_explicit(&lane->tail, memory_order_acquire);
+    return stream->users == 0 && (!stream->kept || stream->put_at - tail >= head - tail);
+}
+
+static void drop(struct ledger_lane *lane, struct ledger_stream **link)
+{
+    struct ledger_stream *gone = *link;
+    *link = gone->next;
+    free(gone);
+    lane->stream_count--;
+}
+
+/* Forgets, of one bucket, what is idle and was not asked for since the last time. */
+static size_t sweep_bucket(struct ledger_lane *lane, size_t bucket)
+{
+    const size_t before = lane->stream_count;
+    struct ledger_stream **link = &lane->streams[bucket];
+    while (*link != NULL) {
+        if (!(*link)->asked && is_idle(lane, *link)) {
+            drop(lane, link);
+        } else {
+            (*link)->asked = false;
+            link = &(*link)->next;
+        }
+    }
+    return before - lane->stream_count;
+}
+
+static void sweep_retired(struct ledger_lane *lane)
+{
+    while (lane->retired != NULL && is_idle(lane, lane->retired)) {
+        drop(lane, &lane->retired);
+    }
+    if (lane->retired == NULL) {
+        lane->retired_end = &lane->retired;
+    }
+}
+
+/*
+ * A client may make up names as fast as it can write. So each new stream above a number that real ones seldom reach
+ * looks at a bucket, and what nobody has asked for a second time goes when its records are taken: those made up come
+ * and go, those of real partitions stay. False: everything is in use.
+ */
+static bool make_room(struct ledger_lane *lane)
+{
+    const size_t count = lane->stream_count;
+    const int buckets = count >= LEDGER_LANE_STREAMS_MAX    ? SWEEP_BUCKETS
+                        : count >= LEDGER_LANE_STREAMS_FREE ? 1
+                                                            : 0;
+    sweep_retired(lane);
+    for (int i = 0; i < buckets && sweep_bucket(lane, lane->hand) == 0; i++) {
+        lane->hand = (lane->hand + 1) % STREAM_BUCKETS;
+    }
+    return lane->stream_count < LEDGER_LANE_STREAMS_MAX;
+}
+
+/* ---- streams ---- */
+
 static struct ledger_stream *stream_new(struct ledger_lane *lane, uint64_t hash,
                                         struct view cluster, struct view topic,
                                         const uint8_t *topic_id, int32_t partition)
 {
-    if (lane->stream_count >= LEDGER_LANE_STREAMS_MAX) {
+    if (!make_room(lane)) {
         return NULL;
     }
     if (topic_id != NULL) {
@@ -234,8 +302,9 @@ static void retire(struct ledger_lane *lane, struct ledger_stream **link)
 {
     struct ledger_stream *gone = *link;
     *link = gone->next;
-    gone->next = lane->retired;
-    lane->retired = gone;
+    gone->next = NULL;
+    *lane->retired_end = gone;
+    lane->retired_end = &gone->next;
 }
 
 struct ledger_stream *ledger_lane_stream(struct ledger_lane *lane, struct view cluster,
@@ -251,8 +320,11 @@ struct ledger_stream *ledger_lane_stream(struct ledger_lane *lane, struct view c
     }
     if (*link != NULL && make && is_outdated(lane, *link, cluster)) {
         retire(lane, link);
-    } else if (*link != NULL || !make) {
+    } else if (*link != NULL) {
+        (*link)->asked = true;
         return *link;
+    } else if (!make) {
+        return NULL;
     }
     struct ledger_stream *made = stream_new(lane, hash, cluster, topic, topic_id, partition);
     if (made != NULL) {
@@ -271,9 +343,7 @@ void ledger_lane_release(struct ledger_lane *lane, struct ledger_stream *stream)
     while (*link != stream) {
         link = &(*link)->next;
     }
-    *link = stream->next;
-    free(stream);
-    lane->stream_count--;
+    drop(lane, link);
 }
 
 /* ---- the ring ---- */
@@ -302,6 +372,7 @@ bool ledger_lane_put(struct ledger_lane *lane, struct ledger_stream *stream,
     }
     struct ledger_entry *entry = &lane->ring[head & (LEDGER_LANE_RING - 1)];
     stream->kept = true;
+    stream->put_at = head;
     entry->stream = stream;
     entry->record = *record;
     atomic_store_explicit(&lane->head, head + 1, memory_order_release);
@@ -333,6 +404,11 @@ bool ledger_lane_is_done(const struct ledger_lane *lane)
 {
     return atomic_load_explicit(&lane->ended, memory_order_acquire) &&
            ledger_lane_waiting(lane) == 0;
+}
+
+size_t ledger_lane_streams(const struct ledger_lane *lane)
+{
+    return lane->stream_count;
 }
 
 size_t ledger_lane_waiting(const struct ledger_lane *lane)

@@ -18,6 +18,7 @@
 enum {
     LEDGER_LANE_RING = 1 << 15,        /* records that wait; a power of two */
     LEDGER_LANE_STREAMS_MAX = 1 << 17, /* partitions known at a time */
+    LEDGER_LANE_STREAMS_FREE = 1 << 13, /* of them, that stay though nobody asks for them */
     LEDGER_LANE_TOPICS_MAX = 1 << 16,  /* topic ids whose names are known */
 };
 
@@ -30,7 +31,9 @@ struct ledger_stream {
     int32_t partition;
     uint16_t cluster_length, topic_length;
     bool has_id;
-    bool kept; /* records of it have been put, so it stays */
+    bool kept;       /* records of it have been put */
+    bool asked;      /* again, since the lane last looked for what it may forget */
+    uint32_t put_at; /* where in the ring the last one is, or was */
     uint8_t topic_id[16];
     uint32_t users;              /* notes that point here (relay_ledger) */
     int64_t high_watermark, low; /* of the last MARK */
@@ -51,8 +54,9 @@ void ledger_lane_free(struct ledger_lane **lane);
 
 /**
  * The stream of a partition, made when make is set and it is new. topic_id: 16 bytes, or NULL when the partition goes
- * by its topic's name. NULL: not known, or there are too many. Lives as long as the lane once a record of it was put;
- * before that, until ledger_lane_release finds it without users.
+ * by its topic's name. NULL: not known, or too many are in use. Lives while it has users or a record of it is in the
+ * ring; otherwise until a new one is made (what is asked for often is forgotten last), or until ledger_lane_release
+ * finds it without any record.
  */
 struct ledger_stream *ledger_lane_stream(struct ledger_lane *lane, struct view cluster,
                                          struct view topic, const uint8_t *topic_id,
@@ -61,6 +65,9 @@ struct ledger_stream *ledger_lane_stream(struct ledger_lane *lane, struct view c
 /** It is this partition of the same cluster, by the same kind of name. */
 bool ledger_stream_is(const struct ledger_stream *stream, struct view topic,
                       const uint8_t *topic_id, int32_t partition);
+
+/** How many it knows. */
+size_t ledger_lane_streams(const struct ledger_lane *lane);
 
 /** Drops a stream that nobody uses and no record was put of. */
 void ledger_lane_release(struct ledger_lane *lane, struct ledger_stream *stream);

@@ -58,7 +58,19 @@ Test(ledger_lane, forgets_names_that_nobody_has)
     ledger_lane_free(&lane);
 }
 
-Test(ledger_lane, keeps_what_a_record_was_put_of_and_has_a_bound)
+static size_t take_all(struct ledger_lane *lane)
+{
+    size_t taken = 0;
+    for (struct ledger_entry *entry = ledger_lane_front(lane); entry != NULL;
+         entry = ledger_lane_front(lane)) {
+        entry->stream->file = 1; /* as the thread does: it had better still be there */
+        ledger_lane_drop(lane);
+        taken++;
+    }
+    return taken;
+}
+
+Test(ledger_lane, keeps_what_is_in_use_and_has_a_bound)
 {
     struct ledger_lane *lane = ledger_lane_new();
     const struct ledger_record record = {.kind = LEDGER_FETCHED};
@@ -67,9 +79,45 @@ Test(ledger_lane, keeps_what_a_record_was_put_of_and_has_a_bound)
     ledger_lane_release(lane, kept);
     cr_assert_eq(by_name(lane, "orders", 0, false), kept);
     for (int32_t i = 1; i < LEDGER_LANE_STREAMS_MAX; i++) {
-        cr_assert_not_null(by_name(lane, "orders", i, true));
+        struct ledger_stream *stream = by_name(lane, "orders", i, true);
+        cr_assert_not_null(stream);
+        stream->users++;
     }
     cr_assert_null(by_name(lane, "orders", LEDGER_LANE_STREAMS_MAX, true));
+    cr_assert_eq(by_name(lane, "orders", 0, false), kept, "its record has not been taken");
+    cr_assert_eq(take_all(lane), 1);
+    for (int32_t i = 1; i < LEDGER_LANE_STREAMS_MAX; i++) {
+        by_name(lane, "orders", i, false)->users--;
+    }
+    /* Each was asked for just now: one time round forgets that, the next one forgets them. */
+    struct ledger_stream *next = NULL;
+    for (int32_t i = 0; i < 1000 && next == NULL; i++) {
+        next = by_name(lane, "orders", LEDGER_LANE_STREAMS_MAX, true);
+    }
+    cr_assert_not_null(next);
+    ledger_lane_free(&lane);
+}
+
+/* Of unanswered requests, and of those that want no answer. */
+Test(ledger_lane, is_not_filled_by_records_of_names_made_up)
+{
+    struct ledger_lane *lane = ledger_lane_new();
+    const struct ledger_record record = {.kind = LEDGER_IN_DOUBT};
+    struct ledger_stream *orders = by_name(lane, "orders", 0, true);
+    cr_assert(ledger_lane_put(lane, orders, &record));
+    uint64_t put = 1, taken = 0;
+    for (int32_t i = 0; i < 3 * LEDGER_LANE_STREAMS_MAX; i++) {
+        struct ledger_stream *made_up = by_name(lane, "made up", i, true);
+        cr_assert_not_null(made_up);
+        cr_assert(ledger_lane_put(lane, made_up, &record));
+        put++;
+        if (i % 1000 == 999) {
+            cr_assert_eq(by_name(lane, "orders", 0, true), orders, "what is asked for again stays");
+        }
+        taken += i % 20000 == 19999 ? take_all(lane) : 0;
+    }
+    cr_assert_eq(taken + take_all(lane), put);
+    cr_assert_lt(ledger_lane_streams(lane), LEDGER_LANE_STREAMS_MAX / 2);
     ledger_lane_free(&lane);
 }
 
