@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/siphash.h"
+
 enum { BUCKET_PLACES = 4, ADDRESSES_MIN = 64, ADDRESSES_MAX = 1048576, FORGET_MS_DEFAULT = 60000 };
 
 struct place {
@@ -15,64 +17,14 @@ struct place {
 
 struct penalty {
     struct penalty_limits limits;
-    uint64_t key[2];
+    struct siphash_key key;
     size_t buckets; /* a power of two */
     struct place places[];
 };
 
-static uint64_t load_le64(const uint8_t *at)
-{
-    uint64_t v = 0;
-    for (int i = 7; i >= 0; i--) {
-        v = (v << 8) | at[i];
-    }
-    return v;
-}
-
-static uint64_t rotate_left(uint64_t v, unsigned bits)
-{
-    return (v << bits) | (v >> (64 - bits));
-}
-
-static void sip_round(uint64_t v[4])
-{
-    v[0] += v[1];
-    v[1] = rotate_left(v[1], 13) ^ v[0];
-    v[0] = rotate_left(v[0], 32);
-    v[2] += v[3];
-    v[3] = rotate_left(v[3], 16) ^ v[2];
-    v[0] += v[3];
-    v[3] = rotate_left(v[3], 21) ^ v[0];
-    v[2] += v[1];
-    v[1] = rotate_left(v[1], 17) ^ v[2];
-    v[2] = rotate_left(v[2], 32);
-}
-
-static void sip_word(uint64_t v[4], uint64_t word)
-{
-    v[3] ^= word;
-    sip_round(v);
-    sip_round(v);
-    v[0] ^= word;
-}
-
-/* SipHash-2-4 of exactly sixteen bytes. */
 static uint64_t address_hash(const struct penalty *p, const struct penalty_address *address)
 {
-    uint64_t v[4] = {
-        p->key[0] ^ UINT64_C(0x736f6d6570736575),
-        p->key[1] ^ UINT64_C(0x646f72616e646f6d),
-        p->key[0] ^ UINT64_C(0x6c7967656e657261),
-        p->key[1] ^ UINT64_C(0x7465646279746573),
-    };
-    sip_word(v, load_le64(address->bytes));
-    sip_word(v, load_le64(address->bytes + 8));
-    sip_word(v, UINT64_C(16) << 56);
-    v[2] ^= 0xff;
-    for (int i = 0; i < 4; i++) {
-        sip_round(v);
-    }
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
+    return siphash(&p->key, address->bytes, sizeof address->bytes);
 }
 
 static struct penalty_address address_remembered(const struct penalty_address *address)
@@ -152,8 +104,7 @@ struct penalty *penalty_new(const struct penalty_limits *limits, const uint8_t k
     if (p->limits.delay_max_ms < p->limits.delay_base_ms) {
         p->limits.delay_max_ms = p->limits.delay_base_ms;
     }
-    p->key[0] = load_le64(key);
-    p->key[1] = load_le64(key + 8);
+    p->key = siphash_key_of(key);
     p->buckets = buckets;
     return p;
 }
