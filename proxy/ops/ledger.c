@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -574,14 +575,18 @@ void ledger_close(struct ledger **ledger)
 struct ledger_lane *ledger_join(struct ledger *l)
 {
     struct ledger_lane *lane = NULL;
+    uint8_t key[SIPHASH_KEY_BYTES];
     unsigned at = 0;
+    if (getrandom(key, sizeof key, 0) != (ssize_t)sizeof key) {
+        return NULL;
+    }
     pthread_mutex_lock(&l->lock);
     const unsigned count = atomic_load(&l->lane_count);
     while (at < count && atomic_load(&l->lanes[at]) != NULL) {
         at++;
     }
     if (at < LEDGER_LANES_MAX) {
-        lane = ledger_lane_new();
+        lane = ledger_lane_new(key);
     }
     if (lane != NULL) {
         atomic_store(&l->lanes[at], lane);

@@ -11,6 +11,7 @@ enum {
     TOPIC_BUCKETS = 1 << 12,
     NAME_BYTES_MAX = 249, /* Kafka's longest topic name */
     ID_BYTES = 16,
+    CHAIN_MAX = 64,      /* streams of one bucket: eight where all places are taken */
     SWEEP_BUCKETS = 256, /* how far one that is new looks for others' places */
 };
 
@@ -27,6 +28,7 @@ struct topic {
 
 struct ledger_lane {
     /* Of the worker. */
+    struct siphash_key key;
     struct ledger_stream *streams[STREAM_BUCKETS];
     struct topic *topics[TOPIC_BUCKETS];
     size_t stream_count, topic_count;
@@ -41,13 +43,14 @@ struct ledger_lane {
     atomic_bool ended;
 };
 
-struct ledger_lane *ledger_lane_new(void)
+struct ledger_lane *ledger_lane_new(const uint8_t key[SIPHASH_KEY_BYTES])
 {
     struct ledger_lane *lane = aligned_alloc(64, (sizeof *lane + 63) / 64 * 64);
     if (lane == NULL) {
         return NULL;
     }
     memset(lane, 0, sizeof *lane);
+    lane->key = siphash_key_of(key);
     lane->retired_end = &lane->retired;
     lane->ring = calloc(LEDGER_LANE_RING, sizeof *lane->ring);
     if (lane->ring == NULL) {
@@ -90,35 +93,29 @@ void ledger_lane_free(struct ledger_lane **lane_p)
 
 /* ---- names ---- */
 
-static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length)
-{
-    const uint8_t *at = bytes;
-    for (size_t i = 0; i < length; i++) {
-        hash = (hash ^ at[i]) * 0x100000001b3ULL;
-    }
-    return hash;
-}
-
-static uint64_t hash_finish(uint64_t hash)
-{
-    hash ^= hash >> 32;
-    hash *= 0x9e3779b97f4a7c15ULL;
-    return hash ^ hash >> 29;
-}
-
 static struct view cut(struct view name)
 {
     name.length = name.length < NAME_BYTES_MAX ? name.length : NAME_BYTES_MAX;
     return name;
 }
 
-static uint64_t hash_key(struct view cluster, struct view topic, const uint8_t *topic_id,
-                         int32_t partition)
+static size_t append(uint8_t *to, size_t at, struct view part)
 {
-    uint64_t hash = hash_bytes(0xcbf29ce484222325ULL, cluster.at, cluster.length);
-    hash = topic_id != NULL ? hash_bytes(hash, topic_id, ID_BYTES)
-                            : hash_bytes(hash, topic.at, topic.length);
-    return hash_finish(hash ^ (uint32_t)partition);
+    if (part.length > 0) {
+        memcpy(to + at, part.at, part.length);
+    }
+    return at + part.length;
+}
+
+/* Names are cut. */
+static uint64_t hash_key(const struct ledger_lane *lane, struct view cluster, struct view topic,
+                         const uint8_t *topic_id, int32_t partition)
+{
+    uint8_t bytes[2 * NAME_BYTES_MAX + sizeof partition];
+    size_t length = append(bytes, 0, cluster);
+    length = append(bytes, length, topic_id != NULL ? view_of(topic_id, ID_BYTES) : topic);
+    length = append(bytes, length, view_of(&partition, sizeof partition));
+    return siphash(&lane->key, bytes, length);
 }
 
 struct view ledger_stream_cluster(const struct ledger_stream *stream)
@@ -163,7 +160,7 @@ static struct topic **find_topic(struct ledger_lane *lane, uint64_t hash, struct
 static struct view name_of(struct ledger_lane *lane, struct view cluster, const uint8_t *id)
 {
     const struct topic *topic =
-        *find_topic(lane, hash_key(cluster, view_of(NULL, 0), id, 0), cluster, id);
+        *find_topic(lane, hash_key(lane, cluster, view_of(NULL, 0), id, 0), cluster, id);
     return topic != NULL ? view_of(topic->names + topic->cluster_length, topic->topic_length)
                          : view_of(NULL, 0);
 }
@@ -173,7 +170,7 @@ void ledger_lane_learn(struct ledger_lane *lane, struct view cluster, struct vie
 {
     cluster = cut(cluster);
     topic = cut(topic);
-    uint64_t hash = hash_key(cluster, view_of(NULL, 0), topic_id, 0);
+    uint64_t hash = hash_key(lane, cluster, view_of(NULL, 0), topic_id, 0);
     struct topic **link = find_topic(lane, hash, cluster, topic_id);
     if (*link != NULL || topic.length == 0 || lane->topic_count == LEDGER_LANE_TOPICS_MAX) {
         return; /* an id never changes its name */
@@ -313,10 +310,12 @@ struct ledger_stream *ledger_lane_stream(struct ledger_lane *lane, struct view c
 {
     cluster = cut(cluster);
     topic = cut(topic);
-    uint64_t hash = hash_key(cluster, topic, topic_id, partition);
+    uint64_t hash = hash_key(lane, cluster, topic, topic_id, partition);
     struct ledger_stream **link = &lane->streams[hash % STREAM_BUCKETS];
+    size_t chain = 0;
     while (*link != NULL && !stream_is(*link, hash, cluster, topic, topic_id, partition)) {
         link = &(*link)->next;
+        chain++;
     }
     if (*link != NULL && make && is_outdated(lane, *link, cluster)) {
         retire(lane, link);
@@ -324,6 +323,9 @@ struct ledger_stream *ledger_lane_stream(struct ledger_lane *lane, struct view c
         (*link)->asked = true;
         return *link;
     } else if (!make) {
+        return NULL;
+    }
+    if (chain >= CHAIN_MAX && sweep_bucket(lane, hash % STREAM_BUCKETS) == 0) {
         return NULL;
     }
     struct ledger_stream *made = stream_new(lane, hash, cluster, topic, topic_id, partition);

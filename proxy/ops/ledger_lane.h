@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "auth/siphash.h"
 #include "protocol/bytes.h"
 #include "proxy/ops/ledger_record.h"
 
@@ -47,7 +48,9 @@ struct ledger_entry {
     struct ledger_record record;
 };
 
-struct ledger_lane *ledger_lane_new(void) __attribute__((warn_unused_result));
+/** key: random, so that no client can choose names that meet in one place of its tables. NULL: no memory. */
+struct ledger_lane *ledger_lane_new(const uint8_t key[SIPHASH_KEY_BYTES])
+    __attribute__((warn_unused_result));
 void ledger_lane_free(struct ledger_lane **lane);
 
 /* ---- the worker ---- */

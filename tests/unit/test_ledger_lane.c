@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+static const uint8_t key[SIPHASH_KEY_BYTES] = "0123456789abcdef";
 static const uint8_t first_id[16] = "0123456789abcde", second_id[16] = "fedcba987654321";
 
 static struct ledger_stream *by_name(struct ledger_lane *lane, const char *topic, int32_t partition,
@@ -23,7 +24,7 @@ static struct ledger_stream *by_id(struct ledger_lane *lane, const uint8_t *id, 
 
 Test(ledger_lane, knows_a_partition_again)
 {
-    struct ledger_lane *lane = ledger_lane_new();
+    struct ledger_lane *lane = ledger_lane_new(key);
     cr_assert_null(by_name(lane, "orders", 1, false));
     struct ledger_stream *one = by_name(lane, "orders", 1, true);
     cr_assert_eq(by_name(lane, "orders", 1, true), one);
@@ -42,7 +43,7 @@ Test(ledger_lane, knows_a_partition_again)
 
 Test(ledger_lane, forgets_names_that_nobody_has)
 {
-    struct ledger_lane *lane = ledger_lane_new();
+    struct ledger_lane *lane = ledger_lane_new(key);
     for (int i = 0; i < 3 * LEDGER_LANE_STREAMS_MAX; i++) {
         char name[32];
         snprintf(name, sizeof name, "made-up-%d", i);
@@ -72,7 +73,7 @@ static size_t take_all(struct ledger_lane *lane)
 
 Test(ledger_lane, keeps_what_is_in_use_and_has_a_bound)
 {
-    struct ledger_lane *lane = ledger_lane_new();
+    struct ledger_lane *lane = ledger_lane_new(key);
     const struct ledger_record record = {.kind = LEDGER_FETCHED};
     struct ledger_stream *kept = by_name(lane, "orders", 0, true);
     cr_assert(ledger_lane_put(lane, kept, &record));
@@ -101,7 +102,7 @@ Test(ledger_lane, keeps_what_is_in_use_and_has_a_bound)
 /* Of unanswered requests, and of those that want no answer. */
 Test(ledger_lane, is_not_filled_by_records_of_names_made_up)
 {
-    struct ledger_lane *lane = ledger_lane_new();
+    struct ledger_lane *lane = ledger_lane_new(key);
     const struct ledger_record record = {.kind = LEDGER_IN_DOUBT};
     struct ledger_stream *orders = by_name(lane, "orders", 0, true);
     cr_assert(ledger_lane_put(lane, orders, &record));
@@ -121,9 +122,48 @@ Test(ledger_lane, is_not_filled_by_records_of_names_made_up)
     ledger_lane_free(&lane);
 }
 
+enum { BUCKETS = 1 << 14, CHAIN_MAX = 64 };
+
+/* Partitions of orders that meet in one place of a table with this key. */
+static void find_meeting(int32_t *partitions_r, size_t count)
+{
+    const struct siphash_key known = siphash_key_of(key);
+    uint8_t bytes[14] = "mainorders";
+    size_t found = 0;
+    for (int32_t partition = 0; found < count; partition++) {
+        memcpy(bytes + 10, &partition, sizeof partition);
+        if (siphash(&known, bytes, sizeof bytes) % BUCKETS == 0) {
+            partitions_r[found++] = partition;
+        }
+    }
+}
+
+Test(ledger_lane, bounds_what_meets_in_one_place_and_lets_nobody_aim)
+{
+    static const uint8_t other_key[SIPHASH_KEY_BYTES] = "fedcba9876543210";
+    struct ledger_lane *lane = ledger_lane_new(key), *other = ledger_lane_new(other_key);
+    int32_t partitions[CHAIN_MAX + 1];
+    find_meeting(partitions, CHAIN_MAX + 1);
+    for (size_t i = 0; i <= CHAIN_MAX; i++) {
+        struct ledger_stream *stream = by_name(lane, "orders", partitions[i], true);
+        cr_assert_eq(stream == NULL, i == CHAIN_MAX, "%zu", i);
+        if (stream != NULL) {
+            stream->users++;
+        }
+        stream = by_name(other, "orders", partitions[i], true);
+        cr_assert_not_null(stream, "with another key they do not meet");
+        stream->users++;
+    }
+    by_name(lane, "orders", partitions[0], false)->users--;
+    cr_assert_null(by_name(lane, "orders", partitions[CHAIN_MAX], true), "it was asked for");
+    cr_assert_not_null(by_name(lane, "orders", partitions[CHAIN_MAX], true));
+    ledger_lane_free(&lane);
+    ledger_lane_free(&other);
+}
+
 Test(ledger_lane, names_an_id_as_soon_as_it_knows)
 {
-    struct ledger_lane *lane = ledger_lane_new();
+    struct ledger_lane *lane = ledger_lane_new(key);
     struct ledger_stream *nameless = by_id(lane, first_id, 0);
     cr_assert_eq(ledger_stream_topic(nameless).length, 0);
     ledger_lane_learn(lane, view_from_string("other"), view_from_string("wrong"), first_id);
@@ -137,7 +177,7 @@ Test(ledger_lane, names_an_id_as_soon_as_it_knows)
 
 Test(ledger_lane, counts_what_finds_it_full)
 {
-    struct ledger_lane *lane = ledger_lane_new();
+    struct ledger_lane *lane = ledger_lane_new(key);
     struct ledger_stream *stream = by_name(lane, "orders", 0, true);
     struct ledger_record record = {.kind = LEDGER_ACKNOWLEDGED};
     uint64_t lost[LEDGER_KINDS] = {0};
@@ -176,7 +216,7 @@ static void *put_many(void *context)
 
 Test(ledger_lane, passes_everything_on_in_order_between_two_threads)
 {
-    struct ledger_lane *lane = ledger_lane_new();
+    struct ledger_lane *lane = ledger_lane_new(key);
     pthread_t thread;
     cr_assert_eq(pthread_create(&thread, NULL, put_many, lane), 0);
     for (int i = 0; i < MANY;) {
