@@ -37,6 +37,7 @@ struct ledger_lane {
     struct ledger_stream *retired, **retired_end;
     struct ledger_entry *ring;
     uint32_t tail_seen;
+    uint32_t lent; /* of LEDGER_LANE_NOTES */
     _Alignas(64) atomic_uint_fast64_t lost[LEDGER_KINDS];
     _Alignas(64) atomic_uint head; /* written by the worker */
     _Alignas(64) atomic_uint tail; /* written by the thread */
@@ -346,6 +347,23 @@ void ledger_lane_release(struct ledger_lane *lane, struct ledger_stream *stream)
         link = &(*link)->next;
     }
     drop(lane, link);
+}
+
+/* ---- notes ---- */
+
+bool ledger_lane_lend(struct ledger_lane *lane, uint32_t notes)
+{
+    if (notes > (LEDGER_LANE_NOTES - lane->lent) / 2) {
+        return false;
+    }
+    lane->lent += notes;
+    return true;
+}
+
+void ledger_lane_take_back(struct ledger_lane *lane, uint32_t notes)
+{
+    assert(notes <= lane->lent);
+    lane->lent -= notes;
 }
 
 /* ---- the ring ---- */

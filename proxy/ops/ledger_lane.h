@@ -17,10 +17,11 @@
 #include "proxy/ops/ledger_record.h"
 
 enum {
-    LEDGER_LANE_RING = 1 << 15,        /* records that wait; a power of two */
-    LEDGER_LANE_STREAMS_MAX = 1 << 17, /* partitions known at a time */
+    LEDGER_LANE_RING = 1 << 15,         /* records that wait; a power of two */
+    LEDGER_LANE_STREAMS_MAX = 1 << 17,  /* partitions known at a time */
     LEDGER_LANE_STREAMS_FREE = 1 << 13, /* of them, that stay though nobody asks for them */
-    LEDGER_LANE_TOPICS_MAX = 1 << 16,  /* topic ids whose names are known */
+    LEDGER_LANE_NOTES = 1 << 16,        /* that are lent to sessions with many batches under way */
+    LEDGER_LANE_TOPICS_MAX = 1 << 16,   /* topic ids whose names are known */
 };
 
 struct ledger_lane;
@@ -82,6 +83,10 @@ void ledger_lane_learn(struct ledger_lane *lane, struct view cluster, struct vie
 /** A copy of record joins the ring. false: it was full, and the record is counted as lost. */
 bool ledger_lane_put(struct ledger_lane *lane, struct ledger_stream *stream,
                      const struct ledger_record *record);
+
+/** Room for so many more notes (relay_notes). false: that is more than half of what is left. */
+bool ledger_lane_lend(struct ledger_lane *lane, uint32_t notes) __attribute__((warn_unused_result));
+void ledger_lane_take_back(struct ledger_lane *lane, uint32_t notes);
 
 /** n records that could not even be put together. */
 void ledger_lane_miss(struct ledger_lane *lane, enum ledger_kind kind, uint64_t n);

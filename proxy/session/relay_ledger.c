@@ -11,11 +11,10 @@
 #include "protocol/produce_response.h"
 #include "protocol/records.h"
 #include "proxy/ops/ledger_lane.h"
+#include "proxy/session/relay_notes.h"
 #include "proxy/session/session.h"
 
 enum {
-    NOTES_MIN = 16,
-    NOTES_KEPT = 64, /* that a connection at rest keeps room for */
     DUPLICATE_SEQUENCE_NUMBER = 46,
     STEPS_MAX = 1 << 20, /* of the search for the notes of one response */
 };
@@ -23,17 +22,9 @@ enum {
 /* Kafka's error codes that say: there is no such topic for you. */
 enum { UNKNOWN_TOPIC = 3, INVALID_TOPIC = 17, TOPIC_DENIED = 29, UNKNOWN_TOPIC_ID = 100 };
 
-/* A batch that was sent. */
-struct note {
-    struct ledger_stream *stream; /* NULL: settled */
-    struct ledger_record record;
-    uint32_t request; /* which Produce request of this session, counted from 0 */
-};
-
 struct relay_ledger {
     struct ledger_lane *lane;
-    struct note *ring; /* capacity is a power of two; NULL while there is none */
-    uint32_t capacity, first, count;
+    struct relay_notes notes;
     uint32_t begun, answered; /* Produce requests that are answered at all */
     /* Of the partition under way in the request, in the response; each counts as a user. */
     struct ledger_stream *sent, *fetched;
@@ -56,6 +47,7 @@ static struct relay_ledger *ledger_of(struct session *s)
             abort();
         }
         s->relay.ledger->lane = s->world->ledger;
+        relay_notes_init(&s->relay.ledger->notes, s->world->ledger);
         writer_init_growing(&s->relay.ledger->answer,
                             session_shared(s)->config->limits.rewrite_max_bytes);
     }
@@ -124,42 +116,14 @@ static bool is_whole(enum batch_verdict verdict)
 
 /* ---- notes ---- */
 
-static struct note *note_at(const struct relay_ledger *l, uint32_t index)
-{
-    return &l->ring[(l->first + index) & (l->capacity - 1)];
-}
-
-static void notes_grow(struct relay_ledger *l)
-{
-    uint32_t capacity = l->capacity == 0 ? NOTES_MIN : l->capacity * 2;
-    struct note *ring = calloc(capacity, sizeof *ring);
-    if (ring == NULL) {
-        abort();
-    }
-    for (uint32_t i = 0; i < l->count; i++) {
-        ring[i] = *note_at(l, i);
-    }
-    free(l->ring);
-    l->ring = ring;
-    l->capacity = capacity;
-    l->first = 0;
-}
-
 static void note_add(struct relay_ledger *l, const struct ledger_record *record)
 {
-    if (l->count == RELAY_LEDGER_NOTES_MAX) {
+    if (!relay_notes_add(&l->notes, l->sent, record, l->begun - 1)) {
         ledger_lane_miss(l->lane, LEDGER_ACKNOWLEDGED, 1);
-        return;
     }
-    if (l->count == l->capacity) {
-        notes_grow(l);
-    }
-    *note_at(l, l->count) = (struct note){l->sent, *record, l->begun - 1};
-    l->sent->users++;
-    l->count++;
 }
 
-static void note_settle(struct relay_ledger *l, struct note *note, enum ledger_kind kind)
+static void note_settle(struct relay_ledger *l, struct relay_note *note, enum ledger_kind kind)
 {
     note->record.kind = (uint8_t)kind;
     (void)ledger_lane_put(l->lane, note->stream, &note->record);
@@ -173,20 +137,19 @@ static bool names_nothing(int16_t error_code)
            error_code == TOPIC_DENIED || error_code == UNKNOWN_TOPIC_ID;
 }
 
-/* Takes the notes of requests before `answered` away; those that nothing was said of are in doubt. */
-static void notes_leave(struct relay_ledger *l)
+/* Takes the notes of requests before `answered` away; what nothing was said of becomes of that kind. */
+static void notes_leave(struct relay_ledger *l, enum ledger_kind kind)
 {
-    while (l->count > 0 && (int32_t)(note_at(l, 0)->request - l->answered) < 0) {
-        if (note_at(l, 0)->stream != NULL) {
-            note_settle(l, note_at(l, 0), LEDGER_IN_DOUBT);
+    struct relay_notes *notes = &l->notes;
+    while (notes->count > 0 && (int32_t)(relay_notes_at(notes, 0)->request - l->answered) < 0) {
+        struct relay_note *note = relay_notes_at(notes, 0);
+        if (note->stream != NULL && kind == LEDGER_IN_DOUBT) {
+            note_settle(l, note, kind);
+        } else if (note->stream != NULL) {
+            ledger_lane_miss(l->lane, kind, 1);
+            hold(l, &note->stream, NULL);
         }
-        l->first = (l->first + 1) & (l->capacity - 1);
-        l->count--;
-    }
-    if (l->count == 0 && l->capacity > NOTES_KEPT) {
-        free(l->ring);
-        l->ring = NULL;
-        l->capacity = l->first = 0;
+        relay_notes_drop(notes);
     }
 }
 
@@ -240,11 +203,11 @@ bool relay_ledger_reads(struct session *s, size_t frame_bytes)
     if (l == NULL) {
         return false;
     }
-    if (l->count > 0 && frame_bytes <= held_max) {
+    if (l->notes.count > 0 && frame_bytes <= held_max) {
         return true;
     }
     l->answered++;
-    notes_leave(l);
+    notes_leave(l, LEDGER_IN_DOUBT);
     return false;
 }
 
@@ -257,7 +220,7 @@ struct answering {
     uint32_t steps;
 };
 
-static void note_answer(struct relay_ledger *l, struct note *note,
+static void note_answer(struct relay_ledger *l, struct relay_note *note,
                         const struct produce_answer *answer, int64_t *offset)
 {
     bool had = answer->error_code == DUPLICATE_SEQUENCE_NUMBER;
@@ -284,7 +247,8 @@ static void on_answer(void *context, const struct produce_answer *answer)
 {
     struct answering *a = context;
     struct relay_ledger *l = a->l;
-    const struct ledger_stream *stream = a->at < a->count ? note_at(l, a->at)->stream : NULL;
+    const struct ledger_stream *stream =
+        a->at < a->count ? relay_notes_at(&l->notes, a->at)->stream : NULL;
     if (stream == NULL ||
         !ledger_stream_is(stream, answer->topic, answer->topic_id, answer->partition)) {
         stream = stream_of(a->s, answer->topic, answer->topic_id, answer->partition, false);
@@ -296,7 +260,7 @@ static void on_answer(void *context, const struct produce_answer *answer)
     }
     for (uint32_t i = 0; i < a->count && a->steps < STEPS_MAX; i++, a->steps++) {
         uint32_t index = a->at + i < a->count ? a->at + i : a->at + i - a->count;
-        struct note *note = note_at(l, index);
+        struct relay_note *note = relay_notes_at(&l->notes, index);
         if (note->stream == stream) {
             note_answer(l, note, answer, &offset);
             found = true;
@@ -310,7 +274,7 @@ static void on_answer(void *context, const struct produce_answer *answer)
 static uint32_t notes_of_oldest(const struct relay_ledger *l)
 {
     uint32_t n = 0;
-    while (n < l->count && note_at(l, n)->request == l->answered) {
+    while (n < l->notes.count && relay_notes_at(&l->notes, n)->request == l->answered) {
         n++;
     }
     return n;
@@ -324,7 +288,8 @@ static void answered(struct session *s, int16_t version, struct view payload)
     /* What a broken response has told before it broke stands: it was said. */
     (void)!produce_response_read(version, payload, on_answer, &a);
     l->answered++;
-    notes_leave(l);
+    /* Not all of them were looked for: some of those that are left were answered. */
+    notes_leave(l, a.steps < STEPS_MAX ? LEDGER_IN_DOUBT : LEDGER_ACKNOWLEDGED);
 }
 
 void relay_ledger_answer(struct session *s, int16_t version, struct view part, size_t more)
@@ -432,9 +397,9 @@ void relay_ledger_free(struct relay_ledger **ledger)
     hold(l, &l->sent, NULL);
     hold(l, &l->fetched, NULL);
     l->answered = l->begun;
-    notes_leave(l);
-    assert(l->count == 0);
+    notes_leave(l, LEDGER_IN_DOUBT);
+    assert(l->notes.count == 0);
+    relay_notes_free(&l->notes);
     writer_free(&l->answer);
-    free(l->ring);
     free(l);
 }

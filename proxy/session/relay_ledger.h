@@ -6,8 +6,8 @@
  *   Produce response  partition, offset, error ───────┴─ joined, in order ─┤
  *   Fetch response    on_partition, on_batch ─▶ fetched                     no answer ─▶ in doubt
  *
- * Notes are kept in one ring for each session, oldest first: responses come in the order of the requests, so the notes
- * of the request that is answered are always the first. Nothing of this exists for a session that the ledger does not
+ * Notes (relay_notes) are kept oldest first: responses come in the order of the requests, so the notes of the request
+ * that is answered are always the first. A batch for which there is no room is missed, and told. Nothing of this exists for a session that the ledger does not
  * want: the ledger is off, or the listener is not one for clients.
  */
 #pragma once
@@ -22,8 +22,6 @@
 struct records_partition;
 struct relay_ledger;
 struct session;
-
-enum { RELAY_LEDGER_NOTES_MAX = 1 << 14 /* batches without an answer, of one session */ };
 
 /** The ledger wants this session's batches. */
 bool relay_ledger_wants(const struct session *s);
