@@ -274,9 +274,8 @@ static struct ledger_stream *stream_new(struct ledger_lane *lane, uint64_t hash,
                                    .partition = partition,
                                    .cluster_length = (uint16_t)cluster.length,
                                    .topic_length = (uint16_t)topic.length,
-                                   .has_id = topic_id != NULL,
-                                   .high_watermark = -1,
-                                   .low = -1};
+                                   .has_id = topic_id != NULL};
+    ledger_mark_init(&made->mark);
     if (topic_id != NULL) {
         memcpy(made->topic_id, topic_id, ID_BYTES);
     }

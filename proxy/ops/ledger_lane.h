@@ -14,6 +14,7 @@
 
 #include "auth/siphash.h"
 #include "protocol/bytes.h"
+#include "proxy/ops/ledger_mark.h"
 #include "proxy/ops/ledger_record.h"
 
 enum {
@@ -37,9 +38,9 @@ struct ledger_stream {
     bool asked;      /* again, since the lane last looked for what it may forget */
     uint32_t put_at; /* where in the ring the last one is, or was */
     uint8_t topic_id[16];
-    uint32_t users;              /* notes that point here (relay_ledger) */
-    int64_t high_watermark, low; /* of the last MARK */
-    _Alignas(64) uint32_t file;  /* of the thread: in which file it is defined, as which id */
+    uint32_t users; /* notes that point here (relay_ledger) */
+    struct ledger_mark mark;
+    _Alignas(64) uint32_t file; /* of the thread: in which file it is defined, as which id */
     uint32_t id;
     char names[]; /* cluster, then topic */
 };

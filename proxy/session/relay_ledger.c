@@ -239,6 +239,7 @@ static void note_answer(struct relay_ledger *l, struct relay_note *note,
                                    (answer->log_append_time_ms >= 0 ? LEDGER_APPEND_TIME : 0));
     /* Several batches of one partition lie one behind the other, as long as each one's size is known. */
     *offset = *offset >= 0 && note->record.span > 0 ? *offset + note->record.span : -1;
+    ledger_mark_acknowledged(&note->stream->mark);
     note_settle(l, note, LEDGER_ACKNOWLEDGED);
 }
 
@@ -318,23 +319,14 @@ void relay_ledger_fetch(struct session *s)
     l->time_ms = now_ms();
 }
 
-/* A reader at the end of a log: what it is told of both ends, when that has changed. */
 static void mark(struct relay_ledger *l, const struct records_partition *partition)
 {
-    struct ledger_stream *stream = l->fetched;
-    bool at_end =
-        partition->records_length <= 0 && partition->high_watermark != stream->high_watermark;
-    bool trimmed = partition->log_start_offset > stream->low;
-    if (!at_end && !trimmed) {
-        return;
+    struct ledger_record record;
+    if (ledger_mark_tell(&l->fetched->mark, partition->records_length <= 0,
+                         partition->high_watermark, partition->log_start_offset, l->time_ms,
+                         &record)) {
+        (void)ledger_lane_put(l->lane, l->fetched, &record);
     }
-    stream->high_watermark = partition->high_watermark;
-    stream->low = partition->log_start_offset;
-    const struct ledger_record record = {.kind = LEDGER_MARK,
-                                         .time_ms = l->time_ms,
-                                         .offset = at_end ? partition->high_watermark : -1,
-                                         .low = partition->log_start_offset};
-    (void)ledger_lane_put(l->lane, stream, &record);
 }
 
 void relay_ledger_fetched_partition(struct session *s, const struct records_partition *partition)
