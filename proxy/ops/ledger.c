@@ -50,6 +50,7 @@ struct ledger {
     int64_t looked_ms, synced_ms, gap_logged_ms;         /* wall clock, monotonic twice */
     uint64_t gap_untold;                                 /* lost, and not in the log yet */
     uint32_t file, next_id;
+    unsigned first_lane; /* of the next block: each comes first in its turn */
     off_t offset;
     bool dirty;    /* written, not synced */
     int fd;        /* -1: the next file is to be made */
@@ -349,13 +350,15 @@ static size_t fill(struct ledger *l, bool *full_r)
     *full_r = false;
     const unsigned count = atomic_load(&l->lane_count);
     for (unsigned i = 0; i < count; i++) {
-        struct ledger_lane *lane = atomic_load(&l->lanes[i]);
+        const unsigned at = (l->first_lane + i) % count;
+        struct ledger_lane *lane = atomic_load(&l->lanes[at]);
         if (lane != NULL && ledger_lane_is_done(lane)) {
-            forget(l, i);
+            forget(l, at);
         } else if (lane != NULL) {
             taken += take(l, lane, full_r);
         }
     }
+    l->first_lane = count > 0 ? (l->first_lane + 1) % count : 0;
     if (taken == 0 && !gap) {
         l->block_number--;
         return 0;
