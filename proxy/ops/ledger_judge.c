@@ -110,12 +110,16 @@ static enum ledger_explanation explain(const struct ledger_record *sent,
         return LEDGER_UNEXPLAINED;
     }
     const uint16_t changed = sent->attributes ^ read->attributes;
-    if ((changed & read->attributes & BATCH_LOG_APPEND_TIME) != 0 ||
-        ((sent->flags & LEDGER_APPEND_TIME) != 0 &&
-         (read->attributes & BATCH_LOG_APPEND_TIME) != 0)) {
+    const bool codec = (changed & BATCH_CODEC_MASK) != 0;
+    const bool time = (changed & read->attributes & BATCH_LOG_APPEND_TIME) != 0 ||
+                      ((sent->flags & LEDGER_APPEND_TIME) != 0 &&
+                       (read->attributes & BATCH_LOG_APPEND_TIME) != 0);
+    /* Without a producer's numbers only what stays the same tells that it is this batch. */
+    const bool numbered = has_producer(sent) && has_producer(read);
+    if (time && (numbered || codec || sent->length == read->length)) {
         return LEDGER_LOG_APPEND_TIME;
     }
-    if ((changed & BATCH_CODEC_MASK) != 0) {
+    if (codec && (numbered || sent->max_timestamp == read->max_timestamp)) {
         return LEDGER_RECOMPRESSED;
     }
     return (changed & BATCH_DELETE_HORIZON) != 0 ? LEDGER_COMPACTED : LEDGER_UNEXPLAINED;
@@ -190,10 +194,15 @@ static void judge_fetched(struct judge *j)
     }
 }
 
-/* Marks are sorted by time; each now tells the highest beginning of the log so far. */
+/* Marks are sorted by time; each now tells the highest beginning of the log so far, and the highest end from then on. */
 static void note_marks(struct judge *j)
 {
-    int64_t low = -1;
+    int64_t low = -1, end = -1;
+    for (size_t i = j->begin[LEDGER_MARK + 1]; i > j->begin[LEDGER_MARK]; i--) {
+        struct ledger_record *mark = &j->records[i - 1];
+        end = mark->offset > end ? mark->offset : end;
+        mark->max_timestamp = end;
+    }
     for (size_t i = j->begin[LEDGER_MARK]; i < j->begin[LEDGER_MARK + 1]; i++) {
         struct ledger_record *mark = &j->records[i];
         low = mark->low > low ? mark->low : low;
@@ -287,6 +296,42 @@ static bool has_expired(const struct judge *j, int64_t offset, int64_t passed_ms
         }
     }
     return false;
+}
+
+/* Since when readers were always told that the log ends at or below offset; INT64_MAX: they were not. */
+static int64_t cut_since(const struct judge *j, int64_t offset)
+{
+    size_t low = j->begin[LEDGER_MARK], high = j->begin[LEDGER_MARK + 1];
+    const size_t end = high;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (j->records[middle].max_timestamp > offset) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    while (low < end && j->records[low].offset < 0) {
+        low++; /* told of the beginning only */
+    }
+    return low < end ? j->records[low].time_ms : INT64_MAX;
+}
+
+/*
+ * It was read, and is not in the log any more: longer than it takes a log to settle, readers who were told after all who
+ * read it were told of an end before it. Retention does not move the end.
+ */
+static bool was_cut_off(const struct judge *j, const struct ledger_record *there)
+{
+    const struct ledger_record *end = &j->records[j->begin[LEDGER_FETCHED + 1]];
+    const int64_t since_ms = cut_since(j, there->offset);
+    if (since_ms == INT64_MAX || j->end_ms <= plus(since_ms, SETTLED_MS)) {
+        return false;
+    }
+    while (there + 1 < end && there[1].offset == there->offset) {
+        there++;
+    }
+    return there->time_ms < since_ms;
 }
 
 static bool overlaps(int64_t from_ms, int64_t to_ms, int64_t since_ms, int64_t until_ms)
@@ -391,10 +436,12 @@ static void judge_present(struct judge *j, const struct ledger_record *r,
     if (has_producer(r) && why != LEDGER_CONVERTED &&
         ledger_order_compare_identity(r, there) != 0) {
         judge_replaced(j, r, there);
-    } else if (why != LEDGER_UNEXPLAINED) {
-        j->verdict->explained[why]++;
-    } else {
+    } else if (why == LEDGER_UNEXPLAINED) {
         tell(j, LEDGER_ALTERED, r, there->offset, "was read with other content");
+    } else if (was_cut_off(j, there)) {
+        tell(j, LEDGER_LOST, r, j->end, "was read, and then the log ended before it");
+    } else {
+        j->verdict->explained[why]++;
     }
 }
 
@@ -442,6 +489,9 @@ static void judge_acknowledged(struct judge *j)
                 tell(j, LEDGER_STILL_IN_DOUBT, r, -1,
                      "was acknowledged as a duplicate, without an offset, and not read");
             }
+        } else {
+            j->verdict->not_read++; /* nobody can say where it should be */
+            j->verdict->unproved++;
         }
     }
 }

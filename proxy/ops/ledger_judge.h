@@ -3,7 +3,7 @@
  * ledger_judge: what the records of one partition prove. Pure: an array in, counts and findings out.
  *
  *   lost        acknowledged, and not among what was read, though readers went past it, or were told that the log ends
- *               before it
+ *               before it; or read once, and readers were told so later
  *   duplicated  one batch of a producer lies at two offsets; without a producer id: more copies were read than sent
  *   altered     what was read is not what was sent, and nothing that brokers do explains it; or its checksum is wrong
  *   reordered   a producer's batches lie in the log in another order than it numbered them

@@ -157,6 +157,17 @@ Test(ledger_judge, names_a_lost_batch)
     cr_assert_eq(story.others[0], 99);
 }
 
+/* The second compressed set of old messages in one request: nobody is told where it lies. */
+Test(ledger_judge, takes_nothing_for_proved_that_has_no_place)
+{
+    struct story story = {0};
+    send_ten(&story);
+    plain(sent(&story, -1))->magic = 1;
+    get_ten_but(&story, -1);
+    check_none(&story);
+    cr_assert_eq(story.verdict.unproved, 1);
+}
+
 Test(ledger_judge, does_not_miss_what_no_reader_came_to)
 {
     struct story story = {0};
@@ -210,6 +221,39 @@ Test(ledger_judge, believes_a_log_that_ends_too_early)
     mark = add(&story, LEDGER_MARK, 90);
     mark->time_ms = story.records[9].time_ms + 61 * 1000;
     check_one(&story, LEDGER_LOST, 90);
+}
+
+static struct ledger_record *ends_at(struct story *story, int64_t end, int64_t after_ms)
+{
+    struct ledger_record *mark = add(story, LEDGER_MARK, end);
+    mark->low = 0;
+    mark->time_ms = t0 + 20000 + after_ms;
+    return mark;
+}
+
+/* By an unclean election: after it was acknowledged, and after a reader had it. */
+Test(ledger_judge, misses_what_was_read_and_then_cut_off)
+{
+    struct story story = {0};
+    send_ten(&story);
+    get_ten_but(&story, -1);
+    ends_at(&story, 100, 10);
+    ends_at(&story, 90, 1000);
+    ends_at(&story, 90, 61000);
+    check_none(&story); /* a minute it may take */
+    ends_at(&story, 90, 61001)->time_ms++;
+    story.verdict = (struct ledger_verdict){0};
+    check_one(&story, LEDGER_LOST, 90);
+    cr_assert_eq(story.others[0], 90);
+    cr_assert_eq(story.verdict.explained[LEDGER_SAME], 9);
+    got(&story, 90)->time_ms = t0 + 20000 + 5000; /* a reader was slower, and still found it */
+    story.found = 0;
+    story.verdict = (struct ledger_verdict){0};
+    check_none(&story);
+    story.count--;
+    ends_at(&story, 100, 200000); /* or the end came back */
+    story.verdict = (struct ledger_verdict){0};
+    check_none(&story);
 }
 
 Test(ledger_judge, excuses_what_retention_took_before_anybody_came)
@@ -412,6 +456,39 @@ Test(ledger_judge, explains_what_brokers_do)
     cr_assert_eq(story.verdict.explained[LEDGER_RECOMPRESSED], 1);
     cr_assert_eq(story.verdict.explained[LEDGER_CONVERTED], 1);
     cr_assert_eq(story.verdict.explained[LEDGER_COMPACTED], 2);
+}
+
+/* Of a producer without an id another batch may lie there: as many records are not enough. */
+Test(ledger_judge, explains_no_plain_batch_that_may_be_another)
+{
+    static const struct {
+        uint16_t attributes;
+        uint32_t length;
+        int64_t max_timestamp;
+        bool explained;
+    } cases[] = {
+        {BATCH_LOG_APPEND_TIME, 500, 1, true},
+        {BATCH_LOG_APPEND_TIME, 501, 1, false},
+        {BATCH_LOG_APPEND_TIME | 3, 400, 1, true},
+        {3, 400, 0, true},
+        {3, 400, 1, false},
+        {BATCH_DELETE_HORIZON, 500, 0, true},
+        {0, 500, 0, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct story story = {0};
+        plain(sent(&story, 40));
+        struct ledger_record *r = plain(got(&story, 40));
+        r->crc = 1;
+        r->attributes = cases[i].attributes;
+        r->length = cases[i].length;
+        r->max_timestamp = t0 + cases[i].max_timestamp;
+        if (cases[i].explained) {
+            check_none(&story);
+        } else {
+            check_one(&story, LEDGER_ALTERED, 40);
+        }
+    }
 }
 
 Test(ledger_judge, takes_the_holes_of_a_compacted_log_for_compaction)
