@@ -2,21 +2,18 @@
 #include "proxy/ops/ledger.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/random.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "proxy/ops/ledger_block.h"
-#include "proxy/ops/ledger_lane.h"
+#include "proxy/ops/ledger_lanes.h"
+#include "proxy/ops/ledger_output.h"
 #include "proxy/ops/log.h"
 
 enum {
@@ -27,7 +24,6 @@ enum {
     SYNC_MS = 1000,
     RETRY_MS = 1000,
     CLOSE_WAIT_S = 5,
-    PATH_BYTES = 4096,
 };
 
 struct ledger {
@@ -36,9 +32,8 @@ struct ledger {
     pthread_cond_t changed;
     bool stopping, abandoned;
     /* Shared without it. */
-    struct ledger_lane *_Atomic lanes[LEDGER_LANES_MAX]; /* set and freed under lock; NULL: free */
-    atomic_uint lane_count;                              /* of them, that have ever been used */
-    atomic_uint_fast64_t written[LEDGER_KINDS], lost_late[LEDGER_KINDS];
+    struct ledger_lanes lanes;
+    atomic_uint_fast64_t written[LEDGER_KINDS];
     atomic_uint_fast64_t bytes, files, write_failures;
     atomic_bool failing;
     /* Of the thread alone, once it runs. */
@@ -47,21 +42,12 @@ struct ledger {
     bool unwritten_ends;   /* it is the last block of its file */
     uint64_t block_number;
     uint64_t in_block[LEDGER_KINDS], told[LEDGER_KINDS]; /* told: losses that gaps have told of */
-    int64_t looked_ms, synced_ms, gap_logged_ms;         /* wall clock, monotonic twice */
+    int64_t looked_ms, gap_logged_ms;                    /* wall clock, monotonic */
     uint64_t gap_untold;                                 /* lost, and not in the log yet */
-    uint32_t file, next_id;
-    unsigned first_lane; /* of the next block: each comes first in its turn */
-    off_t offset;
-    bool dirty;    /* written, not synced */
-    int fd;        /* -1: the next file is to be made */
-    int ended_fd;  /* the file before, locked until then; or -1 */
-    uint32_t name; /* of the file, beside `file`: names may be taken */
+    uint32_t next_id;
+    struct ledger_output output;
     pthread_t thread;
-    int64_t started_ms;
     size_t rotate_bytes;
-    char host[256];
-    char *directory;
-    char path[PATH_BYTES];
 };
 
 const char *ledger_kind_name(enum ledger_kind kind)
@@ -76,13 +62,6 @@ const char *ledger_kind_name(enum ledger_kind kind)
     return kind < LEDGER_KINDS ? names[kind] : "unknown";
 }
 
-static int64_t clock_ms(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* ---- the file ---- */
 
 static bool failed(struct ledger *l)
@@ -90,7 +69,8 @@ static bool failed(struct ledger *l)
     int error = errno;
     atomic_fetch_add(&l->write_failures, 1);
     if (!atomic_exchange(&l->failing, true)) {
-        struct log_field fields[] = {log_str("path", l->path), log_str("error", strerror(error))};
+        struct log_field fields[] = {log_str("path", l->output.path),
+                                     log_str("error", strerror(error))};
         log_write(LOG_LEVEL_ERROR, "ledger_write_failed", fields, 2);
     }
     return false;
@@ -99,101 +79,28 @@ static bool failed(struct ledger *l)
 static void held(struct ledger *l)
 {
     if (atomic_exchange(&l->failing, false)) {
-        struct log_field field = log_str("path", l->path);
+        struct log_field field = log_str("path", l->output.path);
         log_write(LOG_LEVEL_WARN, "ledger_write_recovered", &field, 1);
-    }
-}
-
-/* Always from the same offset: a retry overwrites what an earlier try left half done. */
-static bool write_at(struct ledger *l, struct view bytes, off_t offset)
-{
-    size_t done = 0;
-    while (done < bytes.length) {
-        ssize_t n = pwrite(l->fd, bytes.at + done, bytes.length - done, offset + (off_t)done);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            errno = n == 0 ? ENOSPC : errno;
-            return false;
-        }
-        done += (size_t)n;
-    }
-    return true;
-}
-
-static void name_file(struct ledger *l)
-{
-    char when[32];
-    struct tm tm;
-    const time_t started_s = (time_t)(l->started_ms / 1000);
-    gmtime_r(&started_s, &tm);
-    strftime(when, sizeof when, "%Y%m%dT%H%M%SZ", &tm);
-    snprintf(l->path, sizeof l->path, "%s/%s-%ld-%u.ledger", l->directory, when, (long)getpid(),
-             l->name + 1);
-}
-
-/* The name of a new file is durable only when its folder is. */
-static void sync_folder(const char *directory)
-{
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        (void)fsync(fd);
-        close(fd);
     }
 }
 
 static bool begin_file(struct ledger *l)
 {
-    struct view block;
-    do {
-        name_file(l);
-        l->name++;
-        l->fd = open(l->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
-    } while (l->fd < 0 && errno == EEXIST); /* a process of this number began in this second, too */
-    if (l->fd < 0) {
-        l->name--;
+    if (!ledger_output_begin(&l->output, &l->block)) {
         return false;
     }
-    l->file++;
-    const struct ledger_start start = {l->host, (uint32_t)getpid(), l->file, l->started_ms};
-    (void)flock(l->fd, LOCK_EX | LOCK_NB); /* says to readers that its writer lives */
-    ledger_block_begin(&l->block, 1, clock_ms(CLOCK_REALTIME));
-    ledger_block_start(&l->block, &start);
-    if (!ledger_block_seal(&l->block, &block) ||
-        !write_at(l, view_of(ledger_magic, sizeof ledger_magic), 0) ||
-        !write_at(l, block, sizeof ledger_magic)) {
-        int error = errno;
-        close(l->fd);
-        unlink(l->path);
-        l->fd = -1;
-        l->file--;
-        l->name--;
-        errno = error;
-        return false;
-    }
-    l->offset = (off_t)(sizeof ledger_magic + block.length);
-    atomic_fetch_add(&l->bytes, (uint64_t)l->offset);
+    atomic_fetch_add(&l->bytes, (uint64_t)l->output.offset);
     atomic_fetch_add(&l->files, 1);
     l->next_id = 0;
     l->block_number = 1;
-    l->dirty = true;
-    sync_folder(l->directory);
-    if (l->ended_fd >= 0) {
-        close(l->ended_fd);
-        l->ended_fd = -1;
-    }
     return true;
 }
 
 static void sync_file(struct ledger *l)
 {
-    l->synced_ms = clock_ms(CLOCK_MONOTONIC);
-    if (l->dirty && fdatasync(l->fd) != 0) {
+    if (!ledger_output_sync(&l->output)) {
         (void)failed(l);
-        return;
     }
-    l->dirty = false;
 }
 
 static void count_written(struct ledger *l)
@@ -210,19 +117,16 @@ static bool write_out(struct ledger *l)
     if (l->unwritten.length == 0) {
         return true;
     }
-    if (!write_at(l, l->unwritten, l->offset)) {
+    if (!ledger_output_write(&l->output, l->unwritten)) {
         return failed(l);
     }
-    l->offset += (off_t)l->unwritten.length;
-    l->dirty = true;
     atomic_fetch_add(&l->bytes, l->unwritten.length);
     l->unwritten.length = 0;
     count_written(l);
     held(l);
     if (l->unwritten_ends) {
         sync_file(l);
-        l->ended_fd = l->fd;
-        l->fd = -1;
+        ledger_output_end(&l->output);
         l->unwritten_ends = false;
     }
     return true;
@@ -232,7 +136,7 @@ static bool write_out(struct ledger *l)
 
 static void define(struct ledger *l, struct ledger_stream *stream)
 {
-    stream->file = l->file;
+    stream->file = l->output.file;
     stream->id = ++l->next_id;
     const struct ledger_partition partition = {
         .id = stream->id,
@@ -250,7 +154,7 @@ static size_t take(struct ledger *l, struct ledger_lane *lane, bool *full_r)
     size_t taken = 0;
     struct ledger_entry *entry = ledger_lane_front(lane);
     while (entry != NULL && l->block.bytes.length < WRITE_BYTES) {
-        if (entry->stream->file != l->file) {
+        if (entry->stream->file != l->output.file) {
             define(l, entry->stream);
         }
         ledger_block_put(&l->block, entry->stream->id, &entry->record);
@@ -263,44 +167,16 @@ static size_t take(struct ledger *l, struct ledger_lane *lane, bool *full_r)
     return taken;
 }
 
-static void lost_so_far(const struct ledger *l, uint64_t lost[LEDGER_KINDS])
-{
-    for (size_t kind = 0; kind < LEDGER_KINDS; kind++) {
-        lost[kind] = atomic_load(&l->lost_late[kind]);
-    }
-    const unsigned count = atomic_load(&l->lane_count);
-    for (unsigned i = 0; i < count; i++) {
-        const struct ledger_lane *lane = atomic_load(&l->lanes[i]);
-        if (lane != NULL) {
-            ledger_lane_lost(lane, lost);
-        }
-    }
-}
-
-/* A lane whose worker has ended is freed; what it had lost is kept. */
-static void forget(struct ledger *l, unsigned at)
-{
-    struct ledger_lane *lane = atomic_load(&l->lanes[at]);
-    uint64_t lost[LEDGER_KINDS] = {0};
-    ledger_lane_lost(lane, lost);
-    pthread_mutex_lock(&l->lock);
-    for (size_t kind = 0; kind < LEDGER_KINDS; kind++) {
-        atomic_fetch_add(&l->lost_late[kind], lost[kind]);
-    }
-    atomic_store(&l->lanes[at], NULL);
-    pthread_mutex_unlock(&l->lock);
-    ledger_lane_free(&lane);
-}
-
 /* One a second, whatever is lost. */
 static void log_gap(struct ledger *l, uint64_t lost)
 {
-    const int64_t now_ms = clock_ms(CLOCK_MONOTONIC);
+    const int64_t now_ms = ledger_output_monotonic_ms();
     l->gap_untold += lost;
     if (l->gap_logged_ms != 0 && now_ms - l->gap_logged_ms < SYNC_MS) {
         return;
     }
-    struct log_field fields[] = {log_str("path", l->path), log_uint("records", l->gap_untold)};
+    struct log_field fields[] = {log_str("path", l->output.path),
+                                 log_uint("records", l->gap_untold)};
     log_write(LOG_LEVEL_ERROR, "ledger_gap", fields, 2);
     l->gap_logged_ms = now_ms;
     l->gap_untold = 0;
@@ -311,7 +187,7 @@ static bool tell_gap(struct ledger *l, int64_t now_ms)
 {
     struct ledger_gap gap = {.from_ms = l->looked_ms, .to_ms = now_ms};
     uint64_t sum = 0, lost[LEDGER_KINDS];
-    lost_so_far(l, lost);
+    ledger_lanes_lost(&l->lanes, lost);
     for (size_t kind = 0; kind < LEDGER_KINDS; kind++) {
         gap.lost[kind] = lost[kind] - l->told[kind];
         sum += gap.lost[kind];
@@ -333,8 +209,8 @@ static void seal(struct ledger *l, bool ends)
         return;
     }
     /* Only lack of memory leads here. */
-    for (size_t kind = 0; kind < LEDGER_KINDS; kind++) {
-        atomic_fetch_add(&l->lost_late[kind], l->in_block[kind]);
+    for (enum ledger_kind kind = 0; kind < LEDGER_KINDS; kind++) {
+        ledger_lanes_miss(&l->lanes, kind, l->in_block[kind]);
         l->in_block[kind] = 0;
     }
     l->unwritten.length = 0;
@@ -343,22 +219,17 @@ static void seal(struct ledger *l, bool ends)
 /* One block from all lanes. Returns how many records; *full_r: more wait. */
 static size_t fill(struct ledger *l, bool *full_r)
 {
-    const int64_t now_ms = clock_ms(CLOCK_REALTIME);
+    const int64_t now_ms = ledger_output_wall_ms();
     ledger_block_begin(&l->block, ++l->block_number, now_ms);
     bool gap = tell_gap(l, now_ms);
     size_t taken = 0;
     *full_r = false;
-    const unsigned count = atomic_load(&l->lane_count);
+    const unsigned count = atomic_load(&l->lanes.count);
     for (unsigned i = 0; i < count; i++) {
-        const unsigned at = (l->first_lane + i) % count;
-        struct ledger_lane *lane = atomic_load(&l->lanes[at]);
-        if (lane != NULL && ledger_lane_is_done(lane)) {
-            forget(l, at);
-        } else if (lane != NULL) {
-            taken += take(l, lane, full_r);
-        }
+        struct ledger_lane *lane = ledger_lanes_turn(&l->lanes, i);
+        taken += lane != NULL ? take(l, lane, full_r) : 0;
     }
-    l->first_lane = count > 0 ? (l->first_lane + 1) % count : 0;
+    ledger_lanes_next(&l->lanes);
     if (taken == 0 && !gap) {
         l->block_number--;
         return 0;
@@ -369,7 +240,7 @@ static size_t fill(struct ledger *l, bool *full_r)
 
 static void end_file(struct ledger *l, bool followed)
 {
-    ledger_block_begin(&l->block, ++l->block_number, clock_ms(CLOCK_REALTIME));
+    ledger_block_begin(&l->block, ++l->block_number, ledger_output_wall_ms());
     ledger_block_end(&l->block);
     if (followed) {
         ledger_block_follow(&l->block);
@@ -390,11 +261,11 @@ static size_t look(struct ledger *l, bool *ok_r)
         if (!write_out(l)) {
             return found;
         }
-        if (l->fd < 0 && !begin_file(l)) {
+        if (l->output.fd < 0 && !begin_file(l)) {
             (void)failed(l);
             return found;
         }
-        if ((size_t)l->offset >= l->rotate_bytes) {
+        if ((size_t)l->output.offset >= l->rotate_bytes) {
             end_file(l, true);
             continue;
         }
@@ -402,7 +273,7 @@ static size_t look(struct ledger *l, bool *ok_r)
         if (!write_out(l)) {
             return found;
         }
-        if (l->dirty && clock_ms(CLOCK_MONOTONIC) - l->synced_ms >= SYNC_MS) {
+        if (l->output.dirty && ledger_output_monotonic_ms() - l->output.synced_ms >= SYNC_MS) {
             sync_file(l);
         }
     }
@@ -466,21 +337,11 @@ static void *ledger_run(void *context)
 
 static void ledger_free(struct ledger *l)
 {
-    const unsigned count = atomic_load(&l->lane_count);
-    for (unsigned i = 0; i < count; i++) {
-        struct ledger_lane *lane = atomic_load(&l->lanes[i]);
-        ledger_lane_free(&lane);
-    }
-    if (l->fd >= 0) {
-        close(l->fd);
-    }
-    if (l->ended_fd >= 0) {
-        close(l->ended_fd);
-    }
+    ledger_lanes_free(&l->lanes);
+    ledger_output_free(&l->output);
     ledger_block_free(&l->block);
     pthread_mutex_destroy(&l->lock);
     pthread_cond_destroy(&l->changed);
-    free(l->directory);
     free(l);
 }
 
@@ -496,20 +357,14 @@ static struct ledger *ledger_new(const struct ledger_params *params)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&l->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
+    ledger_lanes_init(&l->lanes);
     ledger_block_init(&l->block);
-    l->fd = -1;
-    l->ended_fd = -1;
     l->rotate_bytes = params->rotate_bytes > 0 ? params->rotate_bytes : ROTATE_BYTES;
-    l->started_ms = clock_ms(CLOCK_REALTIME);
-    l->looked_ms = l->started_ms;
-    l->directory = strdup(params->directory);
-    if (gethostname(l->host, sizeof l->host - 1) != 0) {
-        l->host[0] = '\0';
-    }
-    if (l->directory == NULL) {
+    if (!ledger_output_init(&l->output, params->directory)) {
         ledger_free(l);
         return NULL;
     }
+    l->looked_ms = l->output.started_ms;
     return l;
 }
 
@@ -531,7 +386,7 @@ struct ledger *ledger_open(const struct ledger_params *params, char *error_r, si
         return NULL;
     }
     if (!begin_file(l)) {
-        snprintf(error_r, error_size, "%s: %s", l->path, strerror(errno));
+        snprintf(error_r, error_size, "%s: %s", l->output.path, strerror(errno));
         ledger_free(l);
         return NULL;
     }
@@ -564,7 +419,7 @@ void ledger_close(struct ledger **ledger)
         return;
     }
     if (!end_thread(l, &l->stopping, CLOSE_WAIT_S)) {
-        struct log_field field = log_str("path", l->path);
+        struct log_field field = log_str("path", l->output.path);
         log_write(LOG_LEVEL_ERROR, "ledger_lost_at_close", &field, 1);
         if (!end_thread(l, &l->abandoned, 1)) {
             /* It hangs in the kernel and will not come back; its memory stays with it. */
@@ -577,26 +432,7 @@ void ledger_close(struct ledger **ledger)
 
 struct ledger_lane *ledger_join(struct ledger *l)
 {
-    struct ledger_lane *lane = NULL;
-    uint8_t key[SIPHASH_KEY_BYTES];
-    unsigned at = 0;
-    if (getrandom(key, sizeof key, 0) != (ssize_t)sizeof key) {
-        return NULL;
-    }
-    pthread_mutex_lock(&l->lock);
-    const unsigned count = atomic_load(&l->lane_count);
-    while (at < count && atomic_load(&l->lanes[at]) != NULL) {
-        at++;
-    }
-    if (at < LEDGER_LANES_MAX) {
-        lane = ledger_lane_new(key);
-    }
-    if (lane != NULL) {
-        atomic_store(&l->lanes[at], lane);
-        atomic_store(&l->lane_count, at < count ? count : at + 1);
-    }
-    pthread_mutex_unlock(&l->lock);
-    return lane;
+    return ledger_lanes_join(&l->lanes);
 }
 
 void ledger_leave(struct ledger *l, struct ledger_lane **lane)
@@ -610,20 +446,13 @@ void ledger_leave(struct ledger *l, struct ledger_lane **lane)
 
 void ledger_stats(struct ledger *l, struct ledger_stats *stats_r)
 {
-    pthread_mutex_lock(&l->lock);
     *stats_r = (struct ledger_stats){
         .bytes = atomic_load(&l->bytes),
         .files = atomic_load(&l->files),
         .write_failures = atomic_load(&l->write_failures),
         .healthy = !atomic_load(&l->failing),
     };
-    lost_so_far(l, stats_r->lost);
-    const unsigned count = atomic_load(&l->lane_count);
-    for (unsigned i = 0; i < count; i++) {
-        const struct ledger_lane *lane = atomic_load(&l->lanes[i]);
-        stats_r->waiting += lane != NULL ? ledger_lane_waiting(lane) : 0;
-    }
-    pthread_mutex_unlock(&l->lock);
+    ledger_lanes_stats(&l->lanes, stats_r->lost, &stats_r->waiting);
     for (size_t kind = 0; kind < LEDGER_KINDS; kind++) {
         stats_r->written[kind] = atomic_load(&l->written[kind]);
     }

@@ -24,8 +24,6 @@
 struct ledger;
 struct ledger_lane;
 
-enum { LEDGER_LANES_MAX = 512 };
-
 struct ledger_params {
     const char *directory; /* must exist */
     size_t rotate_bytes;   /* of a file; it may become one block longer. 0: 64 MiB */

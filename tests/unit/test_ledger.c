@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "proxy/ops/ledger_lane.h"
+#include "proxy/ops/ledger_lanes.h"
 #include "proxy/ops/ledger_verify.h"
 
 static char folder[] = "/tmp/setu-ledger-XXXXXX";
