@@ -18,7 +18,8 @@
 
 enum {
     ROTATE_BYTES = 64 << 20,
-    WRITE_BYTES = 64 << 10, /* a block that has become this long is written */
+    ROTATE_PARTITIONS = 1 << 20, /* readers keep a table of those that a file defines */
+    WRITE_BYTES = 64 << 10,      /* a block that has become this long is written */
     BUSY_MS = 25,
     IDLE_MS = 100,
     SYNC_MS = 1000,
@@ -265,7 +266,7 @@ static size_t look(struct ledger *l, bool *ok_r)
             (void)failed(l);
             return found;
         }
-        if ((size_t)l->output.offset >= l->rotate_bytes) {
+        if ((size_t)l->output.offset >= l->rotate_bytes || l->next_id >= ROTATE_PARTITIONS) {
             end_file(l, true);
             continue;
         }

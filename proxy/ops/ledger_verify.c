@@ -5,31 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUCKETS = 1 << 14, NONE = UINT32_MAX };
+#include "proxy/ops/ledger_names.h"
+
+enum { NONE = UINT32_MAX };
 
 static const size_t memory_default = (size_t)1 << 30;
 
-/* A partition of a cluster under one of its names. */
-struct entry {
-    struct entry *next; /* in its bucket */
-    uint64_t hash;
-    struct entry *same; /* the one that stands for both, where this one has only an id */
-    uint32_t number;
-    int32_t partition;
-    bool has_id;
-    uint8_t id[LEDGER_TOPIC_ID_BYTES];
-    char *cluster, *topic;         /* owned; topic is NULL: the file knew only the id */
-    const char *learned;           /* the name all the same, from another entry */
-    uint64_t count;                /* records, of all that it stands for */
-    struct ledger_record *records; /* of those judged now; else NULL */
-    uint64_t filled;
-};
-
 struct verify {
     const struct ledger_verify_params *params;
-    struct entry *buckets[BUCKETS];
-    struct entry **entries; /* owned, with what they point to */
-    size_t entry_count, entry_size;
+    struct ledger_names names;
     uint32_t *here; /* entry of each id of the file being read */
     size_t here_size;
     struct ledger_file *files; /* as the first reading found them */
@@ -42,36 +26,6 @@ struct verify {
         blocks_left; /* of the file being read: what came after the first reading is left out */
 };
 
-/* ---- partitions ---- */
-
-static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length)
-{
-    const uint8_t *at = bytes;
-    for (size_t i = 0; i < length; i++) {
-        hash = (hash ^ at[i]) * 0x100000001b3ULL;
-    }
-    return hash ^ hash >> 29;
-}
-
-/* One known by its id alone is not the one known by name, too: names are put together later. */
-static uint64_t hash_of(const struct ledger_partition *p)
-{
-    uint64_t hash = hash_bytes(0xcbf29ce484222325ULL, p->cluster.at, p->cluster.length);
-    hash = hash_bytes(hash, p->topic.at, p->topic.length);
-    if (p->topic_id != NULL) {
-        hash = hash_bytes(hash, p->topic_id, LEDGER_TOPIC_ID_BYTES);
-    }
-    return hash_bytes(hash, &p->partition, sizeof p->partition);
-}
-
-static bool is_entry(const struct entry *e, const struct ledger_partition *p)
-{
-    return e->partition == p->partition && e->has_id == (p->topic_id != NULL) &&
-           (e->topic != NULL) == (p->topic.length > 0) && view_is(p->cluster, e->cluster) &&
-           (e->topic == NULL || view_is(p->topic, e->topic)) &&
-           (!e->has_id || memcmp(e->id, p->topic_id, sizeof e->id) == 0);
-}
-
 static void *grow(struct verify *v, void *array, size_t *size, size_t wanted, size_t item)
 {
     if (wanted <= *size) {
@@ -82,107 +36,6 @@ static void *grow(struct verify *v, void *array, size_t *size, size_t wanted, si
     v->no_memory = v->no_memory || grown == NULL;
     *size = grown != NULL ? larger : *size;
     return grown != NULL ? grown : array;
-}
-
-static char *copy_text(struct view text)
-{
-    return strndup((const char *)text.at, text.length);
-}
-
-static struct entry *entry_new(struct verify *v, const struct ledger_partition *p, uint64_t hash)
-{
-    struct entry *e = calloc(1, sizeof *e);
-    v->entries = grow(v, v->entries, &v->entry_size, v->entry_count + 1, sizeof(struct entry *));
-    if (e == NULL || v->no_memory) {
-        free(e);
-        v->no_memory = true;
-        return NULL;
-    }
-    e->hash = hash;
-    e->partition = p->partition;
-    e->cluster = copy_text(p->cluster);
-    e->topic = p->topic.length > 0 ? copy_text(p->topic) : NULL;
-    e->has_id = p->topic_id != NULL;
-    if (e->has_id) {
-        memcpy(e->id, p->topic_id, sizeof e->id);
-    }
-    v->no_memory = v->no_memory || e->cluster == NULL || (e->topic == NULL && p->topic.length > 0);
-    e->number = (uint32_t)v->entry_count;
-    e->next = v->buckets[hash % BUCKETS];
-    v->buckets[hash % BUCKETS] = e;
-    v->entries[v->entry_count++] = e;
-    return e;
-}
-
-static struct entry *entry_of(struct verify *v, const struct ledger_partition *p)
-{
-    uint64_t hash = hash_of(p);
-    struct entry *e = v->buckets[hash % BUCKETS];
-    while (e != NULL && (e->hash != hash || !is_entry(e, p))) {
-        e = e->next;
-    }
-    return e != NULL ? e : entry_new(v, p, hash);
-}
-
-/* The entry by name alone: what all others of the partition are counted to. */
-static struct entry *by_name(struct verify *v, const struct entry *e)
-{
-    const char *topic = e->topic != NULL ? e->topic : e->learned;
-    const struct ledger_partition named = {.cluster = view_from_string(e->cluster),
-                                           .topic = view_from_string(topic),
-                                           .partition = e->partition};
-    return entry_of(v, &named);
-}
-
-static int by_id(const void *left, const void *right)
-{
-    const struct entry *a = *(struct entry *const *)left, *b = *(struct entry *const *)right;
-    int order = memcmp(a->id, b->id, sizeof a->id);
-    order = order != 0 ? order : strcmp(a->cluster, b->cluster);
-    return order != 0 ? order : (a->topic == NULL) - (b->topic == NULL); /* with a name first */
-}
-
-/* Names for those that have none: any partition of the topic may have told it. */
-static void name_nameless(struct entry **ids, size_t count)
-{
-    const struct entry *named = NULL;
-    for (size_t i = 0; i < count; i++) {
-        struct entry *e = ids[i];
-        if (e->topic != NULL) {
-            named = e;
-        } else if (named != NULL && memcmp(named->id, e->id, sizeof e->id) == 0 &&
-                   strcmp(named->cluster, e->cluster) == 0) {
-            e->learned = named->topic;
-        }
-    }
-}
-
-/* Puts together what is one partition. */
-static void unite(struct verify *v)
-{
-    const size_t count = v->entry_count; /* by_name may add some */
-    struct entry **ids = calloc(count + 1, sizeof *ids);
-    size_t id_count = 0;
-    if (ids == NULL) {
-        v->no_memory = true;
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (v->entries[i]->has_id) {
-            ids[id_count++] = v->entries[i];
-        }
-    }
-    qsort(ids, id_count, sizeof *ids, by_id);
-    name_nameless(ids, id_count);
-    for (size_t i = 0; i < id_count && !v->no_memory; i++) {
-        bool named = ids[i]->topic != NULL || ids[i]->learned != NULL;
-        struct entry *same = named ? by_name(v, ids[i]) : NULL;
-        ids[i]->same = same;
-        if (same != NULL) {
-            same->count += ids[i]->count;
-        }
-    }
-    free(ids);
 }
 
 /* ---- reading ---- */
@@ -212,7 +65,9 @@ static void on_partition(void *context, const struct ledger_partition *partition
     for (size_t i = before; i < v->here_size; i++) {
         v->here[i] = NONE;
     }
-    const struct entry *e = v->no_memory ? NULL : entry_of(v, partition);
+    const struct ledger_names_entry *e =
+        v->no_memory ? NULL : ledger_names_of(&v->names, partition);
+    v->no_memory = e == NULL;
     if (e != NULL) {
         v->here[partition->id] = e->number;
     }
@@ -224,7 +79,7 @@ static void on_record(void *context, uint32_t partition, const struct ledger_rec
     if (partition >= v->here_size || v->here[partition] == NONE || is_later(v)) {
         return;
     }
-    struct entry *e = v->entries[v->here[partition]];
+    struct ledger_names_entry *e = v->names.entries[v->here[partition]];
     if (v->first_reading) {
         e->count++;
         return;
@@ -335,7 +190,8 @@ static uint64_t missing_files(const struct verify *v)
 
 /* ---- judging ---- */
 
-static bool judge_entry(struct verify *v, struct entry *e, struct ledger_verdict *verdict)
+static bool judge_entry(struct verify *v, struct ledger_names_entry *e,
+                        struct ledger_verdict *verdict)
 {
     char hex[2 * LEDGER_TOPIC_ID_BYTES + 1] = "";
     for (size_t i = 0; e->topic == NULL && i < sizeof e->id; i++) {
@@ -349,11 +205,6 @@ static bool judge_entry(struct verify *v, struct entry *e, struct ledger_verdict
                         v->params->context);
 }
 
-static bool stands_for_itself(const struct entry *e)
-{
-    return e->same == NULL && e->count > 0;
-}
-
 /* Gives memory to entries from `from` on while it lasts, at least to one. Returns the first without. */
 static size_t choose(struct verify *v, size_t from)
 {
@@ -361,9 +212,9 @@ static size_t choose(struct verify *v, size_t from)
     uint64_t left = memory / LEDGER_VERIFY_RECORD_BYTES;
     bool any = false;
     size_t at = from;
-    for (; at < v->entry_count && !v->no_memory; at++) {
-        struct entry *e = v->entries[at];
-        if (!stands_for_itself(e)) {
+    for (; at < v->names.count && !v->no_memory; at++) {
+        struct ledger_names_entry *e = v->names.entries[at];
+        if (!ledger_names_stands_for_itself(e)) {
             continue;
         }
         if (any && e->count > left) {
@@ -382,7 +233,7 @@ static bool judge_chosen(struct verify *v, size_t from, size_t to, struct ledger
 {
     bool ok = true;
     for (size_t i = from; i < to; i++) {
-        struct entry *e = v->entries[i];
+        struct ledger_names_entry *e = v->names.entries[i];
         if (e->records != NULL) {
             ok = ok && judge_entry(v, e, verdict);
             free(e->records);
@@ -402,9 +253,10 @@ static bool verify_all(struct verify *v, struct ledger_verdict *verdict, char *e
     v->first_reading = false;
     find_kills(v);
     verdict->missing_files = missing_files(v);
-    unite(v);
+    ledger_names_unite(&v->names);
+    v->no_memory = v->names.no_memory;
     size_t from = 0;
-    while (from < v->entry_count && !v->no_memory) {
+    while (from < v->names.count && !v->no_memory) {
         size_t to = choose(v, from);
         if (v->no_memory) {
             break;
@@ -429,23 +281,18 @@ bool ledger_verify(const struct ledger_verify_params *params, struct ledger_verd
     bool ok = v != NULL;
     if (ok) {
         v->params = params;
+        ledger_names_init(&v->names);
         v->files = calloc(params->path_count + 1, sizeof *v->files);
         v->kills = calloc(params->path_count + 1, sizeof *v->kills);
-        ok = v->files != NULL && v->kills != NULL;
+        ok = v->files != NULL && v->kills != NULL && !v->names.no_memory;
     }
     if (ok) {
         ok = verify_all(v, verdict_r, error_r, error_size);
     } else {
         snprintf(error_r, error_size, "no memory");
     }
-    for (size_t i = 0; v != NULL && i < v->entry_count; i++) {
-        free(v->entries[i]->cluster);
-        free(v->entries[i]->topic);
-        free(v->entries[i]->records);
-        free(v->entries[i]);
-    }
     if (v != NULL) {
-        free(v->entries);
+        ledger_names_free(&v->names);
         free(v->here);
         free(v->files);
         free(v->kills);
