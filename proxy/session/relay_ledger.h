@@ -7,8 +7,8 @@
  *   Fetch response    on_partition, on_batch ─▶ fetched                     no answer ─▶ in doubt
  *
  * Notes (relay_notes) are kept oldest first: responses come in the order of the requests, so the notes of the request
- * that is answered are always the first. A batch for which there is no room is missed, and told. Nothing of this exists for a session that the ledger does not
- * want: the ledger is off, or the listener is not one for clients.
+ * that is answered are always the first. A batch for which there is no room is missed, and told. Nothing of this
+ * exists for a session that the ledger does not want: the ledger is off, or the listener is not one for clients.
  */
 #pragma once
 

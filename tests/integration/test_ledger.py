@@ -3,6 +3,7 @@
 
 import json
 import pathlib
+import shutil
 import struct
 import subprocess
 import time
@@ -164,6 +165,101 @@ class Faults(StageTest):
             self.assertIn(str(operand), done.stderr)
 
 
+class Endings(unittest.TestCase):
+    """How a ledger ends decides what can be said: the exit status, the word, and the reason."""
+
+    longMessage = True
+
+    def setUp(self):
+        for needed in (setu_program(), broker_program()):
+            if not needed.is_file():
+                raise unittest.SkipTest(f"{needed} is not built")
+        self.stage = Stage(setu_program())
+        self.ledger = self.stage.directory / "ledger"
+        self.ledger.mkdir()
+        self.addCleanup(lambda: self.assertEqual(self.stage.close(), []))
+
+    def start(self, rotate_bytes: int) -> None:
+        self.stage.config["ledger"] = {"directory": self.ledger, "rotate_bytes": rotate_bytes}
+        self.stage.start()
+
+    def write_and_read(self, batches: int) -> None:
+        """All of it, to the end of the log."""
+        with self.stage.client(1) as client:
+            error, offset = client.produce("many", 0, batch([b"x"]) * batches)
+            self.assertEqual(error, 0)
+            past = offset + batches
+            while offset < past:
+                error, records = client.fetch("many", 0, offset)
+                self.assertEqual(error, 0)
+                offset = kafka.batches(records)[-1][0] + 1
+
+    def check(self, folder: pathlib.Path, status: int, word: str, incomplete: dict) -> dict:
+        found, told = verify(self.stage.program, folder)
+        self.assertEqual((found, told["verdict"], told["incomplete"]), (status, word, incomplete))
+        text = subprocess.run([self.stage.program, "ledger", "verify", folder], capture_output=True, text=True,
+                              timeout=60)
+        self.assertEqual((text.returncode, text.stdout.splitlines()[-1]), (status, f"verdict: {word}"))
+        self.assertEqual(text.stdout.count("INCOMPLETE: "), len(incomplete))
+        return told
+
+    def damaged(self, name: str, change) -> pathlib.Path:
+        """A copy of the ledger after change(its files, oldest first)."""
+        copy = self.stage.directory / name
+        shutil.copytree(self.ledger, copy)
+        change(sorted(copy.glob("*.ledger"), key=lambda file: int(file.stem.rpartition("-")[2])))
+        return copy
+
+    def test_only_a_ledger_that_is_whole_is_clean(self):
+        self.start(65536)
+        self.write_and_read(2500)
+        time.sleep(FLUSH_S)
+        told = self.check(self.ledger, 0, "clean", {})
+        self.assertEqual([row["in_use"] for row in told["files"]].count(True), 1, "the last one is being written")
+        self.assertGreaterEqual(len(told["files"]), 3)
+        self.stage.kill_and_restart()
+        self.check(self.ledger, 1, "incomplete", {"killed_writers": 1})
+        for file in self.ledger.glob("*.ledger"):  # as if it had never been; the next life begins anew
+            file.unlink()
+
+    def test_each_damage_has_its_reason(self):
+        self.start(65536)
+        self.write_and_read(2500)
+        self.assertEqual(self.stage.process.stop(30), 0)
+        self.assertEqual({row["ending"] for row in self.check(self.ledger, 0, "clean", {})["files"]}, {"ended"})
+        cut = self.damaged("cut", lambda files: files[-1].write_bytes(files[-1].read_bytes()[:-5]))
+        self.check(cut, 1, "incomplete", {"killed_writers": 1})
+        followed = self.damaged("followed", lambda files: files[-1].unlink())
+        status, told = verify(self.stage.program, followed)
+        self.assertEqual((status, told["incomplete"]["missing_files"]), (1, 1))
+        hole = self.damaged("hole", lambda files: files[1].unlink())
+        status, told = verify(self.stage.program, hole)
+        self.assertEqual((status, told["incomplete"]["missing_files"]), (1, 1))
+
+        def flip(files):
+            whole = bytearray(files[0].read_bytes())
+            whole[300] ^= 1
+            files[0].write_bytes(whole)
+
+        status, told = verify(self.stage.program, self.damaged("flipped", flip))
+        self.assertEqual((status, told["incomplete"]["damaged_files"]), (1, 1))
+
+    def test_a_flood_of_names_made_up_leaves_room_for_others(self):
+        self.start(1 << 20)
+        tiny, flood = batch([b"x"]), 150000
+        for first in range(0, flood, 10000):  # more than a worker's table holds
+            partitions = dict.fromkeys(range(first, first + 10000), tiny)
+            with self.stage.client(1) as client:
+                client.ask(kafka.PRODUCE, 7, kafka.produce_body(7, "nobody has it", partitions, 0))
+                client.ended(30)  # as brokers do where no answer is wanted
+        self.write_and_read(100)
+        self.stage.fresh_stats()
+        self.assertEqual(self.stage.number("ledger_records_total", kind="in_doubt"), flood)
+        self.assertEqual(self.stage.number("ledger_lost_total"), 0)
+        told = self.check(self.ledger, 0, "clean", {})
+        self.assertEqual((told["in_doubt"], told["batches"]["acknowledged"]), (flood, 100))
+
+
 class Brokers(RigTest):
     """On real brokers of both generations."""
 
@@ -205,10 +301,12 @@ class Brokers(RigTest):
         setu = self.start()
         login, values = setu.login("orders"), [f"value-{n}" for n in range(500)]
         for options, arguments in (({"message_timestamp_type": "LogAppendTime"}, ("-z", "lz4")),
-                                   ({"compression_type": "gzip"}, ("-z", "none")), ({}, ("-z", "snappy"))):
+                                   ({"compression_type": "gzip"}, ("-z", "none")), ({}, ("-z", "snappy")),
+                                   ({"message_format_version": "0.10.2"}, ("-z", "none")),
+                                   ({"message_format_version": "0.10.2"}, ("-z", "gzip"))):
             topic = self.topic(**options)
             self.kcat_write(login, topic, values, *arguments)
             self.assertEqual(len(self.kcat_read(login, topic)), len(values))
-        told = self.check(setu, 3 * len(values))
-        for why in ("same", "log_append_time", "recompressed"):
+        told = self.check(setu, 5 * len(values))
+        for why in ("same", "log_append_time", "recompressed", "converted"):
             self.assertGreater(told["explained"][why], 0, why)

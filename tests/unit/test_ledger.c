@@ -4,11 +4,13 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "proxy/ops/ledger_lanes.h"
@@ -21,6 +23,23 @@ enum { FILES = 64, PATH_SIZE = 400 };
 static char paths[FILES][PATH_SIZE];
 static const char *list[FILES];
 static size_t file_count;
+
+/* A disk, in place of the C library's functions: slow when it is told so, and it counts. */
+static atomic_uint disk_slow_us, disk_writes, disk_syncs;
+
+ssize_t pwrite(int fd, const void *bytes, size_t length, off_t offset)
+{
+    atomic_fetch_add(&disk_writes, 1);
+    usleep(atomic_load(&disk_slow_us));
+    return syscall(SYS_pwrite64, fd, bytes, length, offset);
+}
+
+int fdatasync(int fd)
+{
+    atomic_fetch_add(&disk_syncs, 1);
+    usleep(atomic_load(&disk_slow_us));
+    return (int)syscall(SYS_fdatasync, fd);
+}
 
 static void setup(void)
 {
@@ -207,6 +226,8 @@ static void wait_written(struct ledger *ledger, uint64_t acknowledged)
 struct growing {
     struct ledger *ledger;
     struct ledger_lane *lane;
+    int64_t first;    /* of the batches that it is to have besides */
+    uint64_t written; /* before that */
     bool grown;
 };
 
@@ -214,16 +235,16 @@ static void grow(void *context, const struct ledger_file *file)
 {
     struct growing *growing = context;
     cr_assert_not_null(file->path);
-    for (int64_t n = 10; n < 20 && !growing->grown; n++) {
-        put(growing->lane, "orders", NULL, LEDGER_ACKNOWLEDGED, n);
+    for (int64_t n = 0; n < 10 && !growing->grown; n++) {
+        put(growing->lane, "orders", NULL, LEDGER_ACKNOWLEDGED, growing->first + n);
     }
     growing->grown = true;
-    wait_written(growing->ledger, 20);
+    wait_written(growing->ledger, growing->written + 10);
 }
 
 Test(ledger, is_judged_as_the_first_reading_found_it)
 {
-    struct growing growing = {.ledger = open_ledger(0)};
+    struct growing growing = {.ledger = open_ledger(0), .first = 10, .written = 10};
     growing.lane = ledger_join(growing.ledger);
     for (int64_t n = 0; n < 10; n++) {
         put(growing.lane, "orders", NULL, LEDGER_ACKNOWLEDGED, n);
@@ -380,6 +401,202 @@ Test(ledger, waits_for_room_on_a_full_disk_and_then_tells_all)
     cr_assert_eq(file.ending, LEDGER_ENDED);
     cr_assert_eq(file.lost, refused);
     cr_assert_eq(file.records, LEDGER_LANE_RING * 2 - refused);
+}
+
+/* Puts what cannot be written, until the thread knows. */
+static void fill_disk(struct ledger *ledger, struct ledger_lane *lane, uint64_t records)
+{
+    for (uint64_t n = 0; n < records; n++) {
+        put(lane, "orders", NULL, LEDGER_ACKNOWLEDGED, (int64_t)n);
+    }
+    cr_assert(wait_healthy(ledger, false));
+}
+
+static void set_file_size_max(rlim_t bytes)
+{
+    struct rlimit limit;
+    signal(SIGXFSZ, SIG_IGN);
+    cr_assert_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* Nothing tells of what was not written but that the file has no end. */
+Test(ledger, leaves_a_file_without_an_end_when_the_disk_is_full_at_the_end)
+{
+    struct ledger *ledger = open_ledger(0);
+    struct ledger_lane *lane = ledger_join(ledger);
+    set_file_size_max(8192);
+    fill_disk(ledger, lane, 1000);
+    ledger_close(&ledger);
+    set_file_size_max(RLIM_INFINITY);
+    list_files();
+    cr_assert_eq(file_count, 1);
+    struct ledger_file file = look(paths[0]);
+    cr_assert(file.ending == LEDGER_OPEN || file.ending == LEDGER_TORN);
+    cr_assert_not(file.in_use);
+    cr_assert_lt(file.records, 1000);
+}
+
+static void move_folder(const char *from, const char *to)
+{
+    cr_assert_eq(rename(from, to), 0);
+}
+
+/* Of one ledger: the folder is away when the file has its size. */
+static void check_rotation(bool comes_back)
+{
+    char away[sizeof folder + 8];
+    struct ledger *ledger = open_ledger(65536);
+    struct ledger_lane *lane = ledger_join(ledger);
+    snprintf(away, sizeof away, "%s.away", folder);
+    move_folder(folder, away);
+    fill_disk(ledger, lane, 5000);
+    if (comes_back) {
+        move_folder(away, folder);
+        cr_assert(wait_healthy(ledger, true));
+    }
+    ledger_close(&ledger);
+    if (!comes_back) {
+        move_folder(away, folder);
+    }
+}
+
+Test(ledger, tells_of_a_next_file_that_could_not_be_begun)
+{
+    check_rotation(false);
+    struct ledger_verdict v = verify(0);
+    cr_assert_eq(file_count, 1);
+    cr_assert(look(paths[0]).ending == LEDGER_ENDED && look(paths[0]).followed);
+    cr_assert_eq(v.missing_files, 1);
+    cr_assert_lt(v.batches[LEDGER_ACKNOWLEDGED], 5000);
+}
+
+Test(ledger, begins_the_next_file_as_soon_as_it_can)
+{
+    check_rotation(true);
+    struct ledger_verdict v = verify(0);
+    cr_assert_geq(file_count, 2);
+    cr_assert_eq(v.missing_files, 0);
+    cr_assert_eq(v.batches[LEDGER_ACKNOWLEDGED], 5000);
+}
+
+Test(ledger, syncs_and_writes_whole_blocks_on_a_slow_disk)
+{
+    struct ledger *ledger = open_ledger(0);
+    struct ledger_lane *lane = ledger_join(ledger);
+    atomic_store(&disk_slow_us, 5000);
+    const unsigned writes = atomic_load(&disk_writes), syncs = atomic_load(&disk_syncs);
+    for (int64_t n = 0; n < 3000; n++) { /* each write lets some more arrive */
+        put(lane, "orders", NULL, LEDGER_ACKNOWLEDGED, n);
+        usleep(500);
+    }
+    cr_assert_geq(atomic_load(&disk_syncs), syncs + 1, "once a second");
+    cr_assert_leq(atomic_load(&disk_writes), writes + 200, "not a block for each few records");
+    atomic_store(&disk_slow_us, 0);
+    ledger_close(&ledger);
+}
+
+/* What was seen of two partitions, in the order of the file. */
+struct turns {
+    uint64_t seen[3], apart;
+};
+
+static void take_turn(void *context, uint32_t partition, const struct ledger_record *record)
+{
+    struct turns *turns = context;
+    cr_assert(partition >= 1 && partition <= 2 && record->kind == LEDGER_ACKNOWLEDGED);
+    turns->seen[partition]++;
+    uint64_t apart = turns->seen[1] > turns->seen[2] ? turns->seen[1] - turns->seen[2]
+                                                     : turns->seen[2] - turns->seen[1];
+    turns->apart = apart > turns->apart ? apart : turns->apart;
+}
+
+Test(ledger, lets_no_worker_wait_for_another_ones_records)
+{
+    static const struct ledger_visitor visitor = {.record = take_turn};
+    struct turns turns = {0};
+    struct ledger_file file;
+    char error[256];
+    struct ledger *ledger = open_ledger(0);
+    struct ledger_lane *lanes[] = {ledger_join(ledger), ledger_join(ledger)};
+    set_file_size_max(200);
+    fill_disk(ledger, lanes[0], 20000);
+    for (int64_t n = 0; n < 20000; n++) {
+        put(lanes[1], "others", NULL, LEDGER_ACKNOWLEDGED, n);
+    }
+    set_file_size_max(RLIM_INFINITY);
+    ledger_close(&ledger);
+    list_files();
+    cr_assert(ledger_read(paths[0], &visitor, &turns, &file, error, sizeof error), "%s", error);
+    cr_assert(turns.seen[1] == 20000 && turns.seen[2] == 20000);
+    cr_assert_lt(turns.apart, 8000, "%lu records of one before one of the other", turns.apart);
+}
+
+enum { MADE_UP = 200000 };
+
+Test(ledger, bears_a_flood_of_names_made_up)
+{
+    struct ledger *ledger = open_ledger(4 << 20);
+    struct ledger_lane *lane = ledger_join(ledger);
+    for (int64_t n = 0; n < MADE_UP; n++) {
+        const struct ledger_record record = batch(LEDGER_IN_DOUBT, n);
+        struct ledger_stream *stream = ledger_lane_stream(
+            lane, view_from_string("main"), view_from_string("made up"), NULL, (int32_t)n, true);
+        cr_assert_not_null(stream);
+        while (!ledger_lane_put(lane, stream, &record)) {
+            usleep(1000);
+        }
+        if (n % 1000 == 0) {
+            put(lane, "orders", NULL, LEDGER_ACKNOWLEDGED, n / 1000);
+            put(lane, "orders", NULL, LEDGER_FETCHED, n / 1000);
+        }
+    }
+    ledger_close(&ledger);
+    struct ledger_verdict v = verify(0);
+    cr_assert_eq(v.partitions, MADE_UP + 1);
+    cr_assert_eq(v.explained[LEDGER_SAME], MADE_UP / 1000);
+    cr_assert_eq(v.found[LEDGER_STILL_IN_DOUBT], MADE_UP);
+}
+
+enum { LIVE = 12 };
+
+/* Older files grow between the readings; those that are read later lose nothing by it. */
+Test(ledger, judges_many_files_that_are_being_written)
+{
+    struct ledger *live[LIVE];
+    struct ledger_lane *lanes[LIVE];
+    for (size_t i = 0; i < LIVE; i++) {
+        live[i] = open_ledger(0);
+        lanes[i] = ledger_join(live[i]);
+        for (int64_t n = (int64_t)i * 100; n < (int64_t)i * 100 + 100; n++) {
+            put(lanes[i], "orders", NULL, LEDGER_ACKNOWLEDGED, n);
+            if (n != 1150) {
+                put(lanes[(i + 5) % LIVE], "orders", NULL, LEDGER_FETCHED, n);
+            }
+        }
+    }
+    for (size_t i = 0; i < LIVE; i++) {
+        wait_written(live[i], 100);
+    }
+    usleep(300 * 1000); /* and what was read */
+    struct growing growing = {.ledger = live[0], .lane = lanes[0], .first = 5000, .written = 100};
+    list_files();
+    cr_assert_eq(file_count, LIVE);
+    const struct ledger_verify_params params = {
+        .paths = list, .path_count = file_count, .file = grow, .context = &growing};
+    struct ledger_verdict v;
+    char error[256];
+    cr_assert(ledger_verify(&params, &v, error, sizeof error), "%s", error);
+    cr_assert(growing.grown);
+    cr_assert_eq(v.batches[LEDGER_ACKNOWLEDGED], LIVE * 100);
+    cr_assert_eq(v.explained[LEDGER_SAME], LIVE * 100 - 1);
+    cr_assert_eq(v.found[LEDGER_LOST], 1);
+    cr_assert_eq(v.missing_files, 0);
+    for (size_t i = 0; i < LIVE; i++) {
+        cr_assert(look(paths[i]).in_use);
+        ledger_close(&live[i]);
+    }
 }
 
 Test(ledger, lets_workers_come_and_go)
