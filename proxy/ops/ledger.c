@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -30,9 +31,9 @@ enum {
 struct ledger {
     /* Shared, under lock. */
     pthread_mutex_t lock;
-    pthread_cond_t changed;
     bool stopping, abandoned;
     /* Shared without it. */
+    sem_t bell; /* there is something to do before the thread would look again */
     struct ledger_lanes lanes;
     atomic_uint_fast64_t written[LEDGER_KINDS];
     atomic_uint_fast64_t bytes, files, write_failures;
@@ -289,9 +290,9 @@ static bool rest(struct ledger *l, long ms)
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += (until.tv_nsec + ms * 1000000) / 1000000000;
     until.tv_nsec = (until.tv_nsec + ms * 1000000) % 1000000000;
-    pthread_mutex_lock(&l->lock);
-    while (!l->stopping && pthread_cond_timedwait(&l->changed, &l->lock, &until) != ETIMEDOUT) {
+    while (sem_clockwait(&l->bell, CLOCK_MONOTONIC, &until) != 0 && errno == EINTR) {
     }
+    pthread_mutex_lock(&l->lock);
     bool go_on = !l->stopping;
     pthread_mutex_unlock(&l->lock);
     return go_on;
@@ -342,7 +343,7 @@ static void ledger_free(struct ledger *l)
     ledger_output_free(&l->output);
     ledger_block_free(&l->block);
     pthread_mutex_destroy(&l->lock);
-    pthread_cond_destroy(&l->changed);
+    sem_destroy(&l->bell);
     free(l);
 }
 
@@ -353,12 +354,8 @@ static struct ledger *ledger_new(const struct ledger_params *params)
         return NULL;
     }
     pthread_mutex_init(&l->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&l->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    ledger_lanes_init(&l->lanes);
+    sem_init(&l->bell, 0, 0);
+    ledger_lanes_init(&l->lanes, &l->bell);
     ledger_block_init(&l->block);
     l->rotate_bytes = params->rotate_bytes > 0 ? params->rotate_bytes : ROTATE_BYTES;
     if (!ledger_output_init(&l->output, params->directory)) {
@@ -407,8 +404,8 @@ static bool end_thread(struct ledger *l, bool *order, int seconds)
     deadline.tv_sec += seconds;
     pthread_mutex_lock(&l->lock);
     *order = true;
-    pthread_cond_signal(&l->changed);
     pthread_mutex_unlock(&l->lock);
+    (void)sem_post(&l->bell);
     return pthread_timedjoin_np(l->thread, NULL, &deadline) == 0;
 }
 

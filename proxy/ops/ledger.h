@@ -5,7 +5,8 @@
  *   worker ─▶ lane ─┐
  *   worker ─▶ lane ─┴▶ thread: blocks ─▶ DIRECTORY/START-PID-N.ledger      `setu ledger verify` reads them
  *
- * The thread looks every 25 ms while there is work (every 100 ms otherwise), writes what there is, and calls
+ * The thread looks every 25 ms while there is work (every 100 ms otherwise, and at once when a lane has become half
+ * full), writes what there is, and calls
  * fdatasync once a second, at the end of each file and at the end: a process that is killed loses what came after the
  * last look, a machine that loses its power what came after the last sync. A file that has reached its size gets an end
  * block and the next one begins; files are never deleted here. The file being written is locked (flock).

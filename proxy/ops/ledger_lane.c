@@ -11,7 +11,8 @@ enum {
     TOPIC_BUCKETS = 1 << 12,
     NAME_BYTES_MAX = 249, /* Kafka's longest topic name */
     ID_BYTES = 16,
-    CHAIN_MAX = 64,      /* streams of one bucket: eight where all places are taken */
+    CHAIN_MAX = 64, /* streams of one bucket: eight where all places are taken */
+    HALF = LEDGER_LANE_RING / 2,
     SWEEP_BUCKETS = 256, /* how far one that is new looks for others' places */
 };
 
@@ -37,6 +38,8 @@ struct ledger_lane {
     struct ledger_stream *retired, **retired_end;
     struct ledger_entry *ring;
     uint32_t tail_seen;
+    bool rung;
+    sem_t *bell;
     uint32_t lent; /* of LEDGER_LANE_NOTES */
     _Alignas(64) atomic_uint_fast64_t lost[LEDGER_KINDS];
     _Alignas(64) atomic_uint head; /* written by the worker */
@@ -44,7 +47,7 @@ struct ledger_lane {
     atomic_bool ended;
 };
 
-struct ledger_lane *ledger_lane_new(const uint8_t key[SIPHASH_KEY_BYTES])
+struct ledger_lane *ledger_lane_new(const uint8_t key[SIPHASH_KEY_BYTES], sem_t *bell)
 {
     struct ledger_lane *lane = aligned_alloc(64, (sizeof *lane + 63) / 64 * 64);
     if (lane == NULL) {
@@ -52,6 +55,7 @@ struct ledger_lane *ledger_lane_new(const uint8_t key[SIPHASH_KEY_BYTES])
     }
     memset(lane, 0, sizeof *lane);
     lane->key = siphash_key_of(key);
+    lane->bell = bell;
     lane->retired_end = &lane->retired;
     lane->ring = calloc(LEDGER_LANE_RING, sizeof *lane->ring);
     if (lane->ring == NULL) {
@@ -378,12 +382,23 @@ void ledger_lane_miss(struct ledger_lane *lane, enum ledger_kind kind, uint64_t 
     lose(lane, kind, n);
 }
 
+/* Posting is a system call at most once for half a ring, and never waits. */
+static void look_at_tail(struct ledger_lane *lane, uint32_t head)
+{
+    lane->tail_seen = atomic_load_explicit(&lane->tail, memory_order_acquire);
+    const bool half = head - lane->tail_seen >= HALF;
+    if (half && !lane->rung && lane->bell != NULL) {
+        (void)sem_post(lane->bell);
+    }
+    lane->rung = half;
+}
+
 bool ledger_lane_put(struct ledger_lane *lane, struct ledger_stream *stream,
                      const struct ledger_record *record)
 {
     uint32_t head = atomic_load_explicit(&lane->head, memory_order_relaxed);
-    if (head - lane->tail_seen >= LEDGER_LANE_RING) {
-        lane->tail_seen = atomic_load_explicit(&lane->tail, memory_order_acquire);
+    if (head - lane->tail_seen >= HALF) {
+        look_at_tail(lane, head);
     }
     if (head - lane->tail_seen >= LEDGER_LANE_RING) {
         lose(lane, record->kind, 1);

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -50,8 +51,11 @@ struct ledger_entry {
     struct ledger_record record;
 };
 
-/** key: random, so that no client can choose names that meet in one place of its tables. NULL: no memory. */
-struct ledger_lane *ledger_lane_new(const uint8_t key[SIPHASH_KEY_BYTES])
+/**
+ * key: random, so that no client can choose names that meet in one place of its tables. bell: posted when the ring has
+ * become half full, once each time; borrowed, may be NULL. NULL: no memory.
+ */
+struct ledger_lane *ledger_lane_new(const uint8_t key[SIPHASH_KEY_BYTES], sem_t *bell)
     __attribute__((warn_unused_result));
 void ledger_lane_free(struct ledger_lane **lane);
 

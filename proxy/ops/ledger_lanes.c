@@ -5,9 +5,10 @@
 #include <sys/random.h>
 #include <sys/types.h>
 
-void ledger_lanes_init(struct ledger_lanes *lanes)
+void ledger_lanes_init(struct ledger_lanes *lanes, sem_t *bell)
 {
     memset(lanes, 0, sizeof *lanes);
+    lanes->bell = bell;
     pthread_mutex_init(&lanes->lock, NULL);
 }
 
@@ -35,7 +36,7 @@ struct ledger_lane *ledger_lanes_join(struct ledger_lanes *lanes)
         at++;
     }
     if (at < LEDGER_LANES_MAX) {
-        lane = ledger_lane_new(key);
+        lane = ledger_lane_new(key, lanes->bell);
     }
     if (lane != NULL) {
         atomic_store(&lanes->at[at], lane);

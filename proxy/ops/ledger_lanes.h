@@ -18,10 +18,12 @@ struct ledger_lanes {
     struct ledger_lane *_Atomic at[LEDGER_LANES_MAX]; /* set and freed under lock; NULL: free */
     atomic_uint count;                                /* of them, that have ever been used */
     atomic_uint_fast64_t lost[LEDGER_KINDS];          /* by lanes that have gone, and otherwise */
+    sem_t *bell;                                      /* borrowed: of each of them */
     unsigned first; /* of the thread: whose turn it is to be the first */
 };
 
-void ledger_lanes_init(struct ledger_lanes *lanes);
+/** bell: see ledger_lane_new. */
+void ledger_lanes_init(struct ledger_lanes *lanes, sem_t *bell);
 /** Frees every lane. */
 void ledger_lanes_free(struct ledger_lanes *lanes);
 

@@ -183,7 +183,7 @@ static void connect_all(struct replay *r, const char *waste)
     const struct scenario *sc = r->scenario;
     static const uint8_t key[SIPHASH_KEY_BYTES];
     stand_start(&r->stand, sc->client_tls, sc->broker_tls);
-    if (sc->ledger && (r->stand.world.ledger = ledger_lane_new(key)) == NULL) {
+    if (sc->ledger && (r->stand.world.ledger = ledger_lane_new(key, NULL)) == NULL) {
         die("no memory for the ledger");
     }
     for (int i = 0; i < sc->conns; i++) {

@@ -11,7 +11,7 @@ static struct ledger_stream *stream;
 
 static void setup(void)
 {
-    lane = ledger_lane_new(key);
+    lane = ledger_lane_new(key, NULL);
     stream = ledger_lane_stream(lane, view_from_string("main"), view_from_string("orders"), NULL, 0,
                                 true);
     stream->users++;
