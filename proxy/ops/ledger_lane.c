@@ -7,8 +7,10 @@
 #include <string.h>
 
 enum {
-    STREAM_BUCKETS = 1 << 14,
-    TOPIC_BUCKETS = 1 << 12,
+    STREAM_BITS = 14, /* of a hash, the upper ones: which bucket */
+    TOPIC_BITS = 12,
+    STREAM_BUCKETS = 1 << STREAM_BITS,
+    TOPIC_BUCKETS = 1 << TOPIC_BITS,
     NAME_BYTES_MAX = 249, /* Kafka's longest topic name */
     ID_BYTES = 16,
     CHAIN_MAX = 64, /* streams of one bucket: eight where all places are taken */
@@ -30,9 +32,14 @@ struct topic {
 struct ledger_lane {
     /* Of the worker. */
     struct siphash_key key;
+    uint64_t spread;                  /* odd, and secret as the key */
+    uint8_t last[2 * NAME_BYTES_MAX]; /* the names hashed last, and what came of it */
+    size_t last_cluster, last_length;
+    uint64_t last_hash;
     struct ledger_stream *streams[STREAM_BUCKETS];
     struct topic *topics[TOPIC_BUCKETS];
     size_t stream_count, topic_count;
+    uint64_t forgotten;
     size_t hand; /* the bucket whose streams are looked at next, to be forgotten */
     /* Nameless, replaced by others, oldest first; entries may point to them. */
     struct ledger_stream *retired, **retired_end;
@@ -55,6 +62,8 @@ struct ledger_lane *ledger_lane_new(const uint8_t key[SIPHASH_KEY_BYTES], sem_t 
     }
     memset(lane, 0, sizeof *lane);
     lane->key = siphash_key_of(key);
+    lane->spread = siphash(&lane->key, "spread", 6) | 1;
+    lane->last_hash = siphash(&lane->key, NULL, 0);
     lane->bell = bell;
     lane->retired_end = &lane->retired;
     lane->ring = calloc(LEDGER_LANE_RING, sizeof *lane->ring);
@@ -112,15 +121,36 @@ static size_t append(uint8_t *to, size_t at, struct view part)
     return at + part.length;
 }
 
-/* Names are cut. */
-static uint64_t hash_key(const struct ledger_lane *lane, struct view cluster, struct view topic,
+/* Partitions of one topic come one after the other, and those of one client again and again. Names are cut. */
+static uint64_t hash_names(struct ledger_lane *lane, struct view cluster, struct view topic)
+{
+    if (lane->last_cluster != cluster.length ||
+        lane->last_length != cluster.length + topic.length ||
+        memcmp(lane->last, cluster.at, cluster.length) != 0 ||
+        (topic.length > 0 && memcmp(lane->last + cluster.length, topic.at, topic.length) != 0)) {
+        lane->last_cluster = cluster.length;
+        lane->last_length = append(lane->last, append(lane->last, 0, cluster), topic);
+        lane->last_hash = siphash(&lane->key, lane->last, lane->last_length);
+    }
+    return lane->last_hash;
+}
+
+/* The topic by SipHash, its partition by multiplication with a secret number: neither can be aimed. */
+static uint64_t hash_key(struct ledger_lane *lane, struct view cluster, struct view topic,
                          const uint8_t *topic_id, int32_t partition)
 {
-    uint8_t bytes[2 * NAME_BYTES_MAX + sizeof partition];
-    size_t length = append(bytes, 0, cluster);
-    length = append(bytes, length, topic_id != NULL ? view_of(topic_id, ID_BYTES) : topic);
-    length = append(bytes, length, view_of(&partition, sizeof partition));
-    return siphash(&lane->key, bytes, length);
+    const struct view names = topic_id != NULL ? view_of(topic_id, ID_BYTES) : topic;
+    return hash_names(lane, cluster, names) + lane->spread * (uint32_t)partition;
+}
+
+static struct ledger_stream **stream_bucket(struct ledger_lane *lane, uint64_t hash)
+{
+    return &lane->streams[hash >> (64 - STREAM_BITS)];
+}
+
+static struct topic **topic_bucket(struct ledger_lane *lane, uint64_t hash)
+{
+    return &lane->topics[hash >> (64 - TOPIC_BITS)];
 }
 
 struct view ledger_stream_cluster(const struct ledger_stream *stream)
@@ -153,7 +183,7 @@ static bool stream_is(const struct ledger_stream *stream, uint64_t hash, struct 
 static struct topic **find_topic(struct ledger_lane *lane, uint64_t hash, struct view cluster,
                                  const uint8_t *id)
 {
-    struct topic **link = &lane->topics[hash % TOPIC_BUCKETS];
+    struct topic **link = topic_bucket(lane, hash);
     while (*link != NULL &&
            ((*link)->hash != hash || memcmp((*link)->id, id, ID_BYTES) != 0 ||
             !view_equal(view_of((*link)->names, (*link)->cluster_length), cluster))) {
@@ -211,13 +241,14 @@ static void drop(struct ledger_lane *lane, struct ledger_stream **link)
     *link = gone->next;
     free(gone);
     lane->stream_count--;
+    lane->forgotten++;
 }
 
 /* Forgets, of one bucket, what is idle and was not asked for since the last time. */
-static size_t sweep_bucket(struct ledger_lane *lane, size_t bucket)
+static size_t sweep(struct ledger_lane *lane, struct ledger_stream **bucket)
 {
     const size_t before = lane->stream_count;
-    struct ledger_stream **link = &lane->streams[bucket];
+    struct ledger_stream **link = bucket;
     while (*link != NULL) {
         if (!(*link)->asked && is_idle(lane, *link)) {
             drop(lane, link);
@@ -251,7 +282,7 @@ static bool make_room(struct ledger_lane *lane)
                         : count >= LEDGER_LANE_STREAMS_FREE ? 1
                                                             : 0;
     sweep_retired(lane);
-    for (int i = 0; i < buckets && sweep_bucket(lane, lane->hand) == 0; i++) {
+    for (int i = 0; i < buckets && sweep(lane, &lane->streams[lane->hand]) == 0; i++) {
         lane->hand = (lane->hand + 1) % STREAM_BUCKETS;
     }
     return lane->stream_count < LEDGER_LANE_STREAMS_MAX;
@@ -315,7 +346,7 @@ struct ledger_stream *ledger_lane_stream(struct ledger_lane *lane, struct view c
     cluster = cut(cluster);
     topic = cut(topic);
     uint64_t hash = hash_key(lane, cluster, topic, topic_id, partition);
-    struct ledger_stream **link = &lane->streams[hash % STREAM_BUCKETS];
+    struct ledger_stream **link = stream_bucket(lane, hash);
     size_t chain = 0;
     while (*link != NULL && !stream_is(*link, hash, cluster, topic, topic_id, partition)) {
         link = &(*link)->next;
@@ -329,13 +360,14 @@ struct ledger_stream *ledger_lane_stream(struct ledger_lane *lane, struct view c
     } else if (!make) {
         return NULL;
     }
-    if (chain >= CHAIN_MAX && sweep_bucket(lane, hash % STREAM_BUCKETS) == 0) {
+    if (chain >= CHAIN_MAX && sweep(lane, stream_bucket(lane, hash)) == 0) {
         return NULL;
     }
     struct ledger_stream *made = stream_new(lane, hash, cluster, topic, topic_id, partition);
     if (made != NULL) {
-        made->next = lane->streams[hash % STREAM_BUCKETS];
-        lane->streams[hash % STREAM_BUCKETS] = made;
+        struct ledger_stream **bucket = stream_bucket(lane, hash);
+        made->next = *bucket;
+        *bucket = made;
     }
     return made;
 }
@@ -345,7 +377,7 @@ void ledger_lane_release(struct ledger_lane *lane, struct ledger_stream *stream)
     if (stream->kept || stream->users > 0) {
         return;
     }
-    struct ledger_stream **link = &lane->streams[stream->hash % STREAM_BUCKETS];
+    struct ledger_stream **link = stream_bucket(lane, stream->hash);
     while (*link != stream) {
         link = &(*link)->next;
     }
@@ -443,6 +475,11 @@ bool ledger_lane_is_done(const struct ledger_lane *lane)
 size_t ledger_lane_streams(const struct ledger_lane *lane)
 {
     return lane->stream_count;
+}
+
+uint64_t ledger_lane_forgotten(const struct ledger_lane *lane)
+{
+    return lane->forgotten;
 }
 
 size_t ledger_lane_waiting(const struct ledger_lane *lane)

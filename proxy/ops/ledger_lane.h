@@ -78,6 +78,9 @@ bool ledger_stream_is(const struct ledger_stream *stream, struct view topic,
 /** How many it knows. */
 size_t ledger_lane_streams(const struct ledger_lane *lane);
 
+/** How many it has ever forgotten: while that stays the same, no stream is gone. */
+uint64_t ledger_lane_forgotten(const struct ledger_lane *lane);
+
 /** Drops a stream that nobody uses and no record was put of. */
 void ledger_lane_release(struct ledger_lane *lane, struct ledger_stream *stream);
 

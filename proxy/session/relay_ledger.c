@@ -22,12 +22,19 @@ enum {
 /* Kafka's error codes that say: there is no such topic for you. */
 enum { UNKNOWN_TOPIC = 3, INVALID_TOPIC = 17, TOPIC_DENIED = 29, UNKNOWN_TOPIC_ID = 100 };
 
+/* The stream that was under way before, which is the next one, too, more often than not: nobody holds it. */
+struct last {
+    struct ledger_stream *stream;
+    uint64_t forgotten; /* by the lane; it may be gone when that has become more */
+};
+
 struct relay_ledger {
     struct ledger_lane *lane;
     struct relay_notes notes;
     uint32_t begun, answered; /* Produce requests that are answered at all */
     /* Of the partition under way in the request, in the response; each counts as a user. */
     struct ledger_stream *sent, *fetched;
+    struct last last_sent, last_fetched;
     struct writer answer; /* the beginning of a response that did not come at once */
     int64_t fetched_past; /* offset after the last batch of it in this response */
     int16_t acks;
@@ -84,6 +91,30 @@ static void hold(struct relay_ledger *l, struct ledger_stream **held, struct led
         ledger_lane_release(l->lane, *held);
     }
     *held = stream;
+}
+
+static bool is_last(const struct relay_ledger *l, const struct last *last,
+                    const struct records_partition *partition)
+{
+    return last->stream != NULL && last->forgotten == ledger_lane_forgotten(l->lane) &&
+           ledger_stream_topic(last->stream).length > 0 && /* else its name may be known now */
+           ledger_stream_is(last->stream, partition->topic, partition->topic_id,
+                            partition->partition);
+}
+
+/* *held = the stream of partition, made when it is new. */
+static void use(struct session *s, struct ledger_stream **held, struct last *last,
+                const struct records_partition *partition)
+{
+    struct relay_ledger *l = s->relay.ledger;
+    if (is_last(l, last, partition)) {
+        last->stream->asked = true;
+    } else {
+        last->stream =
+            stream_of(s, partition->topic, partition->topic_id, partition->partition, true);
+    }
+    hold(l, held, last->stream);
+    last->forgotten = ledger_lane_forgotten(l->lane);
 }
 
 static struct ledger_record record_of(const struct relay_ledger *l, const struct batch_head *head,
@@ -173,8 +204,7 @@ void relay_ledger_acks(struct session *s, int16_t acks)
 void relay_ledger_sent_partition(struct session *s, const struct records_partition *partition)
 {
     struct relay_ledger *l = s->relay.ledger;
-    hold(l, &l->sent,
-         stream_of(s, partition->topic, partition->topic_id, partition->partition, true));
+    use(s, &l->sent, &l->last_sent, partition);
 }
 
 void relay_ledger_sent(struct session *s, const struct batch_head *head, enum batch_verdict verdict)
@@ -332,13 +362,13 @@ static void mark(struct relay_ledger *l, const struct records_partition *partiti
 void relay_ledger_fetched_partition(struct session *s, const struct records_partition *partition)
 {
     struct relay_ledger *l = s->relay.ledger;
-    struct ledger_stream *stream = NULL;
-    if (partition->error_code == 0) {
-        stream = stream_of(s, partition->topic, partition->topic_id, partition->partition, true);
-    }
-    hold(l, &l->fetched, stream);
     l->fetched_past = -1;
-    if (stream != NULL) {
+    if (partition->error_code != 0) {
+        hold(l, &l->fetched, NULL);
+        return;
+    }
+    use(s, &l->fetched, &l->last_fetched, partition);
+    if (l->fetched != NULL) {
         mark(l, partition);
     }
 }

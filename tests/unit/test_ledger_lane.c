@@ -122,17 +122,17 @@ Test(ledger_lane, is_not_filled_by_records_of_names_made_up)
     ledger_lane_free(&lane);
 }
 
-enum { BUCKETS = 1 << 14, CHAIN_MAX = 64 };
+enum { CHAIN_MAX = 64 };
 
 /* Partitions of orders that meet in one place of a table with this key. */
 static void find_meeting(int32_t *partitions_r, size_t count)
 {
     const struct siphash_key known = siphash_key_of(key);
-    uint8_t bytes[14] = "mainorders";
+    const uint64_t names = siphash(&known, "mainorders", 10);
+    const uint64_t spread = siphash(&known, "spread", 6) | 1;
     size_t found = 0;
     for (int32_t partition = 0; found < count; partition++) {
-        memcpy(bytes + 10, &partition, sizeof partition);
-        if (siphash(&known, bytes, sizeof bytes) % BUCKETS == 0) {
+        if ((names + spread * (uint32_t)partition) >> 50 == 0) {
             partitions_r[found++] = partition;
         }
     }
