@@ -282,7 +282,9 @@ static bool make_room(struct ledger_lane *lane)
                         : count >= LEDGER_LANE_STREAMS_FREE ? 1
                                                             : 0;
     sweep_retired(lane);
-    for (int i = 0; i < buckets && sweep(lane, &lane->streams[lane->hand]) == 0; i++) {
+    size_t freed = 0;
+    for (int i = 0; i < buckets && freed == 0; i++) {
+        freed = sweep(lane, &lane->streams[lane->hand]);
         lane->hand = (lane->hand + 1) % STREAM_BUCKETS;
     }
     return lane->stream_count < LEDGER_LANE_STREAMS_MAX;
