@@ -569,6 +569,8 @@ Test(ledger, judges_many_files_that_are_being_written)
     for (size_t i = 0; i < LIVE; i++) {
         live[i] = open_ledger(0);
         lanes[i] = ledger_join(live[i]);
+    }
+    for (size_t i = 0; i < LIVE; i++) {
         for (int64_t n = (int64_t)i * 100; n < (int64_t)i * 100 + 100; n++) {
             put(lanes[i], "orders", NULL, LEDGER_ACKNOWLEDGED, n);
             if (n != 1150) {
