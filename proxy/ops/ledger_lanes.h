@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ledger_lanes: the lanes of all workers. Workers come and go; the ledger's thread takes from each in its turn, and what
- * a lane had lost is remembered when it goes.
+ * ledger_lanes: the lanes of all workers. Workers come and go; the ledger's thread takes from each in its turn, and
+ * what a lane had lost is remembered when it goes.
  */
 #pragma once
 

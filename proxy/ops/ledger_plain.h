@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ledger_plain: batches without a producer's numbers, known by their content: copies against what was sent, and doubts. */
+/* ledger_plain: batches without a producer's numbers, known by their content: copies against what was sent, doubts. */
 #pragma once
 
 #include "proxy/ops/ledger_case.h"

@@ -23,7 +23,7 @@ int64_t ledger_reading_passed_ms(const struct ledger_case *c, int64_t offset);
 bool ledger_reading_has_expired(const struct ledger_case *c, int64_t offset, int64_t passed_ms);
 
 /*
- * It was read, and is not in the log any more: longer than it takes a log to settle, readers who were told after all who
- * read it were told of an end before it. Retention does not move the end.
+ * It was read, and is not in the log any more: longer than it takes a log to settle, readers who were told after all
+ * who read it were told of an end before it. Retention does not move the end.
  */
 bool ledger_reading_was_cut_off(const struct ledger_case *c, const struct ledger_record *there);
