@@ -28,8 +28,8 @@ void base64_write(struct writer *out, struct view bytes)
     }
 }
 
-/* 0..63, or 64 for anything else. */
-static uint32_t digit(uint8_t c)
+/* 0..63, or 64 for anything else; last is the two characters in which alphabets differ. */
+static uint32_t digit(uint8_t c, const char last[2])
 {
     if (c >= 'A' && c <= 'Z') {
         return (uint32_t)(c - 'A');
@@ -40,15 +40,16 @@ static uint32_t digit(uint8_t c)
     if (c >= '0' && c <= '9') {
         return (uint32_t)(c - '0' + 52);
     }
-    return c == '+' ? 62 : c == '/' ? 63 : 64;
+    return c == (uint8_t)last[0] ? 62 : c == (uint8_t)last[1] ? 63 : 64;
 }
 
-static bool decode(struct view text, size_t padding, uint8_t *to)
+/* padding: how many digits are missing to a multiple of four, written or not. */
+static bool decode(struct view text, size_t padding, const char last[2], uint8_t *to)
 {
-    size_t digits = text.length - padding;
+    size_t digits = text.length;
     uint32_t bits = 0;
     for (size_t i = 0; i < digits; i++) {
-        uint32_t d = digit(text.at[i]);
+        uint32_t d = digit(text.at[i], last);
         if (d > 63) {
             return false;
         }
@@ -85,7 +86,26 @@ bool base64_read(struct view text, uint8_t *bytes_r, size_t capacity, size_t *le
     if (length > capacity) {
         return false;
     }
-    if (!decode(text, padding, bytes_r)) {
+    if (!decode(view_of(text.at, text.length - padding), padding, "+/", bytes_r)) {
+        OPENSSL_cleanse(bytes_r, length);
+        return false;
+    }
+    *length_r = length;
+    return true;
+}
+
+bool base64url_read(struct view text, uint8_t *bytes_r, size_t capacity, size_t *length_r)
+{
+    *length_r = 0;
+    size_t padding = (4 - text.length % 4) % 4;
+    if (padding == 3) {
+        return false;
+    }
+    size_t length = (text.length + padding) / 4 * 3 - padding;
+    if (length > capacity) {
+        return false;
+    }
+    if (!decode(text, padding, "-_", bytes_r)) {
         OPENSSL_cleanse(bytes_r, length);
         return false;
     }

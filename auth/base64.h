@@ -21,3 +21,8 @@ void base64_write(struct writer *out, struct view bytes);
  * long; *length_r is 0 then, and what was decoded so far has been wiped. */
 bool base64_read(struct view text, uint8_t *bytes_r, size_t capacity, size_t *length_r)
     __attribute__((warn_unused_result));
+
+/* The same for base64url (RFC 4648 §5) as JOSE writes it (RFC 7515 §2): '-' and '_', no padding, one
+ * spelling for each value. */
+bool base64url_read(struct view text, uint8_t *bytes_r, size_t capacity, size_t *length_r)
+    __attribute__((warn_unused_result));

@@ -8,6 +8,7 @@
 
 #include "auth/credentials.h"
 #include "auth/mech_end.h"
+#include "auth/tokens.h"
 
 static struct exchange *exchange_new(const struct mech *mech, const struct mech_end *end,
                                      exchange_random_fn random, void *random_context)
@@ -29,14 +30,21 @@ struct exchange *exchange_server_new(const char *mechanism, const struct credent
                                      exchange_random_fn random, void *random_context)
 {
     const struct mech *mech = mech_find(mechanism);
-    if (mech == NULL || users == NULL) {
+    if (mech == NULL || (users == NULL && !mech->without_users)) {
         return NULL;
     }
     struct exchange *ex = exchange_new(mech, mech->server, random, random_context);
-    if (ex != NULL) {
+    if (ex != NULL && users != NULL) {
         ex->users = credentials_ref(users);
     }
     return ex;
+}
+
+void exchange_trust_tokens(struct exchange *ex, const struct tokens *tokens, int64_t now_ms)
+{
+    tokens_unref(&ex->tokens);
+    ex->tokens = tokens != NULL ? tokens_ref(tokens) : NULL;
+    ex->now_ms = now_ms;
 }
 
 static bool client_text_fits(struct view text, size_t bytes_max)
@@ -86,6 +94,7 @@ void exchange_free(struct exchange **ex)
     state_drop(it);
     secret_wipe(&it->password);
     credentials_unref(&it->users);
+    tokens_unref(&it->tokens);
     OPENSSL_cleanse(it, sizeof *it);
     free(it);
 }
@@ -200,6 +209,11 @@ enum auth_reason exchange_reason(const struct exchange *ex)
 const char *exchange_mechanism(const struct exchange *ex)
 {
     return ex->mech->name;
+}
+
+int64_t exchange_expires_ms(const struct exchange *ex)
+{
+    return ex->stage == EXCHANGE_STAGE_DONE ? ex->expires_ms : 0;
 }
 
 void exchange_offer_keys(struct exchange *ex, const struct scram_keys *keys)

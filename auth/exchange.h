@@ -34,6 +34,7 @@
 
 struct credentials;
 struct exchange;
+struct tokens;
 
 enum {
     EXCHANGE_NAME_BYTES_MAX = 255,     /* user and authorization id */
@@ -58,12 +59,16 @@ enum exchange_status {
 typedef bool (*exchange_random_fn)(void *context, uint8_t *at, size_t length);
 
 /* The server end. mechanism must be mech_known (mech.h). Takes its own reference on users, so that
- * a reload cannot pull them away. random_context must outlive the exchange. NULL: unknown
- * mechanism, no users, or no memory. Unknown users meet a challenge that cannot be told from a real
- * one (credentials.h). */
+ * a reload cannot pull them away; they may be NULL where mech_needs_users says no. random_context
+ * must outlive the exchange. NULL: unknown mechanism, no users, or no memory. Unknown users meet a
+ * challenge that cannot be told from a real one (credentials.h). */
 struct exchange *exchange_server_new(const char *mechanism, const struct credentials *users,
                                      exchange_random_fn random, void *random_context)
     __attribute__((warn_unused_result));
+
+/* Server end, OAUTHBEARER: what tokens are believed, and the wall clock. Before the first step;
+ * takes its own reference. Without it such a login is denied. */
+void exchange_trust_tokens(struct exchange *ex, const struct tokens *tokens, int64_t now_ms);
 
 /* What a client end needs; everything is copied. */
 struct exchange_client {
@@ -100,8 +105,14 @@ const char *exchange_principal(const struct exchange *ex);
  * it never got that far. Same form as exchange_principal, and no less hostile: escape it. */
 const char *exchange_claimed(const struct exchange *ex);
 
-/* Why it was denied; AUTH_REASON_NONE before an end and after DONE. */
+/* Why it was denied; AUTH_REASON_NONE after DONE, and before an end, but for OAUTHBEARER's server
+ * end: there CONTINUE with a reason means that the denial stands, and waits for the client to have
+ * read the error object (RFC 7628 §3.2.3). Record it then: the client may never come back. */
 enum auth_reason exchange_reason(const struct exchange *ex);
+
+/* Server end, after DONE: the wall clock, ms since 1970, from when on what the client showed is worth
+ * nothing (the end of its token); 0: it does not end. For KIP-368. */
+int64_t exchange_expires_ms(const struct exchange *ex);
 
 /* The mechanism's name. Static. */
 const char *exchange_mechanism(const struct exchange *ex);

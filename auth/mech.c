@@ -5,7 +5,7 @@
 
 #include "auth/mech_end.h"
 
-enum { MECH_COUNT = 3 };
+enum { MECH_COUNT = 4 };
 
 const struct mech mech_scram_sha_256 = {
     .name = "SCRAM-SHA-256",
@@ -20,9 +20,10 @@ const struct mech mech_scram_sha_512 = {
 };
 
 static const struct mech *const mechs[MECH_COUNT] = {&mech_scram_sha_512, &mech_scram_sha_256,
-                                                     &mech_plain};
+                                                     &mech_oauthbearer, &mech_plain};
 
-static const char *const names[MECH_COUNT + 1] = {"SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", NULL};
+static const char *const names[MECH_COUNT + 1] = {"SCRAM-SHA-512", "SCRAM-SHA-256",
+                                              "OAUTHBEARER", "PLAIN", NULL};
 
 const char *const *mech_names(size_t *count_r)
 {
@@ -45,6 +46,12 @@ const struct mech *mech_find(const char *name)
 bool mech_known(const char *name)
 {
     return mech_find(name) != NULL;
+}
+
+bool mech_needs_users(const char *name)
+{
+    const struct mech *mech = mech_find(name);
+    return mech != NULL && !mech->without_users;
 }
 
 bool mech_cleartext(const char *name)

@@ -14,5 +14,9 @@ const char *const *mech_names(size_t *count_r);
 /* Exact spelling, as in Kafka. */
 bool mech_known(const char *name);
 
-/* The password itself crosses the wire: the mechanism wants TLS. False for an unknown name. */
+/* Clients are verified against the users file. False for an unknown name. */
+bool mech_needs_users(const char *name);
+
+/* The password, or the token that is one, crosses the wire: the mechanism wants TLS. False for an
+ * unknown name. */
 bool mech_cleartext(const char *name);

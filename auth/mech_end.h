@@ -4,8 +4,7 @@
  * it runs in.
  *
  *     exchange.c ──▶ struct mech { name, flags, server end, client end }
- *                                     ▲ filled in by mech_plain.c, mech_scram_server.c,
- * mech_scram_client.c
+ *                                     ▲ filled in by mech_*.c
  *
  * An end is a state machine over a state of its own. The exchange owns the zeroed memory of that
  * state, keeps the order of calls, enforces the token cap, erases the reply of a denial, and wipes.
@@ -37,7 +36,8 @@ struct mech_end {
 
 struct mech {
     const char *name;
-    bool cleartext;
+    bool cleartext;     /* what crosses the wire is enough to log in with */
+    bool without_users; /* the server end asks no users file */
     const struct mech_end *server;
     const struct mech_end *client;
 };
@@ -45,6 +45,7 @@ struct mech {
 extern const struct mech_end mech_scram_server;
 extern const struct mech_end mech_scram_client;
 
+extern const struct mech mech_oauthbearer;
 extern const struct mech mech_plain;
 extern const struct mech mech_scram_sha_256;
 extern const struct mech mech_scram_sha_512;
@@ -66,6 +67,9 @@ struct exchange {
     enum exchange_stage stage;
     enum auth_reason reason;
     struct credentials *users; /* server end; one reference */
+    struct tokens *tokens;     /* server end, OAUTHBEARER; one reference */
+    int64_t now_ms;            /* wall clock, for tokens */
+    int64_t expires_ms;        /* of what the client showed; 0: never */
     struct secret password;    /* client end */
     uint32_t iterations_min;   /* client end */
     exchange_random_fn random;

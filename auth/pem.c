@@ -105,6 +105,11 @@ static char *read_public(const char *path, bool link, struct pem_fault *fault)
     return text;
 }
 
+char *pem_read_public(const char *path, struct pem_fault *fault_r)
+{
+    return read_public(path, true, fault_r);
+}
+
 /* Nothing may ask for a password: there is nobody to answer. */
 static int no_password(char *buffer, int size, int writing, void *asked)
 {

@@ -35,3 +35,8 @@ __attribute__((warn_unused_result)) STACK_OF(X509_CRL) *
 /* The one private key in a file that is safe by secret.h's rules and not encrypted. */
 __attribute__((warn_unused_result)) EVP_PKEY *pem_read_key(const char *path,
                                                            struct pem_fault *fault_r);
+
+/* The whole text of a file that needs no secrecy, with its rules (a link is followed), NUL-terminated;
+ * free it. NULL and *fault_r on any fault. */
+__attribute__((warn_unused_result)) char *pem_read_public(const char *path,
+                                                          struct pem_fault *fault_r);

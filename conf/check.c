@@ -71,6 +71,41 @@ static void check_ledger(const struct check *check)
     }
 }
 
+/* Without keys or an issuer's name a token says nothing, or too much. */
+static void check_oauth(const struct check *check)
+{
+    const struct conf_oauth *oauth = &check->config->oauth;
+    bool offered = config_offers(check->config, "OAUTHBEARER");
+    bool unsecured = oauth->allow_unsecured_jws;
+    if (unsecured) {
+        conf_errors_warn(check->errors, check_place(check, &oauth->allow_unsecured_jws),
+                         "ANYBODY CAN LOG IN AS ANYBODY: tokens without a signature are believed "
+                         "(remove 'allow_unsecured_jws')");
+    }
+    if (offered && oauth->jwks_file[0] == '\0' && !unsecured &&
+        check_sound(check, &oauth->jwks_file)) {
+        conf_errors_add(check->errors, check_place(check, &oauth->jwks_file),
+                        "a listener offers OAUTHBEARER, but no token could be verified (set "
+                        "'oauth.jwks_file')");
+        return;
+    }
+    if (offered && oauth->issuer[0] == '\0') {
+        conf_errors_warn(check->errors, check_place(check, &oauth->jwks_file),
+                         "tokens of any issuer are taken that has a key in the key set (set "
+                         "'oauth.issuer')");
+    }
+    if (offered && oauth->audience_count == 0) {
+        conf_errors_warn(check->errors, check_place(check, &oauth->jwks_file),
+                         "tokens that were meant for other services are taken too (set "
+                         "'oauth.audience')");
+    }
+    if (!offered && oauth->jwks_file[0] != '\0') {
+        conf_errors_warn(check->errors, check_place(check, &oauth->jwks_file),
+                         "no listener offers OAUTHBEARER (add it to 'mechanisms', or remove "
+                         "'oauth')");
+    }
+}
+
 static void check_mapping_rule(const struct check *check, const struct conf_mapping *rule)
 {
     const char *const patterns[] = {rule->principal, rule->principal_glob, rule->principal_regex};
@@ -196,6 +231,7 @@ void check_config(const struct snapshot *snapshot, struct conf_errors *errors, s
     check_limits(&check);
     check_audit(&check);
     check_ledger(&check);
+    check_oauth(&check);
     check_mapping(&check);
     check_clusters(&check);
     check_listeners(&check);

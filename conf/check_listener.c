@@ -177,10 +177,17 @@ static void check_mechanisms(const struct check *check, const struct conf_listen
         (!listener->tls.present && check_sound(check, &listener->tls)) || listener->tls.optional;
     const char *open = open_bind(listener);
     bool allowed = listener->allow_plain_without_tls;
-    if (offers(listener, "PLAIN") && plaintext && open != NULL && !allowed &&
-        check_sound(check, &listener->allow_plain_without_tls)) {
+    bool shown = plaintext && open != NULL && !allowed &&
+                 check_sound(check, &listener->allow_plain_without_tls);
+    if (offers(listener, "PLAIN") && shown) {
         conf_errors_add(check->errors, check_place(check, &listener->mechanisms),
                         "PLAIN without TLS on '%s' shows passwords to the network (%s, bind to "
+                        "loopback, or set 'allow_plain_without_tls: true')",
+                        open, listener->tls.optional ? "set 'optional: false'" : "add 'tls'");
+    }
+    if (offers(listener, "OAUTHBEARER") && shown) {
+        conf_errors_add(check->errors, check_place(check, &listener->mechanisms),
+                        "OAUTHBEARER without TLS on '%s' shows tokens to the network (%s, bind to "
                         "loopback, or set 'allow_plain_without_tls: true')",
                         open, listener->tls.optional ? "set 'optional: false'" : "add 'tls'");
     }
@@ -219,6 +226,13 @@ static void check_client_ca(const struct check *check, const struct conf_listene
     }
 }
 
+/* Whether some mechanism is judged by the users file. */
+static bool needs_users(const struct conf_listener *listener)
+{
+    size_t without = offers(listener, "OAUTHBEARER") ? 1 : 0;
+    return listener->mechanisms_count > without;
+}
+
 /* What the listener's cluster asks of it. */
 static void check_fit(const struct check *check, const struct conf_listener *listener,
                       const struct conf_cluster *cluster)
@@ -235,9 +249,16 @@ static void check_fit(const struct check *check, const struct conf_listener *lis
                             "listener offers none (give 'mechanisms')",
                             generation->name);
         }
+        if (passed && offers(listener, "OAUTHBEARER")) {
+            conf_errors_add(check->errors, check_place(check, &listener->mechanisms),
+                            "generation '%s' passes the client's SASL login through, where whose "
+                            "token it is would be the broker's secret (take OAUTHBEARER out, or "
+                            "use another login there)",
+                            generation->name);
+        }
     }
     const struct conf_users *users = &check->config->users;
-    if (verified_here && listener->mechanisms_count > 0 && users->file[0] == '\0' &&
+    if (verified_here && needs_users(listener) && users->file[0] == '\0' &&
         check_sound(check, &users->file)) {
         conf_errors_add(check->errors, check_place(check, &listener->mechanisms),
                         "'mechanisms' needs users to verify clients against (set 'users.file')");

@@ -107,6 +107,20 @@ struct conf_users {
     const char *file; /* "" = no users file */
 };
 
+/* Which bearer tokens clients may log in with; see auth/tokens.h. */
+struct conf_oauth {
+    const char *jwks_file;        /* "" = no key: no signed token is believed */
+    const char *issuer;           /* "" = any */
+    const char *const *audience;  /* one of them; none = any */
+    size_t audience_count;
+    const char *principal_claim;
+    const char *scope_claim;
+    const char *const *scopes; /* all of them */
+    size_t scopes_count;
+    uint64_t clock_skew_ms;
+    bool allow_unsecured_jws;
+};
+
 struct conf_mapping {
     struct conf_place place;
     const char *principal; /* exactly one of these three is not "" */
@@ -248,6 +262,7 @@ struct config {
     struct conf_integrity integrity;
     struct conf_crypto crypto;
     struct conf_users users;
+    struct conf_oauth oauth;
     const struct conf_certificate *certificates;
     size_t certificates_count;
     const struct conf_mapping *mapping;
@@ -314,6 +329,9 @@ static inline bool config_protocol_has_tls(enum conf_protocol protocol)
 {
     return protocol == CONF_PROTOCOL_SSL || protocol == CONF_PROTOCOL_SASL_SSL;
 }
+
+/* Whether some listener offers the mechanism. */
+bool config_offers(const struct config *config, const char *mechanism);
 
 static inline bool config_protocol_has_sasl(enum conf_protocol protocol)
 {

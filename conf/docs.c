@@ -17,6 +17,8 @@ static const char sample[] =
     "  - {name: orders, chain: /etc/setu/certs/orders.pem, key: /etc/setu/certs/orders.key}\n"
     "  - {name: service, chain: /etc/setu/certs/service.pem, key: /etc/setu/certs/service.key}\n"
     "users: {file: /etc/setu/users.yaml}\n"
+    "oauth: {jwks_file: /etc/setu/jwks.json, issuer: 'https://login.example', audience: kafka,\n"
+    "        scopes: [kafka.use]}\n"
     "mapping:\n"
     "  - {principal: orders, certificate: orders, owner: team-a, ticket: SEC-1,\n"
     "     review_by: 2027-01-01}\n"

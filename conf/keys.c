@@ -43,7 +43,9 @@ static const char *const logins[] = {"mapped-certificate", "passthrough", "sasl"
 static const char *const tls_versions[] = {"1.2", "1.3", NULL};
 static const char *const roles[] = {"clients", "brokers", NULL};
 static const char *const client_auths[] = {"none", "required", "requested", NULL};
-static const char *const mechanisms[] = {"SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", NULL};
+static const char *const mechanisms[] = {"SCRAM-SHA-512", "SCRAM-SHA-256", "OAUTHBEARER", "PLAIN",
+                                         NULL};
+static const char *const own_mechanisms[] = {"SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", NULL};
 
 static const struct key log_keys[] = {
     {FIELD(conf_log, level), .type = KEY_CHOICE, .words = levels, .fallback = "info",
@@ -161,6 +163,30 @@ static const struct key users_keys[] = {
 };
 static const struct key_section users_section = {"users", ALWAYS(conf_users), KEYS(users_keys)};
 
+static const struct key oauth_keys[] = {
+    {FIELD(conf_oauth, jwks_file), .type = KEY_TEXT, .form = form_path,
+     .doc = "JSON Web Key Set with the public keys of whoever issues tokens; read again at a "
+            "reload."},
+    {FIELD(conf_oauth, issuer), .type = KEY_TEXT,
+     .doc = "What a token's 'iss' must be; without it any issuer will do that has such a key."},
+    {LIST(conf_oauth, audience), .type = KEY_ONE_OR_MORE, .max = 16,
+     .doc = "What a token's 'aud' must be or hold, one of these; without it tokens meant for "
+            "others are taken too."},
+    {FIELD(conf_oauth, principal_claim), .type = KEY_TEXT, .fallback = "sub",
+     .doc = "The claim that is the client's principal."},
+    {LIST(conf_oauth, scopes), .type = KEY_TEXTS, .max = 16,
+     .doc = "Scopes that a token must have, all of them."},
+    {FIELD(conf_oauth, scope_claim), .type = KEY_TEXT, .fallback = "scope",
+     .doc = "The claim that holds them: words, or a list."},
+    {FIELD(conf_oauth, clock_skew_ms), .type = KEY_MS, .fallback = "30000", .max = MINUTES_10_MS,
+     .doc = "How far the issuer's clock may be off this one's; a token is believed that much "
+            "longer."},
+    {FIELD(conf_oauth, allow_unsecured_jws), .type = KEY_BOOL, .fallback = "false",
+     .doc = "Believes tokens without a signature (alg: none) too, so that anybody can log in as "
+            "anybody: for tests only."},
+};
+static const struct key_section oauth_section = {"oauth", ALWAYS(conf_oauth), KEYS(oauth_keys)};
+
 static const struct key mapping_keys[] = {
     {FIELD(conf_mapping, principal), .type = KEY_TEXT, .form = form_principal,
      .doc = "The rule holds for exactly this principal."},
@@ -195,7 +221,7 @@ static const struct key_section match_section = {"clusters[].generations[].match
 
 static const struct key generation_sasl_keys[] = {
     {FIELD(conf_generation_sasl, mechanism), .type = KEY_WORD, .required = true,
-     .words = mechanisms, .doc = "The mechanism used towards brokers."},
+     .words = own_mechanisms, .doc = "The mechanism used towards brokers."},
     {FIELD(conf_generation_sasl, credentials_file), .type = KEY_TEXT, .required = true,
      .form = form_path,
      .doc = "YAML file with the user name and the password file of each principal."},
@@ -240,8 +266,8 @@ static const struct key_section generation_section = {
     "clusters[].generations[]", PLACE(conf_generation), KEYS(generation_keys)};
 
 static const struct key identity_sasl_keys[] = {
-    {FIELD(conf_identity_sasl, mechanism), .type = KEY_WORD, .required = true, .words = mechanisms,
-     .doc = "The mechanism Setu itself logs in with."},
+    {FIELD(conf_identity_sasl, mechanism), .type = KEY_WORD, .required = true,
+     .words = own_mechanisms, .doc = "The mechanism Setu itself logs in with."},
     {FIELD(conf_identity_sasl, username), .type = KEY_TEXT, .required = true,
      .doc = "The user name Setu itself logs in with."},
     {FIELD(conf_identity_sasl, password_file), .type = KEY_TEXT, .required = true,
@@ -342,8 +368,8 @@ static const struct key listener_keys[] = {
      .doc = "SASL mechanisms offered to clients, best first; none is login by client "
             "certificate."},
     {FIELD(conf_listener, allow_plain_without_tls), .type = KEY_BOOL, .fallback = "false",
-     .doc = "Allows PLAIN, which sends the password as it is, on an address other than loopback "
-            "without TLS."},
+     .doc = "Allows PLAIN and OAUTHBEARER, which send the password or the token as it is, on an "
+            "address other than loopback without TLS."},
     {FIELD(conf_listener, tls), .type = KEY_SECTION, .section = &listener_tls_section,
      .doc = "TLS towards clients; without it the listener speaks plaintext."},
 };
@@ -371,6 +397,8 @@ static const struct key root_keys[] = {
      .section = &certificate_section, .doc = "The certificates Setu can show to brokers."},
     {FIELD(config, users), .type = KEY_SECTION, .section = &users_section,
      .doc = "The users that clients may log in as."},
+    {FIELD(config, oauth), .type = KEY_SECTION, .section = &oauth_section,
+     .doc = "The tokens that clients may log in with, by OAUTHBEARER."},
     {LIST(config, mapping), .type = KEY_ITEMS, .max = ITEMS_MAX, .section = &mapping_section,
      .doc = "Which principal is shown to brokers with which certificate; the order means nothing, "
             "and a principal that fits rules with different certificates is refused."},

@@ -26,6 +26,19 @@ const struct conf_cluster *config_cluster(const struct config *config, const cha
     return NULL;
 }
 
+bool config_offers(const struct config *config, const char *mechanism)
+{
+    for (size_t i = 0; i < config->listeners_count; i++) {
+        const struct conf_listener *listener = &config->listeners[i];
+        for (size_t k = 0; k < listener->mechanisms_count; k++) {
+            if (strcmp(listener->mechanisms[k], mechanism) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 const struct conf_listener *config_listener(const struct config *config, const char *name)
 {
     for (size_t i = 0; i < config->listeners_count; i++) {

@@ -11,10 +11,12 @@
 #include "auth/certificates.h"
 #include "auth/credentials.h"
 #include "auth/mapping.h"
+#include "auth/mech.h"
 #include "auth/passwords.h"
 #include "auth/principal.h"
 #include "auth/rules.h"
 #include "auth/tls_context.h"
+#include "auth/tokens.h"
 #include "conf/config.h"
 #include "conf/errors.h"
 #include "proxy/cluster/identity.h"
@@ -147,8 +149,11 @@ static void load_passwords(struct shared *shared, struct conf_errors *errors)
 static bool wants_users(const struct config *config)
 {
     for (size_t i = 0; i < config->listeners_count; i++) {
-        if (config->listeners[i].mechanisms_count > 0) {
-            return true;
+        const struct conf_listener *listener = &config->listeners[i];
+        for (size_t k = 0; k < listener->mechanisms_count; k++) {
+            if (mech_needs_users(listener->mechanisms[k])) {
+                return true;
+            }
         }
     }
     return false;
@@ -258,6 +263,9 @@ static void load_all(struct shared *shared, struct conf_errors *errors)
             errors, config_place(config, &config->users.file),
             "users.file is missing, but a listener offers SASL mechanisms (name the users file)");
     }
+    if (config_offers(config, "OAUTHBEARER")) {
+        shared->tokens = tokens_load(config, errors);
+    }
     if (shared->mapping != NULL) {
         check_peers(shared, errors);
     }
@@ -306,6 +314,7 @@ void shared_unref(struct shared **shared)
     }
     free(gone->secrets);
     credentials_unref(&gone->users);
+    tokens_unref(&gone->tokens);
     mapping_unref(&gone->mapping);
     certificates_unref(&gone->certificates);
     audit_key_unref(&gone->audit_key);

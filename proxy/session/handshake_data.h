@@ -62,6 +62,8 @@ struct handshake {
     /* of ApiVersions requests, after which the client may ask again */
     uint8_t refusals;
     bool denial_sent;
+    bool denial_recorded;           /* its evidence is there, and its delay is known */
+    uint32_t denial_delay_ms;
     /* passthrough: a token is at the broker, its answer has not come */
     bool awaiting_broker;
     int16_t version;                /* of the SaslAuthenticate under way */

@@ -63,23 +63,39 @@ static void login_address(const struct session *s, struct penalty_address *addre
     memcpy(address->bytes + 12, &((const struct sockaddr_in *)&s->peer)->sin_addr, 4);
 }
 
-static void login_refuse(struct session *s)
+static uint32_t login_delay(struct session *s)
 {
     struct penalty_address address;
     uint32_t jitter = 0;
     login_address(s, &address);
     (void)world_random(NULL, (uint8_t *)&jitter, sizeof jitter);
-    uint32_t delay_ms =
-        penalty_failed(s->world->penalty, &address, uv_now(s->world->io.loop), jitter);
+    return penalty_failed(s->world->penalty, &address, uv_now(s->world->io.loop), jitter);
+}
+
+static void login_refuse(struct session *s)
+{
+    struct handshake *hs = s->handshake;
+    uint32_t delay_ms = hs->denial_recorded ? hs->denial_delay_ms : login_delay(s);
     leg_pause(&s->client);
     session_enter(s, SESSION_DENY);
     session_delay(s, delay_ms);
 }
 
-void login_deny(struct session *s, const char *claimed, const char *reason)
+/* The denial stands, whether or not the client comes back for the end of it. */
+static void login_record_denial(struct session *s, const char *claimed, const char *reason)
 {
     struct handshake *hs = s->handshake;
     evidence_login_denied(s, claimed, reason);
+    hs->denial_delay_ms = login_delay(s);
+    hs->denial_recorded = true;
+}
+
+void login_deny(struct session *s, const char *claimed, const char *reason)
+{
+    struct handshake *hs = s->handshake;
+    if (!hs->denial_recorded) {
+        login_record_denial(s, claimed, reason);
+    }
     /* A raw-token exchange (SaslHandshake v0) and a TLS login have no message for a refusal but the close. */
     if (hs->step == LOGIN_TOKENS && !hs->raw_tokens) {
         struct sasl_authenticate_response response = {
@@ -225,6 +241,10 @@ static void login_on_exchange(struct session *s, enum exchange_status status, st
     struct handshake *hs = s->handshake;
     switch (status) {
     case EXCHANGE_CONTINUE:
+        if (exchange_reason(hs->exchange) != AUTH_REASON_NONE && !hs->denial_recorded) {
+            login_record_denial(s, exchange_claimed(hs->exchange),
+                                auth_reason_name(exchange_reason(hs->exchange)));
+        }
         login_write_token(hs, &hs->out, reply);
         login_send(s);
         break;
@@ -368,6 +388,7 @@ static void login_handshake(struct session *s, const struct request_header *head
         session_close(s, CLOSE_INTERNAL);
         return;
     }
+    exchange_trust_tokens(hs->exchange, session_shared(s)->tokens, world_now_ns() / 1000000);
     hs->step = LOGIN_TOKENS;
     hs->raw_tokens = header->api_version == 0;
     login_write_handshake(s, &hs->out, header, HANDSHAKE_NONE);

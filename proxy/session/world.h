@@ -34,6 +34,7 @@ struct penalty;
 struct rules;
 struct session;
 struct tls_sessions;
+struct tokens;
 struct visitors;
 
 /**
@@ -46,6 +47,7 @@ struct shared {
     struct certificates *certificates;
     struct mapping *mapping;
     struct credentials *users;       /* NULL: no listener needs them */
+    struct tokens *tokens;           /* NULL: no listener offers OAUTHBEARER */
     struct generation_secrets *secrets; /* one per generation with `login: sasl` */
     size_t secret_count;
     char config_hash[65];            /* SHA-256 of the configuration file, hex */

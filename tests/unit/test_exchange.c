@@ -56,7 +56,9 @@ Test(exchange, our_client_logs_in_to_our_server_by_every_mechanism)
     size_t count;
     const char *const *names = mech_names(&count);
     for (size_t i = 0; i < count; i++) {
-        login(names[i], "alice", "wonderland");
+        if (strcmp(names[i], "OAUTHBEARER") != 0) { /* test_oauthbearer.c */
+            login(names[i], "alice", "wonderland");
+        }
     }
     cr_assert_null(names[count]);
     login("SCRAM-SHA-256", "bob", "builder");
