@@ -56,7 +56,8 @@ struct exchange *exchange_client_new(const char *mechanism, const struct exchang
 {
     const struct mech *mech = mech_find(mechanism);
     if (mech == NULL || !client_text_fits(client->username, EXCHANGE_NAME_BYTES_MAX) ||
-        !client_text_fits(client->password, SECRET_BYTES_MAX)) {
+        (!client->keys_only && !client_text_fits(client->password, SECRET_BYTES_MAX)) ||
+        (client->keys_only && (mech->client->offer_keys == NULL || client->password.length > 0))) {
         return NULL;
     }
     struct exchange *ex = exchange_new(mech, mech->client, client->random, client->random_context);
@@ -64,6 +65,8 @@ struct exchange *exchange_client_new(const char *mechanism, const struct exchang
         return NULL;
     }
     memcpy(ex->name, client->username.at, client->username.length);
+    ex->keys_only = client->keys_only;
+    ex->keeps_keys = true;
     ex->iterations_min = client->iterations_min > 0 ? client->iterations_min : SCRAM_ITERATIONS_MIN;
     if (!secret_from(&ex->password, client->password)) {
         exchange_free(&ex);
@@ -145,7 +148,7 @@ static enum exchange_status settle(struct exchange *ex, enum exchange_status sta
     case EXCHANGE_DONE:
         ex->stage = EXCHANGE_STAGE_DONE;
         secret_wipe(&ex->password);
-        if (ex->end->take_keys == NULL) {
+        if (ex->end->take_keys == NULL || !ex->keeps_keys) {
             state_drop(ex);
         }
         return status;
@@ -223,10 +226,15 @@ void exchange_offer_keys(struct exchange *ex, const struct scram_keys *keys)
     }
 }
 
+void exchange_keep_keys(struct exchange *ex)
+{
+    ex->keeps_keys = true;
+}
+
 bool exchange_take_keys(const struct exchange *ex, struct scram_keys *keys_r)
 {
     *keys_r = (struct scram_keys){0};
-    return ex->stage == EXCHANGE_STAGE_DONE && ex->end->take_keys != NULL &&
+    return ex->stage == EXCHANGE_STAGE_DONE && ex->end->take_keys != NULL && ex->keeps_keys &&
            ex->end->take_keys(ex->state, keys_r);
 }
 

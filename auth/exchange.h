@@ -75,6 +75,9 @@ struct exchange_client {
     struct view username;
     struct view password;
     uint32_t iterations_min; /* 0 = SCRAM_ITERATIONS_MIN; lower only if an operator says so */
+    /* SCRAM only: there is no password (empty), only the keys that are offered. A broker with
+     * another salt or other iterations is DENIED: KEYS_SALT, KEYS_ITERATIONS. */
+    bool keys_only;
     exchange_random_fn random;
     void *random_context; /* must outlive the exchange */
 };
@@ -122,8 +125,12 @@ const char *exchange_mechanism(const struct exchange *ex);
  * the first step. */
 void exchange_offer_keys(struct exchange *ex, const struct scram_keys *keys);
 
-/* Client end, SCRAM: copies out the keys of a login that is DONE. False: no such thing. The caller
- * wipes them. */
+/* Server end, SCRAM, before the first step: when the login is DONE, recover the client's own key from
+ * its proof, for exchange_take_keys; it is held until exchange_free. No effect on other mechanisms. */
+void exchange_keep_keys(struct exchange *ex);
+
+/* SCRAM: copies out the keys of a login that is DONE: at the client end always, at the server end
+ * after exchange_keep_keys. False: no such thing. The caller wipes them. */
 bool exchange_take_keys(const struct exchange *ex, struct scram_keys *keys_r)
     __attribute__((warn_unused_result));
 

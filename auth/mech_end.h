@@ -29,7 +29,7 @@ struct mech_end {
     enum exchange_status (*resume)(struct exchange *ex, void *state, struct writer *reply);
     /* Frees what the state points to; NULL: nothing. The state itself is wiped by the exchange. */
     void (*release)(void *state);
-    /* Client ends with keys worth keeping; NULL: none. */
+    /* Client ends that can use keys of an earlier login, and ends with keys worth keeping; NULL: not. */
     void (*offer_keys)(void *state, const struct scram_keys *keys);
     bool (*take_keys)(const void *state, struct scram_keys *keys_r);
 };
@@ -72,6 +72,8 @@ struct exchange {
     int64_t expires_ms;        /* of what the client showed; 0: never */
     struct secret password;    /* client end */
     uint32_t iterations_min;   /* client end */
+    bool keys_only;            /* client end: there is no password */
+    bool keeps_keys;           /* take_keys may be called when it is done */
     exchange_random_fn random;
     void *random_context;
     char name[PRINCIPAL_SIZE]; /* claimed (server end) or given (client end) */

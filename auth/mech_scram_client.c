@@ -87,6 +87,15 @@ static enum auth_reason challenge_check(const struct exchange *ex, struct scram_
     return AUTH_REASON_NONE;
 }
 
+/* Without a password the broker must want what the keys were made for. */
+static enum exchange_status keys_differ(struct exchange *ex, const struct scram_client *client)
+{
+    const struct scram_keys *keys = &client->keys;
+    bool salt = view_equal(view_of(keys->salt, keys->salt_length),
+                           view_of(client->salt, client->salt_length));
+    return exchange_deny(ex, salt ? AUTH_REASON_KEYS_ITERATIONS : AUTH_REASON_KEYS_SALT);
+}
+
 static bool keys_fit(const struct exchange *ex, const struct scram_client *client)
 {
     const struct scram_keys *keys = &client->keys;
@@ -141,7 +150,7 @@ static enum exchange_status challenged(struct exchange *ex, struct scram_client 
         client->keys_made = true;
         return prove(ex, client, reply);
     }
-    return EXCHANGE_PENDING;
+    return ex->keys_only ? keys_differ(ex, client) : EXCHANGE_PENDING;
 }
 
 static enum exchange_status judge(struct exchange *ex, const struct scram_client *client,

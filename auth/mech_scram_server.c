@@ -34,6 +34,7 @@ struct scram_server {
     size_t client_nonce_length;
     size_t nonce_at; /* of cnonce+snonce in the transcript, which may move in memory */
     size_t nonce_length;
+    struct scram_keys keys; /* of a client that got in, where they are kept */
 };
 
 static struct view transcript_part(const struct scram_server *server, size_t at, size_t length)
@@ -153,6 +154,20 @@ static enum auth_reason final_check(const struct scram_server *server,
     return AUTH_REASON_NONE;
 }
 
+/* What the client proved with: enough to prove the same elsewhere. */
+static bool keys_keep(struct scram_server *server, const uint8_t *proof, struct view auth_message)
+{
+    const struct scram_record *record = &server->match.record;
+    struct scram_keys *keys = &server->keys;
+    keys->hash = record->hash;
+    keys->iterations = record->iterations;
+    keys->salt_length = record->salt_length;
+    memcpy(keys->salt, record->salt, record->salt_length);
+    memcpy(keys->server_key, record->server_key, scram_key_bytes(record->hash));
+    return scram_client_key(record->hash, record->stored_key, proof, auth_message,
+                            keys->client_key);
+}
+
 static enum exchange_status client_final(struct exchange *ex, struct scram_server *server,
                                          struct view token, struct writer *reply)
 {
@@ -179,7 +194,8 @@ static enum exchange_status client_final(struct exchange *ex, struct scram_serve
         return exchange_deny(ex, reason);
     }
     uint8_t signature[SCRAM_KEY_BYTES_MAX];
-    if (!scram_signature(record->hash, record->server_key, auth_message, signature)) {
+    if (!scram_signature(record->hash, record->server_key, auth_message, signature) ||
+        (ex->keeps_keys && !keys_keep(server, proof, auth_message))) {
         return exchange_deny(ex, AUTH_REASON_INTERNAL);
     }
     writer_put(reply, view_from_string("v="));
@@ -195,6 +211,13 @@ static enum exchange_status server_step(struct exchange *ex, void *state, struct
                               : client_first(ex, server, token, reply);
 }
 
+static bool server_take_keys(const void *state, struct scram_keys *keys_r)
+{
+    const struct scram_server *server = state;
+    *keys_r = server->keys;
+    return true;
+}
+
 static void server_release(void *state)
 {
     struct scram_server *server = state;
@@ -206,4 +229,5 @@ const struct mech_end mech_scram_server = {
     .token_bytes_max = EXCHANGE_SCRAM_TOKEN_BYTES_MAX,
     .step = server_step,
     .release = server_release,
+    .take_keys = server_take_keys,
 };

@@ -136,18 +136,27 @@ bool scram_proof(const struct scram_keys *keys, struct view auth_message, uint8_
     return made;
 }
 
+bool scram_client_key(enum scram_hash hash, const uint8_t *stored_key, const uint8_t *proof,
+                      struct view auth_message, uint8_t *client_key_r)
+{
+    size_t n = scram_key_bytes(hash);
+    if (!scram_signature(hash, stored_key, auth_message, client_key_r)) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        client_key_r[i] ^= proof[i]; /* the signature turns into the client's key */
+    }
+    return true;
+}
+
 bool scram_proof_holds(enum scram_hash hash, const uint8_t *stored_key, const uint8_t *proof,
                        struct view auth_message)
 {
     uint8_t client_key[SCRAM_KEY_BYTES_MAX];
     uint8_t computed[SCRAM_KEY_BYTES_MAX];
-    size_t n = scram_key_bytes(hash);
-    bool holds = scram_signature(hash, stored_key, auth_message, client_key);
-    for (size_t i = 0; holds && i < n; i++) {
-        client_key[i] ^= proof[i]; /* the signature turns into the client's key */
-    }
-    holds = holds && scram_stored_key(hash, client_key, computed) &&
-            CRYPTO_memcmp(computed, stored_key, n) == 0;
+    bool holds = scram_client_key(hash, stored_key, proof, auth_message, client_key) &&
+                 scram_stored_key(hash, client_key, computed) &&
+                 CRYPTO_memcmp(computed, stored_key, scram_key_bytes(hash)) == 0;
     OPENSSL_cleanse(client_key, sizeof client_key);
     OPENSSL_cleanse(computed, sizeof computed);
     return holds;

@@ -116,6 +116,13 @@ bool scram_proof(const struct scram_keys *keys, struct view auth_message, uint8_
 bool scram_proof_holds(enum scram_hash hash, const uint8_t *stored_key, const uint8_t *proof,
                        struct view auth_message) __attribute__((warn_unused_result));
 
+/* Server side, of a proof that holds: the ClientKey behind it, proof XOR ClientSignature. With it one
+ * can log in as that user wherever the same salt and iterations are used: wipe it. client_key_r has
+ * room for scram_key_bytes(hash). */
+bool scram_client_key(enum scram_hash hash, const uint8_t *stored_key, const uint8_t *proof,
+                      struct view auth_message, uint8_t *client_key_r)
+    __attribute__((warn_unused_result));
+
 /* Reads a positive decimal number without sign or leading zero; saturates at UINT32_MAX. */
 bool scram_number_read(struct view text, uint32_t *number_r) __attribute__((warn_unused_result));
 

@@ -38,6 +38,7 @@ static void check_login(const struct check *check, const struct conf_generation 
         break;
     case CONF_LOGIN_PASSTHROUGH:
     case CONF_LOGIN_SASL:
+    case CONF_LOGIN_SCRAM_RELAY:
         if (!sasl) {
             conf_errors_add(check->errors, place,
                             "login '%s' does not go with protocol %s (use SASL_PLAINTEXT or "

@@ -233,6 +233,27 @@ static bool needs_users(const struct conf_listener *listener)
     return listener->mechanisms_count > without;
 }
 
+/* With scram-relay the client's own SCRAM login is all there is to show. */
+static void check_relay(const struct check *check, const struct conf_listener *listener,
+                        const struct conf_cluster *cluster)
+{
+    size_t scrams = offers(listener, "SCRAM-SHA-512") + offers(listener, "SCRAM-SHA-256");
+    if (!config_cluster_logs_in(cluster, CONF_LOGIN_SCRAM_RELAY) ||
+        !check_sound(check, &listener->mechanisms)) {
+        return;
+    }
+    if (scrams == 0) {
+        conf_errors_add(check->errors, check_place(check, &listener->cluster),
+                        "cluster '%s' has login 'scram-relay', which takes the key of the client's "
+                        "own SCRAM login, but this listener offers none (give 'mechanisms')",
+                        cluster->name);
+    } else if (scrams < listener->mechanisms_count) {
+        conf_errors_warn(check->errors, check_place(check, &listener->mechanisms),
+                         "who does not log in by SCRAM cannot reach brokers with login "
+                         "'scram-relay' (offer SCRAM alone)");
+    }
+}
+
 /* What the listener's cluster asks of it. */
 static void check_fit(const struct check *check, const struct conf_listener *listener,
                       const struct conf_cluster *cluster)
@@ -257,6 +278,7 @@ static void check_fit(const struct check *check, const struct conf_listener *lis
                             generation->name);
         }
     }
+    check_relay(check, listener, cluster);
     const struct conf_users *users = &check->config->users;
     if (verified_here && needs_users(listener) && users->file[0] == '\0' &&
         check_sound(check, &users->file)) {

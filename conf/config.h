@@ -38,6 +38,7 @@ enum conf_login {
     CONF_LOGIN_PASSTHROUGH,
     CONF_LOGIN_SASL,
     CONF_LOGIN_NONE,
+    CONF_LOGIN_SCRAM_RELAY,
 };
 enum conf_tls_version { CONF_TLS_1_2, CONF_TLS_1_3 };
 enum conf_fast_aes { CONF_FAST_AES_OFF, CONF_FAST_AES_AUTO, CONF_FAST_AES_ON };
@@ -329,6 +330,9 @@ static inline bool config_protocol_has_tls(enum conf_protocol protocol)
 {
     return protocol == CONF_PROTOCOL_SSL || protocol == CONF_PROTOCOL_SASL_SSL;
 }
+
+/* Whether some generation of the cluster has this login. */
+bool config_cluster_logs_in(const struct conf_cluster *cluster, enum conf_login login);
 
 /* Whether some listener offers the mechanism. */
 bool config_offers(const struct config *config, const char *mechanism);

@@ -39,7 +39,8 @@ static const char *const crcs[] = {"off", "observe", "enforce", NULL};
 static const char *const fast_aes[] = {"off", "auto", "on", NULL};
 static const char *const api_versions[] = {"intersection", "broker", NULL};
 static const char *const protocols[] = {"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL", NULL};
-static const char *const logins[] = {"mapped-certificate", "passthrough", "sasl", "none", NULL};
+static const char *const logins[] = {"mapped-certificate", "passthrough", "sasl", "none",
+                                     "scram-relay", NULL};
 static const char *const tls_versions[] = {"1.2", "1.3", NULL};
 static const char *const roles[] = {"clients", "brokers", NULL};
 static const char *const client_auths[] = {"none", "required", "requested", NULL};
@@ -256,7 +257,9 @@ static const struct key generation_keys[] = {
     {FIELD(conf_generation, login), .type = KEY_CHOICE, .required = true, .words = logins,
      .doc = "How a client's connection logs in there: with the certificate mapped to the "
             "principal, by passing the client's own SASL exchange through, with a stored SASL "
-            "credential of the principal, or not at all."},
+            "credential of the principal, not at all, or by SCRAM with the key that the client's "
+            "own SCRAM login at Setu proved, for which salt and iterations of the users file must "
+            "be the broker's; that key is kept nowhere."},
     {FIELD(conf_generation, sasl), .type = KEY_SECTION, .section = &generation_sasl_section,
      .doc = "The stored credentials, for login: sasl."},
     {FIELD(conf_generation, tls), .type = KEY_SECTION, .section = &tls_section,

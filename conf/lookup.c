@@ -26,6 +26,16 @@ const struct conf_cluster *config_cluster(const struct config *config, const cha
     return NULL;
 }
 
+bool config_cluster_logs_in(const struct conf_cluster *cluster, enum conf_login login)
+{
+    for (size_t i = 0; i < cluster->generations_count; i++) {
+        if (cluster->generations[i].login == login) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool config_offers(const struct config *config, const char *mechanism)
 {
     for (size_t i = 0; i < config->listeners_count; i++) {

@@ -187,6 +187,9 @@ static enum broker_login_status exchange_denied(struct broker_login *login)
 {
     enum auth_reason reason = exchange_reason(login->exchange);
     const char *name = auth_reason_name(reason);
+    if (reason == AUTH_REASON_KEYS_SALT || reason == AUTH_REASON_KEYS_ITERATIONS) {
+        return fail_text(login, BROKER_LOGIN_KEYS_DIFFER, "%s", auth_reason_meaning(reason));
+    }
     return fail_text(
         login, reason == AUTH_REASON_SERVER_ERROR ? BROKER_LOGIN_DENIED : BROKER_LOGIN_IMPOSTOR,
         "%s", name);
@@ -467,6 +470,7 @@ static bool copy_mechanism(struct broker_login *login, const struct broker_login
     struct exchange_client client = {
         .username = view_from_string(params->username),
         .password = params->password != NULL ? secret_view(params->password) : view_of(NULL, 0),
+        .keys_only = params->keys_only,
         .random = params->random != NULL ? params->random : random_bytes,
         .random_context = params->random_context,
     };
@@ -636,7 +640,8 @@ const char *broker_login_reason_name(enum broker_login_reason reason)
 {
     static const char *const names[] = {"none",      "rejected",  "closed",      "no_mechanism",
                                         "not_sasl",  "denied",    "impostor",    "error_code",
-                                        "malformed", "too_large", "unsupported", "internal"};
+                                        "malformed", "too_large", "unsupported", "internal",
+                                        "keys_differ"};
     size_t at = (size_t)reason;
     return at < sizeof names / sizeof names[0] ? names[at] : "unknown";
 }

@@ -55,7 +55,8 @@ enum broker_login_reason {
     BROKER_LOGIN_MALFORMED,    /* not decodable, wrong correlation id, surplus bytes */
     BROKER_LOGIN_TOO_LARGE,    /* a frame above frame_max; text says so when it looks like TLS */
     BROKER_LOGIN_UNSUPPORTED,  /* no common version */
-    BROKER_LOGIN_INTERNAL      /* no memory, or a step out of order */
+    BROKER_LOGIN_INTERNAL,     /* no memory, or a step out of order */
+    BROKER_LOGIN_KEYS_DIFFER   /* keys_only: the broker's salt or iterations are others */
 };
 
 /* Everything is copied by broker_login_new. At least one of mechanism, want_versions,
@@ -65,6 +66,7 @@ struct broker_login_params {
     const char *username;
     const struct secret *password;
     const struct scram_keys *keys; /* kept from an earlier login, saves PENDING; NULL: none */
+    bool keys_only; /* SCRAM: there is no password, only keys */
     /* Highest SaslAuthenticate version the broker is known to take; -1: ask first, which costs one
      * round trip and is not possible in re-authentication. */
     int16_t authenticate_version;

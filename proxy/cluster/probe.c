@@ -173,6 +173,7 @@ static bool is_mismatch(const struct probe *probe)
         case BROKER_LOGIN_ERROR_CODE:
         case BROKER_LOGIN_UNSUPPORTED:
         case BROKER_LOGIN_INTERNAL:
+        case BROKER_LOGIN_KEYS_DIFFER:
             return false;
         }
         return false;

@@ -4,7 +4,6 @@
 #include <assert.h>
 
 #include "auth/certificates.h"
-#include "auth/passwords.h"
 #include "auth/tls_context.h"
 #include "auth/tls_sessions.h"
 #include "conf/config.h"
@@ -12,6 +11,7 @@
 #include "proxy/cluster/cluster.h"
 #include "proxy/cluster/served.h"
 #include "proxy/ops/log.h"
+#include "proxy/session/dial_credential.h"
 #include "proxy/session/edition.h"
 #include "proxy/session/evidence.h"
 #include "proxy/session/handshake_data.h"
@@ -184,22 +184,6 @@ static void dial_begin_work(struct session *s)
     handshake_begin_work(s->handshake, dial_work, dial_work_done);
 }
 
-static const struct password *dial_password(struct session *s)
-{
-    const struct passwords *passwords = edition_passwords(s->gate->edition, s->route.generation);
-    return passwords != NULL ? passwords_find(passwords, s->principal) : NULL;
-}
-
-static void dial_keep_keys(struct session *s)
-{
-    struct scram_keys keys;
-    if (s->route.generation->login == CONF_LOGIN_SASL &&
-        broker_login_take_keys(s->handshake->broker_login, &keys)) {
-        edition_keep_keys(s->gate->edition, dial_password(s), &keys);
-        scram_keys_wipe(&keys);
-    }
-}
-
 /* False: at the node's address another one answers; nothing of the client's may reach it. */
 static bool dial_is_itself(struct session *s)
 {
@@ -230,7 +214,7 @@ static bool dial_keeps_promise(struct session *s)
 static void dial_logged_in(struct session *s)
 {
     const struct api_versions *versions = broker_login_versions(s->handshake->broker_login);
-    dial_keep_keys(s);
+    dial_credential_used(s);
     if (!dial_is_itself(s)) {
         return;
     }
@@ -276,8 +260,8 @@ static void dial_step(struct session *s, enum broker_login_status status)
 
 void dial_open(struct session *s)
 {
-    const struct conf_generation *generation = s->route.generation;
     struct handshake *hs = s->handshake;
+    struct scram_keys keys;
     struct broker_login_params params = {
         .authenticate_version = s->route.authenticate_version,
         .want_versions = true,
@@ -296,20 +280,11 @@ void dial_open(struct session *s)
         passthrough_open(s);
         return;
     }
-    if (generation->login == CONF_LOGIN_SASL) {
-        const struct password *password = dial_password(s);
-        if (password == NULL) {
-            evidence_broker_failed(s, "no_stored_credential",
-                                   "the credentials file has no entry for this principal", true);
-            session_close(s, CLOSE_BROKER_LOGIN_FAILED);
-            return;
-        }
-        params.mechanism = generation->sasl.mechanism;
-        params.username = password->username;
-        params.password = &password->secret;
-        params.keys = edition_find_keys(s->gate->edition, password);
+    if (!dial_credential(s, &params, &keys)) {
+        return;
     }
     hs->broker_login = broker_login_new(&params);
+    scram_keys_wipe(&keys);
     if (hs->broker_login == NULL) {
         session_close(s, CLOSE_INTERNAL);
         return;

@@ -36,6 +36,7 @@ static bool login_mismatches(const struct session *s, enum broker_login_reason r
     case BROKER_LOGIN_ERROR_CODE:
     case BROKER_LOGIN_UNSUPPORTED:
     case BROKER_LOGIN_INTERNAL:
+    case BROKER_LOGIN_KEYS_DIFFER:
         break;
     }
     return false;
@@ -52,7 +53,9 @@ static void classify_login(const struct session *s, struct dial_failure *f)
     if (reason != BROKER_LOGIN_NO_REASON) {
         f->reason = broker_login_reason_name(reason);
         snprintf(f->detail, sizeof f->detail, "%s", broker_login_text(login));
-        f->close = reason == BROKER_LOGIN_CLOSED ? CLOSE_BROKER_CLOSED : f->close;
+        f->close = reason == BROKER_LOGIN_CLOSED        ? CLOSE_BROKER_CLOSED
+                   : reason == BROKER_LOGIN_KEYS_DIFFER ? CLOSE_RELAY_KEY_DIFFERS
+                                                        : f->close;
     }
 }
 

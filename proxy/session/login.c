@@ -388,6 +388,10 @@ static void login_handshake(struct session *s, const struct request_header *head
         session_close(s, CLOSE_INTERNAL);
         return;
     }
+    if (config_cluster_logs_in(config_cluster(session_shared(s)->config, s->gate->conf->cluster),
+                               CONF_LOGIN_SCRAM_RELAY)) {
+        exchange_keep_keys(hs->exchange);
+    }
     exchange_trust_tokens(hs->exchange, session_shared(s)->tokens, world_now_ns() / 1000000);
     hs->step = LOGIN_TOKENS;
     hs->raw_tokens = header->api_version == 0;

@@ -298,7 +298,20 @@ Test(exchange, reasons_have_stable_names)
                                         "nonce_too_large",
                                         "server_error",
                                         "server_signature",
-                                        "internal"};
+                                        "internal",
+                                        "token_malformed",
+                                        "token_unsecured",
+                                        "token_algorithm",
+                                        "token_key",
+                                        "token_signature",
+                                        "token_expired",
+                                        "token_not_yet",
+                                        "token_issuer",
+                                        "token_audience",
+                                        "token_scope",
+                                        "token_principal",
+                                        "keys_salt",
+                                        "keys_iterations"};
     cr_assert_eq(sizeof names / sizeof names[0], AUTH_REASON_COUNT);
     for (size_t i = 0; i < AUTH_REASON_COUNT; i++) {
         cr_assert_str_eq(auth_reason_name((enum auth_reason)i), names[i]);

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/session/dial_credential.h"
+
+#include "auth/exchange.h"
+#include "auth/passwords.h"
+#include "conf/config.h"
+#include "proxy/cluster/broker_login.h"
+#include "proxy/session/edition.h"
+#include "proxy/session/evidence.h"
+#include "proxy/session/handshake_data.h"
+#include "proxy/session/session.h"
+
+static const struct password *stored_password(struct session *s)
+{
+    const struct passwords *passwords = edition_passwords(s->gate->edition, s->route.generation);
+    return passwords != NULL ? passwords_find(passwords, s->principal) : NULL;
+}
+
+static bool stored(struct session *s, struct broker_login_params *params)
+{
+    const struct password *password = stored_password(s);
+    if (password == NULL) {
+        evidence_broker_failed(s, "no_stored_credential",
+                               "the credentials file has no entry for this principal", true);
+        session_close(s, CLOSE_BROKER_LOGIN_FAILED);
+        return false;
+    }
+    params->mechanism = s->route.generation->sasl.mechanism;
+    params->username = password->username;
+    params->password = &password->secret;
+    params->keys = edition_find_keys(s->gate->edition, password);
+    return true;
+}
+
+/* The exchange of the client's own login holds its key until relay begins; nobody else does. */
+static bool relayed(struct session *s, struct broker_login_params *params,
+                    struct scram_keys *keys_r)
+{
+    const struct exchange *login = s->handshake->exchange;
+    if (login == NULL || !exchange_take_keys(login, keys_r)) {
+        evidence_broker_failed(s, "relay_key_missing",
+                               "the client did not log in by SCRAM (login: scram-relay)", true);
+        session_close(s, CLOSE_RELAY_KEY_MISSING);
+        return false;
+    }
+    params->mechanism = scram_mechanism(keys_r->hash);
+    params->username = s->principal;
+    params->keys = keys_r;
+    params->keys_only = true;
+    return true;
+}
+
+bool dial_credential(struct session *s, struct broker_login_params *params,
+                     struct scram_keys *keys_r)
+{
+    *keys_r = (struct scram_keys){0};
+    switch (s->route.generation->login) {
+    case CONF_LOGIN_SASL:
+        return stored(s, params);
+    case CONF_LOGIN_SCRAM_RELAY:
+        return relayed(s, params, keys_r);
+    case CONF_LOGIN_MAPPED_CERTIFICATE:
+    case CONF_LOGIN_PASSTHROUGH:
+    case CONF_LOGIN_NONE:
+        break;
+    }
+    return true;
+}
+
+void dial_credential_used(struct session *s)
+{
+    struct scram_keys keys;
+    if (s->route.generation->login == CONF_LOGIN_SASL &&
+        broker_login_take_keys(s->handshake->broker_login, &keys)) {
+        edition_keep_keys(s->gate->edition, stored_password(s), &keys);
+        scram_keys_wipe(&keys);
+    }
+}

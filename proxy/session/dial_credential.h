@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dial_credential: with what a session logs in to its broker by SASL.
+ *
+ *   login: sasl          the credentials file's entry for the principal
+ *   login: scram-relay   the key that the client proved at its own login, until the relay begins
+ */
+#pragma once
+
+#include <stdbool.h>
+
+struct broker_login_params;
+struct scram_keys;
+struct session;
+
+/**
+ * Fills in who logs in and with what, if s->route's generation logs in by SASL. What is filled in is borrowed from the
+ * session, its edition and *keys_r, which the caller wipes in any case. False: there is nothing to log in with; that is
+ * recorded, and the session closed.
+ */
+bool dial_credential(struct session *s, struct broker_login_params *params,
+                     struct scram_keys *keys_r) __attribute__((warn_unused_result));
+
+/** The login is done: keeps what spares work at the next one (login: sasl). */
+void dial_credential_used(struct session *s);
