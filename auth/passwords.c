@@ -13,7 +13,8 @@
 struct entry {
     char principal[PRINCIPAL_SIZE];
     char username[PRINCIPAL_SIZE];
-    struct password password; /* views the two above */
+    char *token_file;         /* owned; NULL: a password */
+    struct password password; /* views the three above */
     struct conf_place place;  /* while reading only */
 };
 
@@ -24,7 +25,8 @@ struct passwords {
 };
 
 static const char *const file_keys[] = {"credentials", NULL};
-static const char *const entry_keys[] = {"principal", "username", "password_file", NULL};
+static const char *const secret_keys[] = {"principal", "username", "password_file", NULL};
+static const char *const token_keys[] = {"principal", "token_file", NULL};
 
 static bool read_text(const struct yaml_node *map, const char *key, struct conf_errors *errors,
                       const struct yaml_node **node_r)
@@ -51,36 +53,58 @@ static void read_name(const struct yaml_node *map, const char *key, char name_r[
     }
 }
 
-static void read_secret(const struct yaml_node *map, struct secret *secret_r,
-                        struct conf_errors *errors)
+static const struct yaml_node *read_secret(const struct yaml_node *map, const char *key,
+                                           struct secret *secret_r, struct conf_errors *errors)
 {
     const struct yaml_node *node;
-    if (!read_text(map, "password_file", errors, &node)) {
-        return;
+    if (!read_text(map, key, errors, &node)) {
+        return NULL;
     }
     enum secret_file_status status = secret_read_password(secret_r, node->text);
     if (status != SECRET_FILE_OK) {
-        conf_errors_add(errors, node->place, "password_file %s %s%s%s", node->text,
+        conf_errors_add(errors, node->place, "%s %s %s%s%s", key, node->text,
                         secret_file_text(status), status == SECRET_FILE_UNREADABLE ? ": " : "",
                         status == SECRET_FILE_UNREADABLE ? strerror(errno) : "");
-        return;
+        return NULL;
     }
     if (memchr(secret_r->at, 0, secret_r->length) != NULL) {
-        conf_errors_add(errors, node->place, "password_file %s holds a NUL", node->text);
+        conf_errors_add(errors, node->place, "%s %s holds a NUL", key, node->text);
     }
+    return node;
 }
 
-static void read_entry(const struct yaml_node *node, struct entry *entry,
-                       struct conf_errors *errors)
+/* The token of today is of no use: only its file is kept. */
+static void read_token_file(const struct yaml_node *map, struct entry *entry,
+                            struct conf_errors *errors)
+{
+    struct secret token = {0};
+    const struct yaml_node *node = read_secret(map, "token_file", &token, errors);
+    secret_wipe(&token);
+    if (node != NULL) {
+        entry->token_file = strdup(node->text);
+        if (entry->token_file == NULL) {
+            abort();
+        }
+    }
+    memcpy(entry->username, entry->principal, sizeof entry->username);
+}
+
+static void read_entry(const struct yaml_node *node, enum passwords_kind kind,
+                       struct entry *entry, struct conf_errors *errors)
 {
     entry->place = node->place;
     if (!yaml_is_map(node, errors)) {
         return;
     }
-    (void)yaml_known_keys(node, entry_keys, errors);
+    bool tokens = kind == PASSWORDS_TOKENS;
+    (void)yaml_known_keys(node, tokens ? token_keys : secret_keys, errors);
     read_name(node, "principal", entry->principal, errors);
+    if (tokens) {
+        read_token_file(node, entry, errors);
+        return;
+    }
     read_name(node, "username", entry->username, errors);
-    read_secret(node, &entry->password.secret, errors);
+    (void)read_secret(node, "password_file", &entry->password.secret, errors);
 }
 
 static int entry_compare(const void *a, const void *b)
@@ -95,6 +119,7 @@ static void sort(struct passwords *passwords, struct conf_errors *errors)
         struct entry *entry = &passwords->entries[i];
         entry->password.principal = entry->principal;
         entry->password.username = entry->username;
+        entry->password.token_file = entry->token_file;
         if (i > 0 && entry->principal[0] != 0 && entry_compare(entry - 1, entry) == 0) {
             conf_errors_add(errors, entry->place,
                             "a credential for this principal is there already (drop one)");
@@ -118,7 +143,8 @@ static struct passwords *passwords_new(size_t count)
     return passwords;
 }
 
-static struct passwords *build(const struct yaml_node *root, struct conf_errors *errors)
+static struct passwords *build(const struct yaml_node *root, enum passwords_kind kind,
+                               struct conf_errors *errors)
 {
     if (!yaml_is_map(root, errors)) {
         return NULL;
@@ -143,13 +169,14 @@ static struct passwords *build(const struct yaml_node *root, struct conf_errors 
     }
     size_t i = 0;
     for (const struct yaml_node *it = list->first; it != NULL; it = it->next) {
-        read_entry(it, &passwords->entries[i++], errors);
+        read_entry(it, kind, &passwords->entries[i++], errors);
     }
     sort(passwords, errors);
     return passwords;
 }
 
-struct passwords *passwords_load(const char *path, struct conf_errors *errors)
+struct passwords *passwords_load(const char *path, enum passwords_kind kind,
+                                 struct conf_errors *errors)
 {
     struct secret text;
     enum secret_file_status status = secret_read_file(&text, path, PASSWORDS_FILE_BYTES_MAX);
@@ -165,7 +192,7 @@ struct passwords *passwords_load(const char *path, struct conf_errors *errors)
         return NULL;
     }
     size_t errors_before = errors->errors;
-    struct passwords *passwords = build(yaml_root(tree), errors);
+    struct passwords *passwords = build(yaml_root(tree), kind, errors);
     if (passwords != NULL && errors->errors > errors_before) {
         passwords_unref(&passwords);
     }
@@ -189,6 +216,7 @@ void passwords_unref(struct passwords **passwords)
     }
     for (size_t i = 0; i < it->count; i++) {
         secret_wipe(&it->entries[i].password.secret);
+        free(it->entries[i].token_file);
     }
     free(it->entries);
     free(it);
@@ -209,4 +237,10 @@ const struct password *passwords_find(const struct passwords *passwords, const c
     const struct entry *entry = bsearch(principal, passwords->entries, passwords->count,
                                         sizeof *passwords->entries, principal_compare);
     return entry != NULL ? &entry->password : NULL;
+}
+
+enum secret_file_status passwords_read_token(const struct password *password,
+                                             struct secret *token_r)
+{
+    return secret_read_password(token_r, password->token_file);
 }

@@ -6,6 +6,11 @@
  *
  *     credentials:
  *       - {principal: orders, username: orders, password_file: /etc/setu/orders.password}
+ *
+ * For mechanism OAUTHBEARER tokens take the place of passwords. They expire, so their files are read
+ * anew for each login, off the loop; at the load it is only seen that they can be read.
+ *
+ *       - {principal: orders, token_file: /run/setu/orders.jwt}
  */
 #pragma once
 
@@ -18,15 +23,19 @@ struct passwords;
 
 struct password {
     const char *principal;
-    const char *username;
-    struct secret secret;
+    const char *username;   /* with a token: the principal */
+    const char *token_file; /* NULL: it is a password */
+    struct secret secret;   /* the password */
 };
+
+enum passwords_kind { PASSWORDS_SECRETS, PASSWORDS_TOKENS };
 
 enum { PASSWORDS_FILE_BYTES_MAX = 4194304, PASSWORDS_MAX = 10000 };
 
-/* Reads the file and every password file it names; permissions are checked on both. NULL with
- * errors added. */
-struct passwords *passwords_load(const char *path, struct conf_errors *errors)
+/* Reads the file, whose entries must be of this kind, and every file it names; permissions are checked
+ * on both. NULL with errors added. */
+struct passwords *passwords_load(const char *path, enum passwords_kind kind,
+                                 struct conf_errors *errors)
     __attribute__((warn_unused_result));
 
 /* Thread-safe. passwords_unref nulls the pointer, accepts NULL. */
@@ -37,3 +46,9 @@ size_t passwords_count(const struct passwords *passwords);
 
 /* The password for exactly this principal; NULL: none, so no login. Lives as long as passwords. */
 const struct password *passwords_find(const struct passwords *passwords, const char *principal);
+
+/* Reads the token of an entry that has a file for it, as secret_read_password does; errno for
+ * UNREADABLE. Blocks: off the loop. */
+enum secret_file_status passwords_read_token(const struct password *password,
+                                             struct secret *token_r)
+    __attribute__((warn_unused_result));

@@ -13,7 +13,7 @@
 #include "protocol/bytes.h"
 
 enum {
-    SECRET_BYTES_MAX = 4096 /* longest secret held; passwords on the wire are at most 255 */
+    SECRET_BYTES_MAX = 12288 /* longest secret held, a token; passwords on the wire have 255 */
 };
 
 struct secret {

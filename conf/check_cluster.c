@@ -122,6 +122,11 @@ static void check_generation(const struct check *check, const struct conf_genera
         conf_errors_warn(check->errors, check_place(check, &generation->sasl.mechanism),
                          "PLAIN sends passwords to brokers as they are (use SASL_SSL or SCRAM)");
     }
+    if (protocol_sound && generation->protocol == CONF_PROTOCOL_SASL_PLAINTEXT &&
+        strcmp(generation->sasl.mechanism, "OAUTHBEARER") == 0) {
+        conf_errors_warn(check->errors, check_place(check, &generation->sasl.mechanism),
+                         "OAUTHBEARER sends tokens to brokers as they are (use SASL_SSL or SCRAM)");
+    }
 }
 
 static bool match_is_empty(const struct conf_match *match)

@@ -46,7 +46,6 @@ static const char *const roles[] = {"clients", "brokers", NULL};
 static const char *const client_auths[] = {"none", "required", "requested", NULL};
 static const char *const mechanisms[] = {"SCRAM-SHA-512", "SCRAM-SHA-256", "OAUTHBEARER", "PLAIN",
                                          NULL};
-static const char *const own_mechanisms[] = {"SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", NULL};
 
 static const struct key log_keys[] = {
     {FIELD(conf_log, level), .type = KEY_CHOICE, .words = levels, .fallback = "info",
@@ -222,10 +221,11 @@ static const struct key_section match_section = {"clusters[].generations[].match
 
 static const struct key generation_sasl_keys[] = {
     {FIELD(conf_generation_sasl, mechanism), .type = KEY_WORD, .required = true,
-     .words = own_mechanisms, .doc = "The mechanism used towards brokers."},
+     .words = mechanisms, .doc = "The mechanism used towards brokers."},
     {FIELD(conf_generation_sasl, credentials_file), .type = KEY_TEXT, .required = true,
      .form = form_path,
-     .doc = "YAML file with the user name and the password file of each principal."},
+     .doc = "YAML file with the user name and the password file of each principal, or, for "
+            "OAUTHBEARER, with its token file, which is read anew for each login."},
 };
 static const struct key_section generation_sasl_section = {
     "clusters[].generations[].sasl", OPTIONAL(conf_generation_sasl), KEYS(generation_sasl_keys)};
@@ -270,12 +270,13 @@ static const struct key_section generation_section = {
 
 static const struct key identity_sasl_keys[] = {
     {FIELD(conf_identity_sasl, mechanism), .type = KEY_WORD, .required = true,
-     .words = own_mechanisms, .doc = "The mechanism Setu itself logs in with."},
+     .words = mechanisms, .doc = "The mechanism Setu itself logs in with."},
     {FIELD(conf_identity_sasl, username), .type = KEY_TEXT, .required = true,
      .doc = "The user name Setu itself logs in with."},
     {FIELD(conf_identity_sasl, password_file), .type = KEY_TEXT, .required = true,
      .form = form_path,
-     .doc = "File that holds nothing but the password, readable by nobody else."},
+     .doc = "File that holds nothing but the password, readable by nobody else; for OAUTHBEARER "
+            "the token, read anew at each look."},
 };
 static const struct key_section identity_sasl_section = {
     "clusters[].identity.sasl", OPTIONAL(conf_identity_sasl), KEYS(identity_sasl_keys)};

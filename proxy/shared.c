@@ -93,7 +93,10 @@ static void hash_cluster(const struct config *config, const struct conf_cluster 
         hash_content(md, own->chain);
         hash_content(md, own->key);
     }
-    hash_content(md, cluster->identity.sasl.password_file);
+    /* A token is another one every hour; it is read anew at each look. */
+    if (strcmp(cluster->identity.sasl.mechanism, "OAUTHBEARER") != 0) {
+        hash_content(md, cluster->identity.sasl.password_file);
+    }
     for (size_t i = 0; i < cluster->generations_count; i++) {
         hash_content(md, cluster->generations[i].tls.ca);
         hash_content(md, cluster->generations[i].tls.crl);
@@ -139,8 +142,11 @@ static void load_passwords(struct shared *shared, struct conf_errors *errors)
             const struct conf_generation *generation = &cluster->generations[k];
             if (generation->login == CONF_LOGIN_SASL) {
                 const char *file = generation->sasl.credentials_file;
+                enum passwords_kind kind = strcmp(generation->sasl.mechanism, "OAUTHBEARER") == 0
+                                               ? PASSWORDS_TOKENS
+                                               : PASSWORDS_SECRETS;
                 shared->secrets[shared->secret_count++] =
-                    (struct generation_secrets){file, passwords_load(file, errors)};
+                    (struct generation_secrets){file, passwords_load(file, kind, errors)};
             }
         }
     }

@@ -7,6 +7,7 @@
 #include "auth/mech.h"
 #include "auth/tls_context.h"
 #include "conf/config.h"
+#include "proxy/ops/log.h"
 
 static bool load_sasl(struct identity *identity, struct conf_errors *errors)
 {
@@ -63,6 +64,24 @@ bool identity_load(struct identity *identity_r, const struct conf_cluster *conf,
         identity_free(identity_r);
     }
     return good;
+}
+
+void identity_refresh(struct identity *identity)
+{
+    struct secret token;
+    if (identity->mechanism == NULL || strcmp(identity->mechanism, "OAUTHBEARER") != 0) {
+        return;
+    }
+    const char *path = identity->conf->identity.sasl.password_file;
+    enum secret_file_status status = secret_read_password(&token, path);
+    if (status != SECRET_FILE_OK) {
+        struct log_field fields[] = {log_str("file", path),
+                                     log_str("text", secret_file_text(status))};
+        log_write(LOG_LEVEL_ERROR, "identity_token_unreadable", fields, 2);
+        return;
+    }
+    secret_wipe(&identity->password);
+    identity->password = token;
 }
 
 SSL_CTX *identity_context(const struct identity *identity, const struct conf_generation *generation)

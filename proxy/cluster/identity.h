@@ -34,6 +34,10 @@ bool identity_load(struct identity *identity_r, const struct conf_cluster *conf,
                    const struct certificates *certificates, struct conf_errors *errors)
     __attribute__((warn_unused_result));
 
+/* Before a login: a token is read anew, since tokens expire; the old one stays if that fails. A short
+ * read of a local file, on the loop. */
+void identity_refresh(struct identity *identity);
+
 /* NULL for a generation that speaks plaintext. */
 SSL_CTX *identity_context(const struct identity *identity,
                           const struct conf_generation *generation);

@@ -39,7 +39,7 @@ static bool attempt_has_tls(const struct probe *probe)
 
 static struct broker_login *attempt_login(const struct probe *probe)
 {
-    const struct identity *identity = probe->identity;
+    struct identity *identity = probe->identity;
     struct broker_login_params params = {.authenticate_version = -1,
                                          .client_id = view_from_string("setu")};
     if (attempt_is_look(probe)) {
@@ -51,6 +51,7 @@ static struct broker_login *attempt_login(const struct probe *probe)
         params.want_versions = true;
         params.want_metadata = probe->conf->follow;
         if (config_protocol_has_sasl(probe->generation->protocol)) {
+            identity_refresh(identity);
             params.mechanism = identity->mechanism;
             params.username = identity->username;
             params.password = &identity->password;

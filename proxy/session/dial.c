@@ -59,7 +59,8 @@ static SSL *dial_ssl(struct session *s)
     return ssl;
 }
 
-static void dial_connect(struct session *s)
+/* Everything that takes time and no connection is behind us. */
+static void dial_now(struct session *s)
 {
     SSL *ssl = NULL;
     if (config_protocol_has_tls(s->route.generation->protocol)) {
@@ -72,6 +73,13 @@ static void dial_connect(struct session *s)
     stats_add(&s->world->stats.broker_dials, 1);
     if (!leg_connect(&s->broker, (const struct sockaddr *)&s->route.address, ssl)) {
         dial_failed(s);
+    }
+}
+
+static void dial_connect(struct session *s)
+{
+    if (!dial_credential_read(s, dial_now)) {
+        dial_now(s);
     }
 }
 

@@ -16,6 +16,38 @@ static const struct password *stored_password(struct session *s)
     return passwords != NULL ? passwords_find(passwords, s->principal) : NULL;
 }
 
+static void read_token(struct handshake *hs)
+{
+    hs->token_status = passwords_read_token(hs->stored, &hs->token);
+}
+
+bool dial_credential_read(struct session *s, handshake_done_fn then)
+{
+    struct handshake *hs = s->handshake;
+    if (s->route.generation->login != CONF_LOGIN_SASL) {
+        return false;
+    }
+    hs->stored = stored_password(s);
+    if (hs->stored == NULL || hs->stored->token_file == NULL) {
+        return false;
+    }
+    secret_wipe(&hs->token); /* of an earlier dial */
+    handshake_begin_work(hs, read_token, then);
+    return true;
+}
+
+static bool stored_token(struct session *s, struct broker_login_params *params)
+{
+    struct handshake *hs = s->handshake;
+    if (hs->token.length == 0) {
+        evidence_broker_failed(s, "token_unreadable", secret_file_text(hs->token_status), true);
+        session_close(s, CLOSE_BROKER_LOGIN_FAILED);
+        return false;
+    }
+    params->password = &hs->token;
+    return true;
+}
+
 static bool stored(struct session *s, struct broker_login_params *params)
 {
     const struct password *password = stored_password(s);
@@ -27,6 +59,9 @@ static bool stored(struct session *s, struct broker_login_params *params)
     }
     params->mechanism = s->route.generation->sasl.mechanism;
     params->username = password->username;
+    if (password->token_file != NULL) {
+        return stored_token(s, params);
+    }
     params->password = &password->secret;
     params->keys = edition_find_keys(s->gate->edition, password);
     return true;

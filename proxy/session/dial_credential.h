@@ -2,16 +2,26 @@
 /*
  * dial_credential: with what a session logs in to its broker by SASL.
  *
- *   login: sasl          the credentials file's entry for the principal
+ *   login: sasl          the credentials file's entry for the principal; a token is read from its file for each dial
  *   login: scram-relay   the key that the client proved at its own login, until the relay begins
  */
 #pragma once
 
 #include <stdbool.h>
 
+#include "proxy/session/handshake_data.h"
+
 struct broker_login_params;
 struct scram_keys;
 struct session;
+
+/**
+ * Reads the principal's token, where that is what the broker wants; then `then` is called on the loop, unless the
+ * session has been closed meanwhile. False: nothing is to be read, and `then` is not called. Only while the broker leg
+ * is not open: nothing else may happen to the session.
+ */
+bool dial_credential_read(struct session *s, handshake_done_fn then)
+    __attribute__((warn_unused_result));
 
 /**
  * Fills in who logs in and with what, if s->route's generation logs in by SASL. What is filled in is borrowed from the

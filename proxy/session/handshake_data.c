@@ -97,6 +97,7 @@ void handshake_free(struct handshake **hs)
     frame_collector_free(&gone->broker_in);
     exchange_free(&gone->exchange);
     broker_login_free(&gone->broker_login);
+    secret_wipe(&gone->token);
     writer_free(&gone->denial);
     writer_free(&gone->first);
     writer_free(&gone->out);

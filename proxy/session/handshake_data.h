@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "auth/secret.h"
 #include "protocol/bytes.h"
 #include "protocol/frame.h"
 #include "proxy/cluster/cluster.h"
@@ -16,6 +17,7 @@
 
 struct broker_login;
 struct exchange;
+struct password;
 struct session;
 
 enum login_step {
@@ -52,6 +54,9 @@ struct handshake {
     struct cluster_dial dial;       /* its turn at the broker */
     struct dial_failure failure;    /* of the dial before the look that is awaited */
     bool awaiting_look;             /* …and it has not ended */
+    const struct password *stored;  /* whose token is being read */
+    struct secret token;            /* for the broker, read for this dial */
+    enum secret_file_status token_status;
     uint8_t redials;
     uv_work_t work;
     handshake_job_fn job;           /* of the work under way */

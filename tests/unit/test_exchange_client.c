@@ -276,7 +276,7 @@ Test(exchange_client, kept_keys_spare_the_work_while_salt_and_iterations_stay)
 
 Test(exchange_client, what_cannot_be_sent_is_refused_at_once)
 {
-    static char longest[5000];
+    static char longest[SECRET_BYTES_MAX + 1];
     memset(longest, 'x', sizeof longest);
     struct view ok = view_from_string("x");
     struct exchange_client c = {.username = ok, .password = ok, .random = kit_random};

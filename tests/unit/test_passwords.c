@@ -42,7 +42,7 @@ static void file_make(const char *name, const char *content, mode_t mode)
 }
 
 /* Loads a file with this text, in which @ stands for the folder. */
-static struct passwords *load(const char *text)
+static struct passwords *load_kind(const char *text, enum passwords_kind kind)
 {
     char expanded[4096] = "", path[256];
     for (const char *at = text; *at != 0; at++) {
@@ -51,7 +51,12 @@ static struct passwords *load(const char *text)
     }
     file_make("credentials.yaml", expanded, 0600);
     snprintf(path, sizeof path, "%s/credentials.yaml", folder);
-    return passwords_load(path, &errors);
+    return passwords_load(path, kind, &errors);
+}
+
+static struct passwords *load(const char *text)
+{
+    return load_kind(text, PASSWORDS_SECRETS);
 }
 
 Test(passwords, one_for_each_principal)
@@ -123,4 +128,46 @@ Test(passwords, none_is_fine)
     cr_assert_not_null(passwords);
     cr_assert_null(passwords_find(passwords, "a"));
     passwords_unref(&passwords);
+}
+
+Test(passwords, tokens_are_read_when_they_are_wanted)
+{
+    file_make("t", "first.token\n", 0600);
+    struct passwords *passwords = load_kind("credentials:\n"
+                                            "  - {principal: orders, token_file: @/t}\n",
+                                            PASSWORDS_TOKENS);
+    cr_assert_not_null(passwords);
+    const struct password *password = passwords_find(passwords, "orders");
+    cr_assert_str_eq(password->username, "orders");
+    cr_assert_eq(password->secret.length, 0, "no token is kept");
+    struct secret token;
+    cr_assert_eq(passwords_read_token(password, &token), SECRET_FILE_OK);
+    cr_assert(view_is(secret_view(&token), "first.token"));
+    secret_wipe(&token);
+    file_make("t", "second.token", 0600);
+    cr_assert_eq(passwords_read_token(password, &token), SECRET_FILE_OK);
+    cr_assert(view_is(secret_view(&token), "second.token"));
+    secret_wipe(&token);
+    file_make("t", "third.token", 0644);
+    cr_assert_eq(passwords_read_token(password, &token), SECRET_FILE_UNSAFE);
+    passwords_unref(&passwords);
+}
+
+static void refused_as_tokens(const char *text, const char *why)
+{
+    conf_errors_deinit(&errors);
+    cr_assert_null(load_kind(text, PASSWORDS_TOKENS), "%s", text);
+    cr_assert_not_null(strstr(errors.items[0].text, why), "%s", errors.items[0].text);
+}
+
+Test(passwords, a_file_holds_one_kind_only)
+{
+    file_make("a", "s3cret", 0600);
+    file_make("open", "s3cret", 0644);
+    refused("credentials:\n  - {principal: a, username: a, token_file: @/a}\n", "token_file");
+    refused_as_tokens("credentials:\n  - {principal: a, username: a, password_file: @/a}\n",
+                      "username");
+    refused_as_tokens("credentials:\n  - {principal: a}\n", "token_file is missing");
+    refused_as_tokens("credentials:\n  - {principal: a, token_file: @/open}\n", "not safe");
+    refused_as_tokens("credentials:\n  - {principal: a, token_file: @/none}\n", "cannot be read");
 }
