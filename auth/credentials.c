@@ -36,6 +36,7 @@ struct user {
     char name[PRINCIPAL_SIZE];
     size_t name_length;
     bool allowed[SLOT_COUNT]; /* has a record and may use it */
+    uint32_t permitted;       /* bits by position in mech_names; 0: every mechanism */
     struct scram_record records[SLOT_COUNT];
 };
 
@@ -126,6 +127,34 @@ bool credentials_find_plain(const struct credentials *users, struct view name,
                             struct credentials_match *match_r)
 {
     return find(users, SLOT_PLAIN, SCRAM_SHA_512, name, match_r);
+}
+
+/* Its bit in `permitted`; 0 for an unknown mechanism. */
+static uint32_t mechanism_bit(const char *mechanism)
+{
+    size_t count;
+    const char *const *names = mech_names(&count);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(names[i], mechanism) == 0) {
+            return UINT32_C(1) << i;
+        }
+    }
+    return 0;
+}
+
+bool credentials_permit(const struct credentials *users, struct view principal,
+                        const char *mechanism)
+{
+    uint8_t tag[TAG_BYTES];
+    bool found = false;
+    if (users->count == 0) {
+        return true;
+    }
+    if (!name_tag(users, principal, tag)) {
+        return false;
+    }
+    const struct user *user = tag_find(users, tag, &found);
+    return !found || user->permitted == 0 || (user->permitted & mechanism_bit(mechanism)) != 0;
 }
 
 enum auth_reason credentials_judge(const struct credentials_match *match, bool proof_holds)
@@ -242,9 +271,22 @@ static void read_record(const struct yaml_node *node, enum slot slot, struct use
     user->allowed[slot] = read;
 }
 
+/* A user of mechanisms that ask no record needs none. */
+static bool needs_record(const struct yaml_node *map)
+{
+    const struct yaml_node *list = yaml_get(map, "mechanisms");
+    const struct yaml_node *it = list != NULL && list->kind == YAML_LIST ? list->first : NULL;
+    for (; it != NULL; it = it->next) {
+        if (mech_known(it->text) && !mech_needs_users(it->text)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void read_records(const struct yaml_node *map, struct user *user, struct conf_errors *errors)
 {
-    bool any = false;
+    bool any = !needs_record(map);
     for (int slot = 0; slot < SLOT_COUNT; slot++) {
         const struct yaml_node *node = yaml_get(map, slots[slot].key);
         if (node != NULL) {
@@ -264,13 +306,14 @@ static void read_records(const struct yaml_node *map, struct user *user, struct 
     }
 }
 
-static void mechanism_wanted(const struct yaml_node *node, const struct user *user,
+static void mechanism_wanted(const struct yaml_node *node, struct user *user,
                              bool wanted[SLOT_COUNT], struct conf_errors *errors)
 {
     const char *text;
     if (!yaml_text(node, errors, &text)) {
         return;
     }
+    user->permitted |= mechanism_bit(text);
     for (int slot = 0; slot < SLOT_COUNT; slot++) {
         if (strcmp(slots[slot].mechanism, text) == 0) {
             if (!user->allowed[slot]) {
@@ -281,8 +324,10 @@ static void mechanism_wanted(const struct yaml_node *node, const struct user *us
             return;
         }
     }
-    conf_errors_add(errors, node->place,
-                    "unknown mechanism (SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN)");
+    if (!mech_known(text)) {
+        conf_errors_add(errors, node->place,
+                        "unknown mechanism (SCRAM-SHA-512, SCRAM-SHA-256, OAUTHBEARER or PLAIN)");
+    }
 }
 
 static void read_mechanisms(const struct yaml_node *map, struct user *user,

@@ -9,7 +9,9 @@
  *         scram-sha-512: "salt=…,stored_key=…,server_key=…,iterations=4096"
  *         scram-sha-256: "…"                  # optional
  *         plain: "…"                          # optional: another record, for PLAIN only
- *         mechanisms: [SCRAM-SHA-512]         # optional: this user may use no other mechanism
+ *         mechanisms: [SCRAM-SHA-512]         # optional: this user may use no other SASL mechanism
+ *       - name: reports
+ *         mechanisms: [OAUTHBEARER]           # needs no record
  *
  * A PLAIN password is verified against `plain` (the length of its keys tells the hash), else
  * scram-sha-512, else scram-sha-256.
@@ -59,6 +61,11 @@ const char *credentials_name(const struct credentials *users, size_t i);
 
 /* True if some user has a record for this mechanism: what `check` warns about. */
 bool credentials_serve(const struct credentials *users, const char *mechanism);
+
+/* Whether a client that has proved to be this principal may have done so by this SASL mechanism: false
+ * only for a user whose `mechanisms` do not name it. */
+bool credentials_permit(const struct credentials *users, struct view principal,
+                        const char *mechanism);
 
 struct credentials_match {
     struct scram_record record; /* real or phantom; wipe with scram_record_wipe */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "auth/certificates.h"
+#include "auth/credentials.h"
 #include "auth/exchange.h"
 #include "auth/mapping.h"
 #include "auth/penalty.h"
@@ -165,6 +166,14 @@ static bool login_map(struct session *s)
     return allowed;
 }
 
+/* The users file may hold a principal to some SASL mechanisms, also one that needs no record there. */
+static bool login_permitted(const struct session *s, const char *principal)
+{
+    const struct credentials *users = session_shared(s)->users;
+    return s->handshake->step != LOGIN_TOKENS || users == NULL ||
+           credentials_permit(users, view_from_string(principal), s->mechanism);
+}
+
 /* The name has been proved; reply is the exchange's last token (SASL only). */
 static void login_proved(struct session *s, const char *name, struct view reply)
 {
@@ -176,6 +185,10 @@ static void login_proved(struct session *s, const char *name, struct view reply)
     }
     if (principal_canonical(view_from_string(name), principal) != PRINCIPAL_OK) {
         login_deny(s, name, "principal_not_canonical");
+        return;
+    }
+    if (!login_permitted(s, principal)) {
+        login_deny(s, principal, auth_reason_name(AUTH_REASON_MECHANISM_NOT_ALLOWED));
         return;
     }
     if (!bridge_admits(s, principal)) {

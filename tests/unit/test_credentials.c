@@ -280,3 +280,38 @@ Test(credentials, t52_a_users_file_others_may_read_is_refused)
     close(file);
     unlink(path);
 }
+
+Test(credentials, t30_a_user_is_held_to_his_mechanisms)
+{
+    struct credentials *users = kit_parse(
+        "users:\n"
+        "  - name: any\n    scram-sha-256: \"" R256 "\"\n"
+        "  - name: one\n    scram-sha-256: \"" R256 "\"\n    mechanisms: [SCRAM-SHA-256]\n"
+        "  - name: token\n    mechanisms: [OAUTHBEARER]\n"
+        "  - name: two\n    scram-sha-256: \"" R256 "\"\n"
+        "    mechanisms: [OAUTHBEARER, SCRAM-SHA-256]\n");
+    static const struct {
+        const char *name;
+        bool scram_256, plain, oauth;
+    } cases[] = {{"any", true, true, true},
+                 {"one", true, false, false},
+                 {"token", false, false, true},
+                 {"two", true, false, true},
+                 {"not there", true, true, true},
+                 {"", true, true, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct view name = view_from_string(cases[i].name);
+        cr_assert_eq(credentials_permit(users, name, "SCRAM-SHA-256"), cases[i].scram_256, "%s",
+                     cases[i].name);
+        cr_assert_eq(credentials_permit(users, name, "PLAIN"), cases[i].plain, "%s", cases[i].name);
+        cr_assert_eq(credentials_permit(users, name, "OAUTHBEARER"), cases[i].oauth, "%s",
+                     cases[i].name);
+    }
+    /* Who has no record is a phantom to the mechanisms that ask for one. */
+    struct credentials_match match;
+    cr_assert(credentials_find_scram(users, SCRAM_SHA_256, view_from_string("token"), &match));
+    cr_assert(match.user_known && !match.record_real);
+    cr_assert_eq(credentials_judge(&match, true), AUTH_REASON_MECHANISM_NOT_ALLOWED);
+    scram_record_wipe(&match.record);
+    credentials_unref(&users);
+}
