@@ -279,6 +279,12 @@ static void check_fit(const struct check *check, const struct conf_listener *lis
         }
     }
     check_relay(check, listener, cluster);
+    const struct conf_oauth *oauth = &check->config->oauth;
+    if (offers(listener, "OAUTHBEARER") && oauth->jwks_file[0] == '\0' &&
+        !oauth->allow_unsecured_jws && check_sound(check, &oauth->jwks_file)) {
+        conf_errors_add(check->errors, check_place(check, &listener->mechanisms),
+                        "OAUTHBEARER needs keys to verify tokens with (set 'oauth.jwks_file')");
+    }
     const struct conf_users *users = &check->config->users;
     if (verified_here && needs_users(listener) && users->file[0] == '\0' &&
         check_sound(check, &users->file)) {

@@ -60,7 +60,7 @@ static const char sample[] =
     "    advertised_host: localhost\n"
     "    node_base_port: 19100\n"
     "    node_ports_max: 500\n"
-    "    mechanisms: [SCRAM-SHA-512, SCRAM-SHA-256, PLAIN]\n"
+    "    mechanisms: [SCRAM-SHA-512, SCRAM-SHA-256, OAUTHBEARER, PLAIN]\n"
     "  - name: aliases\n"
     "    cluster: main\n"
     "    bind: ['127.0.0.1', '::1']\n"

@@ -12,9 +12,11 @@ async function main() {
     brokers: job.brokers,
     logLevel: logLevel.ERROR,
     ssl: job.ca ? { ca: [fs.readFileSync(job.ca, 'utf8')] } : false,
-    sasl: job.username
-      ? { mechanism: job.mechanism, username: job.username, password: job.password }
-      : undefined,
+    sasl: job.token
+      ? { mechanism: 'oauthbearer', oauthBearerProvider: async () => ({ value: job.token }) }
+      : job.username
+        ? { mechanism: job.mechanism, username: job.username, password: job.password }
+        : undefined,
     retry: { retries: 3 }
   })
   const result = {}

@@ -11,7 +11,7 @@ import tempfile
 import time
 
 from tests.rig import bridge as bridge_module
-from tests.rig import certificates, clients, evidence, java_tools, node, paths, scram, wire
+from tests.rig import certificates, clients, evidence, java_tools, node, paths, scram, tokens, wire
 from tests.rig.process import wait_until
 
 MIXED = (node.Plan(1, paths.LEGACY, "legacy"), node.Plan(2, paths.LEGACY, "legacy"),
@@ -83,6 +83,7 @@ class Cluster:
         self.salts = {user: secrets.token_bytes(24) for user in users}
         self.admin_password = secrets.token_hex(12)
         self.authority = certificates.Authority(self.directory / "certificates")
+        self.issuer = tokens.Issuer(self.directory / "issuer")
         self.certificates = {name: self.authority.issue(name) for name in (*SERVICES, "setu")}
         self.zookeeper = None if self.kraft else node.ZooKeeper(self.directory / "zookeeper")
         self.nodes = {plan.node_id: node.Broker(plan, self, self.zookeeper) for plan in self.plans}

@@ -7,7 +7,7 @@ import socket
 import uuid
 import base64
 
-from tests.rig import java_tools, paths, ports, wire
+from tests.rig import java_tools, paths, ports, tokens, wire
 from tests.rig.process import Process
 
 LISTENERS = ("CLIENT", "INTERNAL", "DIRECT", "ADMIN")
@@ -136,6 +136,7 @@ class Broker:
             "inter.broker.listener.name": "REPLICATION" if cluster.bridged else "INTERNAL",
             "listener.name.admin.sasl.enabled.mechanisms": "PLAIN",
             "listener.name.admin.plain.sasl.jaas.config": plain_jaas(admin),
+            **self._bearer(cluster, "admin"),
             "super.users": f"User:admin;User:{REPLICATOR}" if cluster.bridged else "User:admin",
             "allow.everyone.if.no.acl.found": "false",
             "auto.create.topics.enable": "false",
@@ -151,6 +152,21 @@ class Broker:
             "log.cleaner.dedupe.buffer.size": 16 << 20,
             "num.recovery.threads.per.data.dir": 1,
         }
+
+    def _bearer(self, cluster, listener: str) -> dict:
+        """OAUTHBEARER besides PLAIN: 2.8 believes unsecured tokens only, 3.9 those of the rig's issuer."""
+        if self.version == paths.KRAFT:
+            return {}
+        module = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;"
+        rows = {f"listener.name.{listener}.sasl.enabled.mechanisms": "PLAIN,OAUTHBEARER",
+                f"listener.name.{listener}.oauthbearer.sasl.jaas.config": module}
+        if self.version == paths.AJNA:
+            handler = "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler"
+            own = f"listener.name.{listener}.sasl.oauthbearer"
+            rows |= {f"listener.name.{listener}.oauthbearer.sasl.server.callback.handler.class": handler,
+                     f"{own}.jwks.endpoint.url": cluster.issuer.jwks.as_uri(),
+                     f"{own}.expected.audience": tokens.AUDIENCE, f"{own}.expected.issuer": cluster.issuer.name}
+        return rows
 
     def _client_listener(self, cluster) -> dict:
         if self.generation == "legacy":

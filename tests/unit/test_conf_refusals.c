@@ -455,3 +455,79 @@ Test(conf_refusals, every_problem_is_reported_in_the_order_of_the_file)
     }
     free(printed);
 }
+
+/* --- tokens, and keys that are passed on --- */
+
+#define OFFERED "    mechanisms: [SCRAM-SHA-512]\n"
+#define OAUTH "oauth: {jwks_file: j, issuer: i, audience: a"
+#define RELAY "protocol: SASL_SSL\n        login: scram-relay\n        tls: {ca: ca.pem}\n"
+#define AJNA "protocol: SSL\n        login: mapped-certificate\n        tls: {ca: ca.pem}\n"
+#define NO_IDENTITY                                                                                \
+    "11:15: warning: Setu itself cannot log in to brokers of generation 'ajna' (add "              \
+    "'identity.sasl')\n"
+
+Test(conf_refusals, tokens)
+{
+    static const struct refusal refusals[] = {
+        {OFFERED, "    mechanisms: [OAUTHBEARER]\n" OAUTH ", clock_skew_ms: 600001}\n",
+         "25:62: 'clock_skew_ms' is out of range (from 0 to 600000)\n"},
+        {OFFERED, "    mechanisms: [OAUTHBEARER]\noauth: {issuer: i, audience: a}\n",
+         "24:17: OAUTHBEARER needs keys to verify tokens with (set 'oauth.jwks_file')\n"},
+        {"    bind: 127.0.0.1\n    port: 19092\n    advertised_host: localhost\n"
+         "    node_base_port: 19100\n    mechanisms: [SCRAM-SHA-512]\n",
+         "    bind: 192.0.2.1\n    port: 19092\n    advertised_host: localhost\n"
+         "    node_base_port: 19100\n    mechanisms: [OAUTHBEARER]\n" OAUTH "}\n",
+         "24:17: OAUTHBEARER without TLS on '192.0.2.1' shows tokens to the network (add 'tls', "
+         "bind to loopback, or set 'allow_plain_without_tls: true')\n"},
+    };
+    CHECK(refusals);
+}
+
+Test(conf_refusals, tokens_that_say_more_than_they_should)
+{
+    static const struct refusal warnings[] = {
+        {OFFERED, "    mechanisms: [OAUTHBEARER]\n" OAUTH "}\n", ""},
+        {OFFERED, "    mechanisms: [OAUTHBEARER]\noauth: {jwks_file: j}\n",
+         "25:20: warning: tokens of any issuer are taken that has a key in the key set (set "
+         "'oauth.issuer')\n"
+         "25:20: warning: tokens that were meant for other services are taken too (set "
+         "'oauth.audience')\n"},
+        {OFFERED, "    mechanisms: [SCRAM-SHA-512]\n" OAUTH "}\n",
+         "25:20: warning: no listener offers OAUTHBEARER (add it to 'mechanisms', or remove "
+         "'oauth')\n"},
+        {OFFERED, "    mechanisms: [OAUTHBEARER]\n" OAUTH ", allow_unsecured_jws: true}\n",
+         "25:68: warning: ANYBODY CAN LOG IN AS ANYBODY: tokens without a signature are believed "
+         "(remove 'allow_unsecured_jws')\n"},
+    };
+    for (size_t i = 0; i < sizeof warnings / sizeof *warnings; i++) {
+        check_refusal(&warnings[i], true);
+    }
+}
+
+Test(conf_refusals, a_token_login_alone_needs_no_users)
+{
+    char *text = replaced("users: {file: u.yaml}\n", OAUTH "}\n");
+    char *at = strstr(text, "SCRAM-SHA-512");
+    memcpy(at, "OAUTHBEARER  ", 13);
+    bool accepted = false;
+    char *printed = problems_of(text, strlen(text), &accepted);
+    cr_assert_str_eq(printed, "");
+    cr_assert(accepted);
+    free(printed);
+    free(text);
+}
+
+Test(conf_refusals, relayed_keys)
+{
+    static const struct refusal refusals[] = {
+        {"login: mapped-certificate", "login: scram-relay",
+         "15:16: login 'scram-relay' does not go with protocol SSL (use SASL_PLAINTEXT or "
+         "SASL_SSL)\n"},
+        {AJNA, RELAY "        sasl: {mechanism: PLAIN, credentials_file: c}\n",
+         NO_IDENTITY "17:15: section 'sasl' has no use with login 'scram-relay' (remove it, or use "
+                     "login: sasl)\n"},
+    };
+    static const struct refusal warnings[] = {{AJNA, RELAY, NO_IDENTITY}};
+    CHECK(refusals);
+    check_refusal(&warnings[0], true);
+}
