@@ -24,47 +24,104 @@ struct reading {
     void *context;
 };
 
+/* ---- items: nearly every length is one byte; what is not goes to the general reader ---- */
+
+static void pass(struct reading *in, size_t n)
+{
+    in->r.at += n;
+    in->r.left -= n;
+}
+
+static bool skip_fixed(struct reading *in, size_t n)
+{
+    if (in->r.left < n) {
+        return reader_skip(&in->r, n);
+    }
+    pass(in, n);
+    return true;
+}
+
+/* A zero byte there: no tags, or null. */
+static bool skip_zero(struct reading *in)
+{
+    if (!in->flexible || in->r.left == 0 || in->r.at[0] != 0) {
+        return false;
+    }
+    pass(in, 1);
+    return true;
+}
+
 static bool skip_tags(struct reading *in)
 {
-    /* Nearly always there are none. */
-    if (in->flexible && in->r.left > 0 && in->r.at[0] == 0) {
-        return reader_skip(&in->r, 1);
-    }
-    return !in->flexible || reader_tags_skip(&in->r);
+    return !in->flexible || skip_zero(in) || reader_tags_skip(&in->r);
 }
+
+/* So long, and so many bytes are there, is what follows a prefix of one byte; else -1. */
+static int32_t short_length(const struct reading *in)
+{
+    const int32_t length = in->flexible && in->r.left > 0 ? in->r.at[0] - 1 : -1;
+    return length < 0x7f && (size_t)length < in->r.left ? length : -1;
+}
+
+static bool read_array(struct reading *in, int32_t *count_r)
+{
+    const int32_t count = short_length(in); /* an element takes a byte at least */
+    if (count < 0) {
+        return reader_array(&in->r, in->flexible, false, count_r);
+    }
+    pass(in, 1);
+    *count_r = count;
+    return true;
+}
+
+static bool read_string(struct reading *in, struct view *text_r)
+{
+    const int32_t length = short_length(in);
+    if (length < 0) {
+        return reader_string(&in->r, in->flexible, text_r, NULL);
+    }
+    *text_r = view_of(in->r.at + 1, (size_t)length);
+    pass(in, (size_t)length + 1);
+    return true;
+}
+
+static bool skip_nullable_string(struct reading *in)
+{
+    struct view text;
+    bool null = false;
+    return skip_zero(in) || reader_string(&in->r, in->flexible, &text, &null);
+}
+
+/* ---- the message ---- */
 
 static bool skip_record_errors(struct reading *in)
 {
     int32_t count = 0;
-    bool ok = reader_array(&in->r, in->flexible, false, &count);
+    bool ok = read_array(in, &count);
     for (int32_t i = 0; ok && i < count; i++) {
-        struct view message;
-        bool null = false;
-        ok = reader_skip(&in->r, sizeof(int32_t)) &&
-             reader_string(&in->r, in->flexible, &message, &null) && skip_tags(in);
+        ok = skip_fixed(in, sizeof(int32_t)) && skip_nullable_string(in) && skip_tags(in);
     }
     return ok;
 }
 
 static bool read_partition(struct reading *in, struct produce_answer *answer)
 {
-    struct view fixed, message;
-    bool null = false;
+    const uint8_t *fixed = in->r.at;
     size_t length = 14;
     length += in->version >= APPEND_TIME_SINCE ? 8 : 0;
     length += in->version >= START_OFFSET_SINCE ? 8 : 0;
-    if (!reader_take(&in->r, length, &fixed)) {
+    if (!skip_fixed(in, length)) {
         return false;
     }
-    answer->partition = (int32_t)bytes_load_u32(fixed.at);
-    answer->error_code = (int16_t)bytes_load_u16(fixed.at + 4);
-    answer->base_offset = (int64_t)bytes_load_u64(fixed.at + 6);
+    answer->partition = (int32_t)bytes_load_u32(fixed);
+    answer->error_code = (int16_t)bytes_load_u16(fixed + 4);
+    answer->base_offset = (int64_t)bytes_load_u64(fixed + 6);
     answer->log_append_time_ms =
-        in->version >= APPEND_TIME_SINCE ? (int64_t)bytes_load_u64(fixed.at + 14) : -1;
+        in->version >= APPEND_TIME_SINCE ? (int64_t)bytes_load_u64(fixed + 14) : -1;
     answer->log_start_offset =
-        in->version >= START_OFFSET_SINCE ? (int64_t)bytes_load_u64(fixed.at + 22) : -1;
+        in->version >= START_OFFSET_SINCE ? (int64_t)bytes_load_u64(fixed + 22) : -1;
     if (in->version >= RECORD_ERRORS_SINCE &&
-        (!skip_record_errors(in) || !reader_string(&in->r, in->flexible, &message, &null))) {
+        (!skip_record_errors(in) || !skip_nullable_string(in))) {
         return false;
     }
     if (!skip_tags(in)) {
@@ -84,9 +141,9 @@ static bool read_topic(struct reading *in)
         ok = reader_take(&in->r, TOPIC_ID_BYTES, &id);
         answer.topic_id = ok ? id.at : NULL;
     } else {
-        ok = reader_string(&in->r, in->flexible, &answer.topic, NULL);
+        ok = read_string(in, &answer.topic);
     }
-    ok = ok && reader_array(&in->r, in->flexible, false, &count);
+    ok = ok && read_array(in, &count);
     for (int32_t i = 0; ok && i < count; i++) {
         ok = read_partition(in, &answer);
     }
@@ -102,8 +159,8 @@ bool produce_response_read(int16_t version, struct view payload, produce_answer_
                          .answer = answer,
                          .context = context};
     int32_t count = 0;
-    if (version < 0 || version > VERSION_MAX || !reader_skip(&in.r, sizeof(int32_t)) ||
-        !skip_tags(&in) || !reader_array(&in.r, in.flexible, false, &count)) {
+    if (version < 0 || version > VERSION_MAX || !skip_fixed(&in, sizeof(int32_t)) ||
+        !skip_tags(&in) || !read_array(&in, &count)) {
         return false;
     }
     for (int32_t i = 0; i < count; i++) {
@@ -111,6 +168,6 @@ bool produce_response_read(int16_t version, struct view payload, produce_answer_
             return false;
         }
     }
-    return (version < THROTTLE_SINCE || reader_skip(&in.r, sizeof(int32_t))) && skip_tags(&in) &&
+    return (version < THROTTLE_SINCE || skip_fixed(&in, sizeof(int32_t))) && skip_tags(&in) &&
            in.r.left == 0;
 }
