@@ -384,13 +384,35 @@ void sasl_authenticate_encode_response(struct writer *w, int16_t version, int32_
 
 /* ---- Metadata ---- */
 
+static void metadata_topic(struct writer *w, int16_t version, struct view name)
+{
+    static const uint8_t no_id[16] = {0};
+    bool flexible = api_is_flexible(API_METADATA, version);
+    if (version >= 10) {
+        writer_put(w, view_of(no_id, sizeof no_id));
+    }
+    writer_string(w, flexible, name);
+    if (flexible) {
+        writer_no_tags(w);
+    }
+}
+
 void metadata_encode_request(struct writer *w, int16_t version, int32_t correlation_id,
-                             const struct view *client_id)
+                             const struct view *client_id, struct view topics)
 {
     bool flexible = api_is_flexible(API_METADATA, version);
     size_t frame = frame_request_begin(w, API_METADATA, version, correlation_id, client_id);
+    struct reader counted = reader_init(topics), r = reader_init(topics);
+    struct view name;
+    int32_t count = 0;
+    while (reader_string(&counted, false, &name, NULL)) {
+        count++;
+    }
     /* No topics is the empty array, except in v0, where the empty array means all. */
-    writer_array(w, flexible, 0);
+    writer_array(w, flexible, count);
+    while (reader_string(&r, false, &name, NULL)) {
+        metadata_topic(w, version, name);
+    }
     if (version >= 4) {
         writer_bool(w, false); /* AllowAutoTopicCreation */
     }

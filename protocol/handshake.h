@@ -139,8 +139,8 @@ void sasl_authenticate_encode_response(struct writer *w, int16_t version, int32_
 /* ---- Metadata (3), request only: the response goes through endpoint_visit ---- */
 
 /*
- * All brokers and no topics; in v0, which cannot say that, all topics. v0-13. Never creates a
- * topic.
+ * All brokers, and the topics whose names are given, each with an int16 length before it; without
+ * any, no topics, or in v0, which cannot say that, all. v0-13. From v4 on no topic is created by it.
  */
 void metadata_encode_request(struct writer *w, int16_t version, int32_t correlation_id,
-                             const struct view *client_id);
+                             const struct view *client_id, struct view topics);

@@ -18,6 +18,7 @@ enum {
     AUTHENTICATE_MAX = 2, /* of SaslAuthenticate */
     METADATA_MAX = 12,
     METADATA_MIN = 1,      /* v0 cannot ask for no topics */
+    METADATA_TOPICS = 4,   /* before, to ask for a topic may create it */
     HANDSHAKE_VERSION = 1, /* v0 would mean raw tokens */
     NAME_SIZE = 256,
     TEXT_SIZE = 256,
@@ -55,6 +56,7 @@ struct broker_login {
     struct frame_collector frames;
     struct writer token;    /* from the exchange to a request */
     struct view client_id;  /* owned */
+    struct view topics;     /* owned */
     size_t metadata_length; /* > 0: the collector holds the Metadata response */
     size_t offers_count;
     struct api_versions versions;
@@ -163,12 +165,13 @@ static enum broker_login_status ask_authenticate(struct broker_login *login, str
 static enum broker_login_status ask_metadata(struct broker_login *login, struct writer *out)
 {
     const struct api_range *range = api_versions_find(&login->versions, API_METADATA);
-    if (range == NULL || range->max < METADATA_MIN || range->min > METADATA_MAX) {
+    int16_t least = login->topics.length > 0 ? METADATA_TOPICS : METADATA_MIN;
+    if (range == NULL || range->max < least || range->min > METADATA_MAX) {
         return fail_text(login, BROKER_LOGIN_UNSUPPORTED, "no common version of Metadata");
     }
     int16_t version = range->max < METADATA_MAX ? range->max : (int16_t)METADATA_MAX;
     int32_t id = ask(login, STEP_METADATA, API_METADATA, version);
-    metadata_encode_request(out, version, id, client_id(login));
+    metadata_encode_request(out, version, id, client_id(login), login->topics);
     return sent(login, out);
 }
 
@@ -425,20 +428,26 @@ static enum broker_login_status bad_size(struct broker_login *login)
 
 /* ---- the surface ---- */
 
-static bool copy_client_id(struct broker_login *login, struct view id)
+static bool copy(struct view from, struct view *to)
 {
-    login->client_id_null = id.at == NULL;
-    if (id.length == 0) {
-        login->client_id = view_from_string("");
+    *to = view_from_string("");
+    if (from.length == 0) {
         return true;
     }
-    uint8_t *copy = malloc(id.length);
-    if (copy == NULL) {
+    uint8_t *made = malloc(from.length);
+    if (made == NULL) {
         return false;
     }
-    memcpy(copy, id.at, id.length);
-    login->client_id = view_of(copy, id.length);
+    memcpy(made, from.at, from.length);
+    *to = view_of(made, from.length);
     return true;
+}
+
+static void free_copy(const struct view *made)
+{
+    if (made->length > 0) {
+        free((void *)(uintptr_t)made->at);
+    }
 }
 
 static void copy_software(struct broker_login *login, struct view name, struct view version)
@@ -498,7 +507,9 @@ struct broker_login *broker_login_new(const struct broker_login_params *params)
     writer_init_growing(&login->token, EXCHANGE_REPLY_BYTES_MAX);
     login->token.wipe = true;
     copy_software(login, params->software_name, params->software_version);
-    if (!copy_client_id(login, params->client_id) || !copy_mechanism(login, params)) {
+    login->client_id_null = params->client_id.at == NULL;
+    if (!copy(params->client_id, &login->client_id) || !copy(params->topics, &login->topics) ||
+        !copy_mechanism(login, params)) {
         broker_login_free(&login);
     }
     return login;
@@ -654,9 +665,8 @@ void broker_login_free(struct broker_login **login)
     exchange_free(&(*login)->exchange);
     frame_collector_free(&(*login)->frames);
     writer_free(&(*login)->token);
-    if ((*login)->client_id.length > 0) {
-        free((void *)(uintptr_t)(*login)->client_id.at);
-    }
+    free_copy(&(*login)->client_id);
+    free_copy(&(*login)->topics);
     free(*login);
     *login = NULL;
 }

@@ -7,7 +7,7 @@
  *     ▶ SaslHandshake v1    when a mechanism is given
  *     ▶ SaslAuthenticate …    as often as the mechanism needs
  *     ▶ ApiVersions v3        when asked for; v0 after error 35
- *     ▶ Metadata              when asked for, without topics
+ *     ▶ Metadata              when asked for, of the topics given
  *     ▶ OK
  *
  * One request is in flight at a time. PENDING: the next step is dear (PBKDF2); run
@@ -71,7 +71,8 @@ struct broker_login_params {
      * round trip and is not possible in re-authentication. */
     int16_t authenticate_version;
     bool want_versions;    /* end with ApiVersions, asked as the client itself would ask */
-    bool want_metadata;    /* then Metadata of all brokers and no topics */
+    bool want_metadata;    /* then Metadata of all brokers, and of topics */
+    struct view topics;    /* names, an int16 length before each; needs a broker of 0.11 or later */
     bool look;             /* instead of all that: ApiVersions v0, SaslHandshake, never a token */
     struct view client_id; /* at == NULL: null */
     struct view software_name, software_version; /* empty or ill-formed: "setu" and our version */

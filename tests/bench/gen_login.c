@@ -118,7 +118,7 @@ static void ask(struct login *login, struct visitor *visitor, enum step step)
         talk_ask(talk, API_SASL_AUTHENTICATE, SASL_AUTHENTICATE_VERSION);
         break;
     case STEP_METADATA:
-        metadata_encode_request(&talk->out, METADATA_VERSION, talk->id, client);
+        metadata_encode_request(&talk->out, METADATA_VERSION, talk->id, client, view_of(NULL, 0));
         talk_ask(talk, API_METADATA, METADATA_VERSION);
         break;
     case STEP_PRODUCE:

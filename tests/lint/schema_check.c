@@ -18,6 +18,7 @@
 #include "protocol/api.h"
 #include "protocol/endpoint.h"
 #include "protocol/frame.h"
+#include "protocol/gaps.h"
 #include "protocol/records.h"
 #include "protocol/schema_tables.h"
 
@@ -148,6 +149,45 @@ static void check_addresses(int16_t key, int16_t version, struct view payload,
     }
 }
 
+/* ---- gaps ---- */
+
+static bool add_one(void *context, struct endpoint *endpoint_r)
+{
+    bool *added = context;
+    bool first = !*added;
+    *added = true;
+    *endpoint_r = (struct endpoint){
+        .node_id = 7, .host = view_from_string("ajna"), .port = 9093, .rack_null = true};
+    return first;
+}
+
+/* Read by hand, they are what the tables say: whole, in each prefix, and with one broker more. */
+static void check_gaps(int16_t key, int16_t version, struct view payload, size_t addresses)
+{
+    static const struct gaps_filler nothing = {0}, one = {.missing = add_one};
+    struct writer out;
+    bool changed, added = false;
+    size_t count = 0;
+    writer_init_growing(&out, LINE_BYTES);
+    expect(gaps_fill(key, version, payload, NULL, &nothing, NULL, &out, &changed) == ENDPOINT_OK &&
+               !changed,
+           "it cannot be read by hand");
+    for (size_t n = 0; n < payload.length; n++) {
+        expect(gaps_fill(key, version, view_of(payload.at, n), NULL, &nothing, NULL, &out,
+                         &changed) == ENDPOINT_BAD,
+               "a prefix was read by hand");
+    }
+    enum endpoint_status status =
+        gaps_fill(key, version, payload, NULL, &one, &added, &out, &changed);
+    if (changed) {
+        status = endpoint_visit(key, version, writer_view(&out), count_one, &count);
+    }
+    expect(status == ENDPOINT_OK && changed == (key != API_FIND_COORDINATOR) &&
+               count == (changed ? addresses + 1 : 0),
+           "no broker more");
+    writer_free(&out);
+}
+
 /* ---- bodies ---- */
 
 static size_t header_bytes(int16_t key, int16_t version, bool request, struct view payload)
@@ -253,6 +293,9 @@ static void check_response(char *words[WORDS], size_t n)
     }
     if (strcmp(words[4], "-") != 0) {
         check_addresses(key, version, payload, unhex(words[4]), addresses);
+        if (gaps_in(key)) {
+            check_gaps(key, version, payload, addresses);
+        }
     } else {
         expect(is_bad(key, version, payload), "no address was expected in this version");
     }

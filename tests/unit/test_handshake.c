@@ -341,7 +341,30 @@ Test(handshake, metadata_request_bytes)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         begin();
-        metadata_encode_request(&w, cases[i].version, 42, NULL);
+        metadata_encode_request(&w, cases[i].version, 42, NULL, view_of(NULL, 0));
+        struct view body = request_body(API_METADATA, cases[i].version);
+        cr_assert(view_equal(body, view_of(cases[i].body, cases[i].length)), "v%d",
+                  cases[i].version);
+    }
+}
+
+Test(handshake, metadata_request_names_topics)
+{
+#define NO_ID "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+    static const char names[] = "\0\1a\0\2bb";
+    static const struct {
+        int16_t version;
+        const char *body;
+        size_t length;
+    } cases[] = {
+        {1, "\0\0\0\2\0\1a\0\2bb", 11},
+        {4, "\0\0\0\2\0\1a\0\2bb\0", 12},
+        {9, "\3\2a\0\3bb\0\0\0\0\0", 12},
+        {12, "\3" NO_ID "\2a\0" NO_ID "\3bb\0\0\0\0", 43},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        begin();
+        metadata_encode_request(&w, cases[i].version, 42, NULL, view_of(names, sizeof names - 1));
         struct view body = request_body(API_METADATA, cases[i].version);
         cr_assert(view_equal(body, view_of(cases[i].body, cases[i].length)), "v%d",
                   cases[i].version);
