@@ -172,9 +172,58 @@ static void answer_token(struct fake_broker *broker, const struct request_header
     writer_free(&reply);
 }
 
-static void answer_metadata(const struct fake_broker *broker, const struct request_header *header,
-                            struct writer *out)
+static void put_topic(const struct fake_topic *topic, int16_t version, struct writer *out)
 {
+    writer_i16(out, topic->error_code);
+    writer_string(out, false, view_from_string(topic->name));
+    writer_bool(out, false);
+    writer_array(out, false, topic->partitions);
+    for (int32_t i = 0; i < topic->partitions; i++) {
+        int32_t leader = topic->leaders[i];
+        writer_i16(out, leader >= 0 ? 0 : version >= 6 ? 72 : 5);
+        writer_i32(out, i);
+        writer_i32(out, leader);
+        if (version >= 7) {
+            writer_i32(out, topic->epochs[i]);
+        }
+        for (int list = 0; list < 2; list++) { /* replicas, and those in sync */
+            writer_array(out, false, 2);
+            writer_i32(out, 1);
+            writer_i32(out, 3);
+        }
+        writer_array(out, false, 0);
+    }
+    if (version >= 8) {
+        writer_i32(out, INT32_MIN);
+    }
+}
+
+static void answer_topics(const struct fake_broker *broker, int16_t version, struct view body,
+                          struct writer *out)
+{
+    struct reader r = reader_init(body);
+    const struct fake_topic *told[16];
+    struct view name;
+    int32_t asked = 0, count = 0;
+    cr_assert(reader_array(&r, false, true, &asked));
+    for (int32_t i = 0; i < asked; i++) {
+        cr_assert(reader_string(&r, false, &name, NULL));
+        for (size_t n = 0; n < broker->topic_count && count < 16; n++) {
+            if (view_is(name, broker->topics[n].name)) {
+                told[count++] = &broker->topics[n];
+            }
+        }
+    }
+    writer_array(out, false, count);
+    for (int32_t i = 0; i < count; i++) {
+        put_topic(told[i], version, out);
+    }
+}
+
+static void answer_metadata(const struct fake_broker *broker, const struct request_header *header,
+                            struct view body, struct writer *out)
+{
+    int16_t version = header->api_version;
     size_t frame =
         frame_response_begin(out, API_METADATA, header->api_version, header->correlation_id);
     if (broker->nodes == NULL) {
@@ -182,7 +231,7 @@ static void answer_metadata(const struct fake_broker *broker, const struct reque
         frame_end(out, frame);
         return;
     }
-    cr_assert_eq(header->api_version, 5);
+    cr_assert(version >= 5 && version <= 8);
     writer_i32(out, 0);
     writer_array(out, false, (int32_t)broker->node_count);
     for (size_t i = 0; i < broker->node_count; i++) {
@@ -198,7 +247,10 @@ static void answer_metadata(const struct fake_broker *broker, const struct reque
     }
     writer_string(out, false, view_from_string("cluster"));
     writer_i32(out, 1);
-    writer_array(out, false, 0);
+    answer_topics(broker, version, body, out);
+    if (version >= 8) {
+        writer_i32(out, INT32_MIN);
+    }
     frame_end(out, frame);
 }
 
@@ -225,7 +277,7 @@ void fake_broker_answer(struct fake_broker *broker, struct view request, struct 
         answer_token(broker, &header, body, out);
         break;
     case API_METADATA:
-        answer_metadata(broker, &header, out);
+        answer_metadata(broker, &header, body, out);
         break;
     default:
         cr_assert_fail("API %d", header.api_key);

@@ -21,6 +21,13 @@ struct fake_node {
     const char *rack; /* NULL: null */
 };
 
+struct fake_topic {
+    const char *name;
+    int16_t error_code;
+    int32_t leaders[4], epochs[4]; /* of partitions 0 and up */
+    int32_t partitions;
+};
+
 struct fake_broker {
     const char *const *mechanisms; /* offered; NULL-terminated; NULL: the listener does no SASL */
     struct credentials *users;
@@ -29,8 +36,10 @@ struct fake_broker {
     int16_t authenticate_max;      /* advertised; -1: not at all */
     int16_t metadata_max;          /* advertised */
     int16_t produce_max;           /* advertised */
-    const struct fake_node *nodes; /* in Metadata, which must be v5 then; NULL: nonsense */
+    const struct fake_node *nodes; /* in Metadata, which must be v5 to v8 then; NULL: nonsense */
     size_t node_count;
+    const struct fake_topic *topics; /* those it is asked for are told, nothing of others */
+    size_t topic_count;
     int16_t token_error;    /* answer to every SaslAuthenticate; 0: judge */
     int16_t versions_error; /* answer to every ApiVersions v1+; 0: answer */
     int64_t lifetime_ms;
