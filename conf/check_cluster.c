@@ -177,6 +177,35 @@ static void check_known_parts(const struct check *check, const struct conf_clust
     }
 }
 
+/* What is about several brokers has no use before one. */
+static void check_alone(const struct check *check, const struct conf_cluster *cluster)
+{
+    if (cluster->follow || !check_sound(check, &cluster->follow)) {
+        return;
+    }
+    if (cluster->api_versions != CONF_API_VERSIONS_INTERSECTION) {
+        conf_errors_add(check->errors, check_place(check, &cluster->api_versions),
+                        "'api_versions' has no use with 'follow: false', where brokers are told "
+                        "what the one broker says (remove it)");
+    }
+    if (cluster->metadata == CONF_METADATA_MERGED) {
+        conf_errors_add(check->errors, check_place(check, &cluster->metadata),
+                        "'metadata: merged' has no use with 'follow: false', where nothing is "
+                        "rewritten (remove it)");
+    }
+}
+
+/* Who leads what is asked for with Setu's own identity. */
+static void check_merged(const struct check *check, const struct conf_cluster *cluster)
+{
+    if (cluster->metadata == CONF_METADATA_MERGED && cluster->follow &&
+        !cluster->identity.present && check_sound(check, &cluster->identity)) {
+        conf_errors_add(check->errors, check_place(check, &cluster->metadata),
+                        "'metadata: merged' needs 'identity' (with it Setu asks each generation "
+                        "what its brokers lead)");
+    }
+}
+
 /* Setu's own login at brokers of a generation; without one it cannot learn the cluster from them.
  */
 static void check_identity_covers(const struct check *check, const struct conf_cluster *cluster,
@@ -230,4 +259,6 @@ void check_cluster(const struct check *check, const struct conf_cluster *cluster
     names_deinit(&names);
     check_reach(check, cluster);
     check_known_parts(check, cluster);
+    check_alone(check, cluster);
+    check_merged(check, cluster);
 }

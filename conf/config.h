@@ -26,6 +26,7 @@ enum conf_log_level { CONF_LOG_ERROR, CONF_LOG_WARN, CONF_LOG_INFO, CONF_LOG_DEB
 enum conf_log_format { CONF_LOG_LOGFMT, CONF_LOG_JSON };
 enum conf_audit_failure { CONF_AUDIT_DENY, CONF_AUDIT_CONTINUE };
 enum conf_crc { CONF_CRC_OFF, CONF_CRC_OBSERVE, CONF_CRC_ENFORCE };
+enum conf_metadata { CONF_METADATA_AS_IS, CONF_METADATA_MERGED };
 enum conf_api_versions { CONF_API_VERSIONS_INTERSECTION, CONF_API_VERSIONS_BROKER };
 enum conf_protocol {
     CONF_PROTOCOL_PLAINTEXT,
@@ -210,6 +211,7 @@ struct conf_cluster {
     size_t bootstrap_count; /* at least 1 */
     bool follow;            /* false: these addresses are one broker, and it is the whole cluster */
     enum conf_api_versions api_versions;
+    enum conf_metadata metadata;
     uint64_t refresh_ms;
     struct conf_identity identity;
     const struct conf_generation

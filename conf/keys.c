@@ -38,6 +38,7 @@ static const char *const audit_failures[] = {"deny", "continue", NULL};
 static const char *const crcs[] = {"off", "observe", "enforce", NULL};
 static const char *const fast_aes[] = {"off", "auto", "on", NULL};
 static const char *const api_versions[] = {"intersection", "broker", NULL};
+static const char *const metadata[] = {"as-is", "merged", NULL};
 static const char *const protocols[] = {"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL", NULL};
 static const char *const logins[] = {"mapped-certificate", "passthrough", "sasl", "none",
                                      "scram-relay", NULL};
@@ -302,6 +303,11 @@ static const struct key cluster_keys[] = {
      .fallback = "intersection",
      .doc = "The versions clients are told: those that all brokers share, or those of the broker "
             "a connection goes to."},
+    {FIELD(conf_cluster, metadata), .type = KEY_CHOICE, .words = metadata, .fallback = "as-is",
+     .doc = "What clients are told of brokers, leaders and coordinators: what the broker says that "
+            "they ask, or, where generations have listeners of different names and do not tell of "
+            "each other, what all say together. merged wants an identity that may describe topics "
+            "in every generation."},
     {FIELD(conf_cluster, refresh_ms), .type = KEY_MS, .fallback = "30000", .min = 100,
      .max = DAY_MS, .doc = "How often Setu asks for the list of brokers."},
     {FIELD(conf_cluster, identity), .type = KEY_SECTION, .section = &identity_section,

@@ -347,6 +347,8 @@ static bool worker_init(struct worker *worker)
     worker->world.tls_sessions = tls_sessions_new(&tls_sessions_limits_default);
     writer_init_growing(&worker->world.rewrite,
                         config->limits.rewrite_max_bytes + WORKER_REWRITE_ROOM);
+    writer_init_growing(&worker->world.filled,
+                        config->limits.rewrite_max_bytes + WORKER_REWRITE_ROOM);
     return true;
 }
 
@@ -425,6 +427,7 @@ void worker_free(struct worker **worker_p)
     penalty_free(&worker->world.penalty);
     tls_sessions_free(&worker->world.tls_sessions);
     writer_free(&worker->world.rewrite);
+    writer_free(&worker->world.filled);
     io_free(&worker->world.io);
     int rc = uv_loop_close(&worker->loop);
     assert(rc == 0);

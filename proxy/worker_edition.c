@@ -331,6 +331,12 @@ static void take_limits(struct worker *worker, const struct config *before,
         writer_free(&worker->world.rewrite);
         writer_init_growing(&worker->world.rewrite,
                             limits->rewrite_max_bytes + WORKER_REWRITE_ROOM);
+        writer_free(&worker->world.filled);
+        writer_init_growing(&worker->world.filled,
+                            limits->rewrite_max_bytes + WORKER_REWRITE_ROOM);
+    }
+    for (struct worker_cluster *of = worker->clusters; of != NULL; of = of->next) {
+        cluster_limit(of->cluster, limits);
     }
 }
 

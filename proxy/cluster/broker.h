@@ -50,6 +50,8 @@ struct broker {
     bool asked;        /* sessions wait for the next look */
     unsigned vain;     /* looks in a row that sessions asked for and that changed nothing */
     unsigned looks;    /* that have ended */
+    unsigned named;    /* in which answer it was seen last (cluster's naming) */
+    unsigned partial;  /* looks in a row that left out brokers of another generation */
     size_t dials;      /* connections of sessions that are being set up */
     struct cluster_dial *dials_first, **dials_last; /* those that wait for their turn */
     uint64_t flips;

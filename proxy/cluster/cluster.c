@@ -7,6 +7,7 @@
 #include "auth/certificates.h"
 #include "conf/config.h"
 #include "proxy/cluster/cluster_private.h"
+#include "proxy/cluster/leaders.h"
 #include "proxy/cluster/served.h"
 #include "proxy/io/io.h"
 #include "proxy/ops/log.h"
@@ -258,6 +259,12 @@ const struct conf_cluster *cluster_conf(const struct cluster *cluster)
     return cluster->params.conf;
 }
 
+void cluster_limit(struct cluster *cluster, const struct conf_limits *limits)
+{
+    cluster->limits = *limits;
+    cluster_changed(cluster); /* there may be places for more now */
+}
+
 size_t cluster_node_count(const struct cluster *cluster)
 {
     return cluster->node_count + cluster->seed_count;
@@ -298,6 +305,7 @@ static void release(struct cluster *cluster)
     for (size_t i = 0; i < cluster->seed_count; i++) {
         served_unref(&cluster->seeds[i].served);
     }
+    leaders_free(&cluster->leaders);
     free(cluster->nodes);
     free(cluster->seeds);
     identity_free(&cluster->identity);
@@ -352,17 +360,20 @@ struct cluster *cluster_new(const struct cluster_params *params)
     }
     cluster->params = *params;
     cluster->config = config_ref(params->config);
+    cluster->limits = params->config->limits;
     cluster->params.certificates =
         params->certificates != NULL ? certificates_ref(params->certificates) : NULL;
     cluster->random_state = (uint32_t)uv_hrtime() | 1U;
-    if (!load_identity(cluster) || !make_seeds(cluster) ||
+    if (!load_identity(cluster) || !make_seeds(cluster) || !cluster_gaps_start(cluster) ||
         uv_timer_init(params->io->loop, &cluster->timer) != 0 ||
-        uv_timer_init(params->io->loop, &cluster->wake) != 0) {
+        uv_timer_init(params->io->loop, &cluster->wake) != 0 ||
+        uv_timer_init(params->io->loop, &cluster->ask) != 0) {
         release(cluster);
         return NULL;
     }
     cluster->timer.data = cluster;
     cluster->wake.data = cluster;
+    cluster->ask.data = cluster;
     cluster_look_start(cluster);
     return cluster;
 }
@@ -397,7 +408,7 @@ void cluster_close(struct cluster **cluster_p, void (*on_closed)(void *context),
     cluster->closing = true;
     cluster->on_closed = on_closed;
     cluster->on_closed_context = context;
-    cluster->open = 2;
+    cluster->open = 3;
     while (cluster->waiters != NULL) {
         struct cluster_waiter *waiter = cluster->waiters;
         cluster_wait_cancel(waiter);
@@ -410,6 +421,8 @@ void cluster_close(struct cluster **cluster_p, void (*on_closed)(void *context),
     for (size_t i = 0; i < cluster->seed_count; i++) {
         cluster_look_cancel(cluster, &cluster->seeds[i]);
     }
+    cluster_gaps_cancel(cluster);
+    uv_close((uv_handle_t *)&cluster->ask, on_timer_closed);
     uv_close((uv_handle_t *)&cluster->timer, on_timer_closed);
     uv_close((uv_handle_t *)&cluster->wake, on_timer_closed);
 }

@@ -29,6 +29,8 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "protocol/endpoint.h"
+#include "protocol/gaps.h"
 #include "protocol/handshake.h"
 #include "proxy/cluster/route.h"
 
@@ -36,6 +38,7 @@ struct audit_log;
 struct certificates;
 struct cluster;
 struct conf_cluster;
+struct conf_limits;
 struct config;
 struct io;
 struct served;
@@ -78,6 +81,9 @@ struct cluster *cluster_new(const struct cluster_params *params)
 void cluster_close(struct cluster **cluster, void (*on_closed)(void *context), void *context);
 
 const struct conf_cluster *cluster_conf(const struct cluster *cluster);
+
+/** Limits of a reload that left the cluster as it is: they hold from now on. */
+void cluster_limit(struct cluster *cluster, const struct conf_limits *limits);
 
 /** At least one broker has answered ApiVersions, and every broker it named had a first look (or
  * about three seconds for it). Never becomes false again. */
@@ -157,6 +163,23 @@ void cluster_dial_leave(struct cluster_dial *dial); /* in any state; idempotent 
  */
 bool cluster_learn(struct cluster *cluster, int32_t node_id, struct view host, int32_t port,
                    struct view rack) __attribute__((warn_unused_result));
+
+/** `metadata: merged`: answers are given to cluster_fill_gaps before anything else is done to them. NULL: no. */
+bool cluster_merges(const struct cluster *cluster);
+
+/**
+ * Puts into a broker's answer what it cannot know of brokers that have no listener of the name it was
+ * asked on: those that are of another generation than the route's and live, and who leads what and
+ * coordinates what, where that is known (leaders.h says when it is). What is not known stays as the
+ * broker said, and is asked for at once, with Setu's own identity, from a broker of the other
+ * generation: a client that asks again, as it does within a moment, finds it. Nothing waits for that.
+ * As gaps_fill: OK and *changed_r, and `out` has the new payload.
+ */
+enum endpoint_status cluster_fill_gaps(struct cluster *cluster, const struct route *route,
+                                       int16_t key, int16_t version,
+                                       const struct gaps_question *question, struct view payload,
+                                       struct writer *out, bool *changed_r)
+    __attribute__((warn_unused_result));
 
 /** Feeds liveness; a failure leads to a fresh look soon (bounded and jittered). node_id as in the
  * route that was used; generation likewise (a late report about a generation that was left is

@@ -41,7 +41,7 @@ static void leave_queue(struct cluster_dial *dial)
 
 static bool has_place(const struct cluster *cluster, const struct broker *broker)
 {
-    return broker->dials < cluster->config->limits.dials_per_broker;
+    return broker->dials < cluster->limits.dials_per_broker;
 }
 
 bool cluster_dial_enter(struct cluster *cluster, const struct route *route,

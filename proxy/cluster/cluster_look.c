@@ -202,6 +202,10 @@ static void count_probe(struct stats *stats, const struct probe_result *result)
 static bool learn_endpoint(void *context, const struct endpoint *endpoint)
 {
     struct cluster *cluster = context;
+    struct broker *named = cluster_find_node(cluster, endpoint->node_id);
+    if (named != NULL) {
+        named->named = cluster->naming;
+    }
     struct view rack = endpoint->rack_null ? view_from_string("") : endpoint->rack;
     if (!cluster_learn_from(cluster, endpoint->node_id, endpoint->host, endpoint->port, rack)) {
         struct log_field fields[] = {
@@ -212,11 +216,43 @@ static bool learn_endpoint(void *context, const struct endpoint *endpoint)
     return true;
 }
 
+/* A node of another generation that had answered before this broker was asked, and is left out. */
+static const struct broker *left_out(const struct broker *broker)
+{
+    const struct cluster *cluster = broker->cluster;
+    for (size_t i = 0; i < cluster->node_count; i++) {
+        const struct broker *node = cluster->nodes[i];
+        if (node->live && node->confirmed && node->named != cluster->naming &&
+            node->generation != NULL && node->generation != broker->generation &&
+            node->last_answer_ms < broker->last_look_ms) {
+            return node;
+        }
+    }
+    return NULL;
+}
+
+/* Twice in a row: once may be a broker that has only just come. */
+static void warn_of_gaps(struct broker *broker)
+{
+    const struct broker *node =
+        broker->cluster->params.conf->metadata == CONF_METADATA_AS_IS ? left_out(broker) : NULL;
+    broker->partial = node != NULL ? broker->partial + 1 : 0;
+    if (broker->partial == 2) {
+        struct log_field extra[] = {
+            log_int("other_node", node->node_id),
+            log_str("other_generation", node->generation->name),
+            log_str("text", "it does not tell of the other: where listeners differ in name clients "
+                            "see half of the cluster (set clusters[].metadata: merged)")};
+        log_broker(broker, LOG_LEVEL_WARN, "listeners_differ", extra, 3);
+    }
+}
+
 static void learn_metadata(struct broker *broker, const struct probe_result *result)
 {
     if (result->metadata.at == NULL || !broker->cluster->params.conf->follow) {
         return;
     }
+    broker->cluster->naming++;
     enum endpoint_status status = endpoint_visit(API_METADATA, result->metadata_version,
                                                  result->metadata, learn_endpoint, broker->cluster);
     if (status != ENDPOINT_OK) {
@@ -330,7 +366,7 @@ static void probe_now(struct cluster *cluster, struct broker *broker)
         .addresses = broker_endpoint(broker)->resolved,
         .generation = broker->generation,
         .relook = broker->by_look,
-        .timeout_ms = cluster->config->limits.connect_timeout_ms,
+        .timeout_ms = cluster->limits.connect_timeout_ms,
     };
     broker->probe = probe_start(&params, on_probed, broker);
     if (broker->probe != NULL) {

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "conf/config.h"
 #include "proxy/cluster/broker.h"
 #include "proxy/cluster/cluster.h"
 #include "proxy/cluster/identity.h"
@@ -17,6 +18,7 @@
 struct cluster {
     struct cluster_params params;
     struct config *config; /* our reference */
+    struct conf_limits limits; /* of the configuration, or of a later one */
     struct identity identity;
     struct broker **nodes; /* ascending by node_id */
     size_t node_count, node_capacity;
@@ -31,6 +33,14 @@ struct cluster {
     bool advertised_known, advertised_stale;
     bool ready;
     uint64_t first_answer_ms; /* 0: none yet */
+    struct leaders *leaders;  /* NULL: answers are passed on as they are */
+    uv_timer_t ask;           /* next question about leaders */
+    uint64_t ask_ms, ask_after_ms; /* when that is; not before */
+    struct probe *asking;     /* under way, or NULL */
+    struct broker *asked;     /* of it, or of the last one */
+    size_t ask_cursor;        /* round robin over nodes */
+    uint64_t ask_told_ms;     /* last line about a question that came to nothing; 0 none */
+    unsigned naming;          /* the answer that is being looked at */
     uint32_t random_state;
     bool closing;
     size_t open; /* while closing: parts that have not gone yet */
@@ -61,6 +71,11 @@ uint64_t cluster_now_ms(const struct cluster *cluster);
 /* Whoever answered is asked who it is: ANOTHER takes the address from the broker. */
 enum broker_identity cluster_check_identity(struct broker *broker, const char *host, uint16_t port,
                                             int16_t version, struct view metadata);
+
+/* cluster_gaps.c */
+bool cluster_gaps_start(struct cluster *cluster) __attribute__((warn_unused_result));
+/* As cluster_look_cancel. */
+void cluster_gaps_cancel(struct cluster *cluster);
 
 /* cluster_dials.c */
 /* Whose turn it is, is told. */

@@ -314,6 +314,8 @@ struct probe *probe_start(const struct probe_params *params, probe_fn done, void
     probe->addresses = params->addresses;
     probe->relook = params->relook;
     probe->timeout_ms = params->timeout_ms;
+    probe->frame_max = params->frame_max;
+    writer_put(&probe->topics, params->topics);
     probe->started_ms = uv_now(params->io->loop);
     probe->result.text = "";
     copy_subject(probe, &params->subject);

@@ -38,6 +38,8 @@ struct probe_params {
     const struct conf_generation *generation; /* NULL: look */
     bool relook;                              /* look when that generation is not spoken */
     uint64_t timeout_ms;                      /* for each connection */
+    struct view topics; /* Metadata is asked for these too (broker_login.h); copied */
+    size_t frame_max;   /* of an answer; 0: broker_login's own */
 };
 
 enum probe_outcome {

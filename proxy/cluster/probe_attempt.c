@@ -50,6 +50,8 @@ static struct broker_login *attempt_login(const struct probe *probe)
     } else {
         params.want_versions = true;
         params.want_metadata = probe->conf->follow;
+        params.topics = writer_view(&probe->topics);
+        params.frame_max = probe->frame_max;
         if (config_protocol_has_sasl(probe->generation->protocol)) {
             identity_refresh(identity);
             params.mechanism = identity->mechanism;
@@ -345,6 +347,7 @@ bool probe_attempt_init(struct probe *probe)
     probe->work.data = probe;
     leg_init(&probe->leg, probe->io, on_leg, probe);
     writer_init_growing(&probe->out, OUT_BYTES_MAX);
+    writer_init_growing(&probe->topics, OUT_BYTES_MAX / 2);
     probe->out.wipe = true;
     return true;
 }
@@ -370,6 +373,7 @@ static void on_timer_closed(uv_handle_t *handle)
     void *context = probe->context;
     broker_login_free(&probe->login);
     writer_free(&probe->out);
+    writer_free(&probe->topics);
     free(probe);
     if (gone != NULL) {
         gone(context);

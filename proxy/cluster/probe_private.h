@@ -59,6 +59,8 @@ struct probe {
     bool relook, timer_open, working, finished;
     struct broker_login *login;
     struct writer out;
+    struct writer topics;
+    size_t frame_max;
     uint64_t timeout_ms, started_ms;
     struct api_versions versions;
     struct probe_result result;

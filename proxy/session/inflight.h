@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "protocol/gaps.h"
+
 enum {
     INFLIGHT_FULL = 4096,   /* then the client leg is not read until responses have come */
     INFLIGHT_MAX = 16384,   /* one more read of a worker's scratch cannot exceed this */
@@ -24,6 +26,7 @@ struct inflight_entry {
     int16_t api_key;
     int16_t api_version;
     int32_t correlation_id;
+    struct gaps_question question; /* of a FindCoordinator whose answer may have gaps */
     uint64_t sent_ns;       /* loop time of the request */
     uint8_t *answer;        /* owned; a whole frame made by Setu, or NULL: the broker answers */
     size_t answer_length;

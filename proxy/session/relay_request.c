@@ -27,18 +27,24 @@ static struct inflight_entry request_entry(const struct session *s, const struct
         .api_key = flow->api_key,
         .api_version = flow->api_version,
         .correlation_id = flow->correlation_id,
+        .question = {.type = -1},
         .sent_ns = uv_now(s->world->io.loop) * 1000000,
     };
+}
+
+static bool request_push_entry(struct session *s, const struct inflight_entry *entry)
+{
+    if (inflight_push(&s->relay.inflight, entry)) {
+        return true;
+    }
+    session_close(s, CLOSE_INTERNAL);
+    return false;
 }
 
 static bool request_push(struct session *s, const struct flow *flow)
 {
     struct inflight_entry entry = request_entry(s, flow);
-    if (inflight_push(&s->relay.inflight, &entry)) {
-        return true;
-    }
-    session_close(s, CLOSE_INTERNAL);
-    return false;
+    return request_push_entry(s, &entry);
 }
 
 static bool request_refuse(struct session *s, const struct flow *flow, enum close_reason reason)
@@ -74,6 +80,12 @@ static bool request_is_served(struct session *s, const struct flow *flow)
     return false;
 }
 
+/* The answer does not say what was asked for, and only that tells who could answer. */
+static bool request_is_question(const struct session *s, const struct flow *flow)
+{
+    return flow->api_key == API_FIND_COORDINATOR && cluster_merges(s->gate->cluster);
+}
+
 static bool request_verdict(struct session *s, struct flow *flow)
 {
     const struct conf_limits *limits = &session_shared(s)->config->limits;
@@ -88,6 +100,9 @@ static bool request_verdict(struct session *s, struct flow *flow)
     bool forwarded = action == API_FORWARD || action == API_REWRITE || action == API_WATCH;
     if (!bridged && forwarded && !request_is_served(s, flow)) {
         return false;
+    }
+    if (!bridged && request_is_question(s, flow)) {
+        return request_hold(s, flow, limits->rewrite_max_bytes);
     }
     switch (action) {
     case API_FORWARD:
@@ -193,7 +208,26 @@ static bool request_answer(struct session *s, struct flow *flow, struct view pay
     return leg_backlog(&s->client) > 0 || relay_send_answers(s);
 }
 
-/* ---- requests that carry a replica id ---- */
+/* ---- requests that are looked at, and sent as they came ---- */
+
+static bool request_pass(struct session *s, struct flow *flow, struct view payload)
+{
+    if (!leg_write(&s->broker, payload.at - FRAME_SIZE_BYTES, payload.length + FRAME_SIZE_BYTES)) {
+        session_broker_failed(s);
+        return false;
+    }
+    flow->sent_bytes += payload.length + FRAME_SIZE_BYTES;
+    return true;
+}
+
+static bool request_question(struct session *s, struct flow *flow, struct view payload)
+{
+    struct inflight_entry entry = request_entry(s, flow);
+    if (!gaps_question_read(flow->api_version, payload, &entry.question)) {
+        entry.question.type = -1; /* the broker judges it */
+    }
+    return request_push_entry(s, &entry) && request_pass(s, flow, payload);
+}
 
 static bool request_inspect(struct session *s, struct flow *flow, struct view payload)
 {
@@ -206,22 +240,20 @@ static bool request_inspect(struct session *s, struct flow *flow, struct view pa
         return request_refuse(
             s, flow, CLOSE_REPLICA_REQUEST); /* CVE-2018-1288: a client posing as a follower */
     }
-    if (!request_is_served(s, flow) || !request_push(s, flow)) {
-        return false;
-    }
-    if (!leg_write(&s->broker, payload.at - FRAME_SIZE_BYTES, payload.length + FRAME_SIZE_BYTES)) {
-        session_broker_failed(s);
-        return false;
-    }
-    flow->sent_bytes += payload.length + FRAME_SIZE_BYTES;
-    return true;
+    return request_is_served(s, flow) && request_push(s, flow) && request_pass(s, flow, payload);
 }
 
 static bool request_held(struct session *s, struct flow *flow, uint8_t *at)
 {
     struct view payload = view_of(at + FRAME_SIZE_BYTES, flow->frame_bytes - FRAME_SIZE_BYTES);
-    return flow->api_key == API_API_VERSIONS ? request_answer(s, flow, payload)
-                                             : request_inspect(s, flow, payload);
+    switch (flow->api_key) {
+    case API_API_VERSIONS:
+        return request_answer(s, flow, payload);
+    case API_FIND_COORDINATOR:
+        return request_question(s, flow, payload);
+    default:
+        return request_inspect(s, flow, payload);
+    }
 }
 
 static bool request_end(struct session *s, struct flow *flow)

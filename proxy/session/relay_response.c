@@ -5,6 +5,7 @@
 #include "protocol/api.h"
 #include "protocol/endpoint.h"
 #include "protocol/frame.h"
+#include "protocol/gaps.h"
 #include "protocol/records.h"
 #include "proxy/cluster/cluster.h"
 #include "proxy/ops/log.h"
@@ -125,17 +126,43 @@ static void rewrite_done(struct writer *w)
     }
 }
 
+/* What the broker leaves out for want of a listener name is put in first; then all is rewritten alike. */
+static enum endpoint_status response_fill(struct session *s, const struct flow *flow,
+                                          struct view *payload)
+{
+    struct cluster *cluster = s->gate->cluster;
+    struct writer *w = &s->world->filled;
+    bool changed = false;
+    if (!cluster_merges(cluster) || !gaps_in(flow->api_key)) {
+        return ENDPOINT_OK;
+    }
+    enum endpoint_status status =
+        cluster_fill_gaps(cluster, &s->route, flow->api_key, flow->api_version,
+                          &inflight_front(&s->relay.inflight)->question, *payload, w, &changed);
+    *payload = changed ? writer_view(w) : *payload;
+    return status == ENDPOINT_BAD ? ENDPOINT_OK : status; /* the rewriter is the judge of that */
+}
+
+static enum endpoint_status response_write(struct session *s, const struct flow *flow,
+                                           struct view *payload)
+{
+    enum endpoint_status status = response_fill(s, flow, payload);
+    return status != ENDPOINT_OK ? status
+                                 : endpoint_rewrite(flow->api_key, flow->api_version, *payload,
+                                                    response_map, s, &s->world->rewrite);
+}
+
 static bool response_rewrite(struct session *s, struct flow *flow, struct view payload)
 {
     struct writer *w = &s->world->rewrite;
     struct stats *stats = &s->world->stats;
-    enum endpoint_status status =
-        endpoint_rewrite(flow->api_key, flow->api_version, payload, response_map, s, w);
+    enum endpoint_status status = response_write(s, flow, &payload);
     if (status != ENDPOINT_OK) {
         struct log_field extra[] = {log_str("api", api_name(flow->api_key)),
                                     log_int("version", flow->api_version)};
         session_log(s, LOG_LEVEL_ERROR, "rewrite_failed", extra, 2);
         rewrite_done(w);
+        rewrite_done(&s->world->filled);
         stats_add(&stats->rewrites_refused, 1);
         session_close(s, rewrite_reason(status));
         return false;
@@ -143,6 +170,7 @@ static bool response_rewrite(struct session *s, struct flow *flow, struct view p
     if (flow->api_key == API_METADATA && relay_ledger_wants(s)) {
         relay_ledger_metadata(s, flow->api_version, payload);
     }
+    rewrite_done(&s->world->filled);
     struct view frame = writer_view(w);
     bool sent = leg_write(&s->client, frame.at, frame.length);
     stats_add(&stats->rewrites, 1);

@@ -72,6 +72,7 @@ struct world {
     struct penalty *penalty;
     struct tls_sessions *tls_sessions; /* with brokers; NULL: none are kept */
     struct writer rewrite;           /* for the response being rewritten; empty between two */
+    struct writer filled;            /* the same, before it is: of what its gaps were filled in */
     uint64_t crc_logged_ms;          /* loop time of the last line about a bad checksum */
     struct session *sessions;        /* every session of this worker */
     size_t session_count;

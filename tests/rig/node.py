@@ -10,7 +10,7 @@ import base64
 from tests.rig import java_tools, paths, ports, tokens, wire
 from tests.rig.process import Process
 
-LISTENERS = ("CLIENT", "INTERNAL", "DIRECT", "ADMIN")
+LISTENERS = ("CLIENT", "INTERNAL", "DIRECT", "ADMIN", "APART")
 BRIDGED_LISTENERS = ("CLIENT", "REPLICATION", "ADMIN")
 REPLICATOR = "replicator"  # who brokers are to each other when a bridge stands between them
 BROKER_JVM = ["-Xshare:auto", "-XX:-UsePerfData", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC",
@@ -72,11 +72,12 @@ class ZooKeeper:
 
 
 class Broker:
-    """One Kafka broker with four listeners, or three when the cluster is bridged.
+    """One Kafka broker with five listeners, or three when the cluster is bridged.
 
     CLIENT is the one that applications use: SASL_PLAINTEXT on the legacy generation, SSL with required client
     certificates on Ajna. INTERNAL is for the brokers among themselves. DIRECT is plaintext, for comparing Setu with
-    nothing; whoever comes there is User:ANONYMOUS. ADMIN is SASL PLAIN for the rig itself.
+    nothing; whoever comes there is User:ANONYMOUS. ADMIN is SASL PLAIN for the rig itself. APART is as CLIENT, but its
+    name is one that the other generation has not: LEGACY_ONLY here, AJNA_ONLY there.
 
     Bridged, REPLICATION is in the place of INTERNAL and DIRECT: SASL_PLAINTEXT on the legacy generation, SSL with
     required client certificates on Ajna, advertised at `bridge_port`. No listener is plaintext without a login.
@@ -104,13 +105,16 @@ class Broker:
         self.version = plan.version
         self.generation = plan.generation
         self.protocol_version = protocol_version
-        properties = self._common(cluster) | self._client_listener(cluster)
+        properties = self._common(cluster) | self._client_listeners(cluster)
         if cluster.bridged:
             properties |= self._replication_listener(cluster)
         properties |= self._zookeeper(self.zookeeper) if self.zookeeper else self._kraft()
         self.configuration = write_properties(self.directory / "server.properties",
                                               properties | cluster.broker_properties)
         self.process = Process(f"broker {plan.node_id} ({plan.version})", self._command(cluster), self.logs / "out.log")
+
+    def listener_name(self, key: str) -> str:
+        return f"{self.generation.upper()}_ONLY" if key == "APART" else key
 
     @property
     def peer_name(self) -> str:
@@ -120,19 +124,19 @@ class Broker:
     def _common(self, cluster) -> dict:
         count = min(3, len(cluster.plans))
         own = "SASL_PLAINTEXT" if self.generation == "legacy" else "SSL"
-        security = {"CLIENT": own, "INTERNAL": "PLAINTEXT", "DIRECT": "PLAINTEXT", "ADMIN": "SASL_PLAINTEXT",
-                    "REPLICATION": own}
+        security = {"CLIENT": own, "APART": own, "INTERNAL": "PLAINTEXT", "DIRECT": "PLAINTEXT",
+                    "ADMIN": "SASL_PLAINTEXT", "REPLICATION": own}
         security = {name: security[name] for name in self.ports}
         if self.controller_port:
             security["CONTROLLER"] = "PLAINTEXT"
-        listeners = ",".join(f"{name}://127.0.0.1:{port}" for name, port in self.ports.items())
+        listeners = self._listeners(self.ports)
         told = self.ports | ({"REPLICATION": self.bridge_port} if cluster.bridged else {})
         admin = {"admin": cluster.admin_password}
         return {
             "log.dirs": self.directory / "data",
             "listeners": listeners,
-            "advertised.listeners": ",".join(f"{name}://127.0.0.1:{port}" for name, port in told.items()),
-            "listener.security.protocol.map": ",".join(f"{k}:{v}" for k, v in security.items()),
+            "advertised.listeners": self._listeners(told),
+            "listener.security.protocol.map": ",".join(f"{self.listener_name(k)}:{v}" for k, v in security.items()),
             "inter.broker.listener.name": "REPLICATION" if cluster.bridged else "INTERNAL",
             "listener.name.admin.sasl.enabled.mechanisms": "PLAIN",
             "listener.name.admin.plain.sasl.jaas.config": plain_jaas(admin),
@@ -168,16 +172,26 @@ class Broker:
                      f"{own}.expected.audience": tokens.AUDIENCE, f"{own}.expected.issuer": cluster.issuer.name}
         return rows
 
-    def _client_listener(self, cluster) -> dict:
+    def _listeners(self, where: dict[str, int]) -> str:
+        return ",".join(f"{self.listener_name(key)}://127.0.0.1:{port}" for key, port in where.items())
+
+    def _client_listeners(self, cluster) -> dict:
+        rows = {}
+        for key in ("CLIENT", "APART"):
+            if key in self.ports:
+                rows |= self._client_listener(cluster, self.listener_name(key).lower())
+        return rows
+
+    def _client_listener(self, cluster, name: str) -> dict:
         if self.generation == "legacy":
             module = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
             return {
-                "listener.name.client.sasl.enabled.mechanisms": "SCRAM-SHA-512,SCRAM-SHA-256,PLAIN",
-                "listener.name.client.scram-sha-512.sasl.jaas.config": module,
-                "listener.name.client.scram-sha-256.sasl.jaas.config": module,
-                "listener.name.client.plain.sasl.jaas.config": plain_jaas(cluster.passwords),
+                f"listener.name.{name}.sasl.enabled.mechanisms": "SCRAM-SHA-512,SCRAM-SHA-256,PLAIN",
+                f"listener.name.{name}.scram-sha-512.sasl.jaas.config": module,
+                f"listener.name.{name}.scram-sha-256.sasl.jaas.config": module,
+                f"listener.name.{name}.plain.sasl.jaas.config": plain_jaas(cluster.passwords),
             }
-        return self._mutual_tls(cluster, "client") | {"ssl.principal.mapping.rules": PRINCIPAL_RULES}
+        return self._mutual_tls(cluster, name) | {"ssl.principal.mapping.rules": PRINCIPAL_RULES}
 
     def _replication_listener(self, cluster) -> dict:
         if self.generation == "legacy":
@@ -211,7 +225,7 @@ class Broker:
         }
 
     def _kraft(self) -> dict:
-        listeners = ",".join(f"{name}://127.0.0.1:{port}" for name, port in self.ports.items())
+        listeners = self._listeners(self.ports)
         return {
             "process.roles": "broker,controller",
             "node.id": self.node_id,

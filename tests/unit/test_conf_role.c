@@ -200,6 +200,12 @@ Test(conf_role, brokers)
 Test(conf_role, clusters)
 {
     static const struct refusal refusals[] = {
+        {"    follow: false\n", "    follow: false\n    api_versions: broker\n",
+         "15:19: 'api_versions' has no use with 'follow: false', where brokers are told what the "
+         "one broker says (remove it)\n"},
+        {"    follow: false\n", "    follow: false\n    metadata: merged\n",
+         "15:15: 'metadata: merged' has no use with 'follow: false', where nothing is rewritten "
+         "(remove it)\n"},
         {"    follow: false\n", "    follow: true\n",
          "29:14: role: brokers needs a cluster of one broker, and 'node-1' is learned from its "
          "brokers (set 'follow: false' there)\n"},

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/cluster/leaders.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    AGAIN_MIN_MS = 250,
+    AGAIN_DOUBLED = 5, /* times: 8 s, cut to … */
+    AGAIN_MAX_MS = 5000,
+    UNUSED_MS = 10 * 60000,
+    PARTITION_MAX = 1000000
+};
+
+struct known {
+    int32_t partition, leader, epoch;
+    uint64_t learned_ms;
+};
+
+struct topic {
+    const void *wanted; /* by this kind; NULL: by none */
+    uint64_t used_ms, asked_ms;
+    unsigned vain;      /* answers in a row that were nothing new */
+    int32_t partitions; /* that it has; 0: not known */
+    struct known *known; /* ascending by partition */
+    size_t count, capacity;
+    size_t length;
+    uint8_t name[];
+};
+
+struct leaders {
+    struct topic **topics; /* ascending by name */
+    size_t count, capacity;
+    size_t partitions; /* known, of all topics */
+    size_t wanted;     /* topics */
+};
+
+struct leaders *leaders_new(void)
+{
+    return calloc(1, sizeof(struct leaders));
+}
+
+static void topic_free(struct leaders *leaders, struct topic *topic)
+{
+    leaders->partitions -= topic->count;
+    leaders->wanted -= topic->wanted != NULL ? 1 : 0;
+    free(topic->known);
+    free(topic);
+}
+
+void leaders_free(struct leaders **leaders_p)
+{
+    struct leaders *leaders = *leaders_p;
+    *leaders_p = NULL;
+    if (leaders == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < leaders->count; i++) {
+        topic_free(leaders, leaders->topics[i]);
+    }
+    free(leaders->topics);
+    free(leaders);
+}
+
+/* ---- topics ---- */
+
+static int compare(const struct topic *topic, struct view name)
+{
+    size_t shorter = topic->length < name.length ? topic->length : name.length;
+    int order = memcmp(topic->name, name.at, shorter);
+    return order != 0                      ? order
+           : topic->length == name.length ? 0
+           : topic->length < name.length  ? -1
+                                          : 1;
+}
+
+static size_t place_of(const struct leaders *leaders, struct view name, bool *found_r)
+{
+    size_t low = 0, high = leaders->count;
+    *found_r = false;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = compare(leaders->topics[middle], name);
+        if (order == 0) {
+            *found_r = true;
+            return middle;
+        }
+        if (order < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static struct topic *find(const struct leaders *leaders, struct view name)
+{
+    bool found;
+    size_t place = place_of(leaders, name, &found);
+    return found ? leaders->topics[place] : NULL;
+}
+
+static void forget_unused(struct leaders *leaders, uint64_t now_ms)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < leaders->count; i++) {
+        if (now_ms - leaders->topics[i]->used_ms >= UNUSED_MS) {
+            topic_free(leaders, leaders->topics[i]);
+        } else {
+            leaders->topics[kept++] = leaders->topics[i];
+        }
+    }
+    leaders->count = kept;
+}
+
+static bool make_room(struct leaders *leaders, uint64_t now_ms)
+{
+    if (leaders->count >= LEADERS_TOPICS_MAX || leaders->partitions >= LEADERS_PARTITIONS_MAX) {
+        forget_unused(leaders, now_ms);
+    }
+    if (leaders->count >= LEADERS_TOPICS_MAX) {
+        return false;
+    }
+    if (leaders->count < leaders->capacity) {
+        return true;
+    }
+    size_t capacity = leaders->capacity > 0 ? leaders->capacity * 2 : 16;
+    struct topic **topics = realloc(leaders->topics, capacity * sizeof(struct topic *));
+    if (topics == NULL) {
+        return false;
+    }
+    leaders->topics = topics;
+    leaders->capacity = capacity;
+    return true;
+}
+
+static struct topic *add(struct leaders *leaders, struct view name, uint64_t now_ms)
+{
+    bool found;
+    struct topic *topic = NULL;
+    if (name.length == 0 || name.length > LEADERS_TOPIC_BYTES_MAX || !make_room(leaders, now_ms) ||
+        (topic = calloc(1, sizeof *topic + name.length)) == NULL) {
+        return NULL;
+    }
+    memcpy(topic->name, name.at, name.length);
+    topic->length = name.length;
+    size_t place = place_of(leaders, name, &found);
+    memmove(&leaders->topics[place + 1], &leaders->topics[place],
+            (leaders->count - place) * sizeof leaders->topics[0]);
+    leaders->topics[place] = topic;
+    leaders->count++;
+    return topic;
+}
+
+/* ---- partitions ---- */
+
+static size_t partition_place(const struct topic *topic, int32_t partition)
+{
+    size_t low = 0, high = topic->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (topic->known[middle].partition < partition) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static struct known *find_partition(const struct topic *topic, int32_t partition)
+{
+    size_t place = partition_place(topic, partition);
+    bool found = place < topic->count && topic->known[place].partition == partition;
+    return found ? &topic->known[place] : NULL;
+}
+
+static struct known *add_partition(struct leaders *leaders, struct topic *topic, int32_t partition)
+{
+    if (leaders->partitions >= LEADERS_PARTITIONS_MAX || partition > PARTITION_MAX) {
+        return NULL;
+    }
+    if (topic->count == topic->capacity) {
+        size_t capacity = topic->capacity > 0 ? topic->capacity * 2 : 4;
+        struct known *known = realloc(topic->known, capacity * sizeof *known);
+        if (known == NULL) {
+            return NULL;
+        }
+        topic->known = known;
+        topic->capacity = capacity;
+    }
+    size_t place = partition_place(topic, partition);
+    memmove(&topic->known[place + 1], &topic->known[place],
+            (topic->count - place) * sizeof topic->known[0]);
+    topic->count++;
+    leaders->partitions++;
+    topic->known[place] = (struct known){.partition = partition, .leader = -1, .epoch = -1};
+    return &topic->known[place];
+}
+
+/* ---- the surface ---- */
+
+int32_t leaders_find(struct leaders *leaders, struct view topic_name, int32_t partition,
+                     int32_t epoch, uint64_t now_ms, bool *fresh_r)
+{
+    struct topic *topic = find(leaders, topic_name);
+    *fresh_r = false;
+    if (topic == NULL) {
+        return -1;
+    }
+    topic->used_ms = now_ms;
+    const struct known *known = find_partition(topic, partition);
+    if (known == NULL) {
+        return -1;
+    }
+    *fresh_r = now_ms - known->learned_ms <= LEADERS_FRESH_MS;
+    bool holds = epoch >= 0 && known->epoch >= 0 ? known->epoch == epoch : *fresh_r;
+    *fresh_r = *fresh_r && holds;
+    return holds ? known->leader : -1;
+}
+
+int32_t leaders_partitions(const struct leaders *leaders, struct view topic_name)
+{
+    const struct topic *topic = find(leaders, topic_name);
+    return topic != NULL ? topic->partitions : 0;
+}
+
+static uint64_t due_ms(const struct topic *topic)
+{
+    if (topic->asked_ms == 0) {
+        return 0;
+    }
+    unsigned doubled = topic->vain < AGAIN_DOUBLED ? topic->vain : AGAIN_DOUBLED;
+    uint64_t again_ms = (uint64_t)AGAIN_MIN_MS << doubled;
+    return topic->asked_ms + (again_ms < AGAIN_MAX_MS ? again_ms : AGAIN_MAX_MS);
+}
+
+uint64_t leaders_want(struct leaders *leaders, struct view topic_name, const void *kind,
+                      uint64_t now_ms)
+{
+    struct topic *topic = find(leaders, topic_name);
+    topic = topic != NULL ? topic : add(leaders, topic_name, now_ms);
+    if (topic == NULL) {
+        return UINT64_MAX;
+    }
+    topic->used_ms = now_ms;
+    leaders->wanted += topic->wanted == NULL ? 1 : 0;
+    topic->wanted = kind;
+    return due_ms(topic);
+}
+
+uint64_t leaders_due_ms(const struct leaders *leaders)
+{
+    uint64_t first_ms = UINT64_MAX;
+    for (size_t i = 0; leaders->wanted > 0 && i < leaders->count; i++) {
+        uint64_t at_ms = leaders->topics[i]->wanted != NULL ? due_ms(leaders->topics[i])
+                                                            : UINT64_MAX;
+        first_ms = at_ms < first_ms ? at_ms : first_ms;
+    }
+    return first_ms;
+}
+
+size_t leaders_next(struct leaders *leaders, uint64_t now_ms, size_t bytes_max,
+                    const void **kind_r, struct writer *names)
+{
+    size_t taken = 0, bytes = 0;
+    *kind_r = NULL;
+    for (size_t i = 0; leaders->wanted > 0 && i < leaders->count; i++) {
+        struct topic *topic = leaders->topics[i];
+        bool wanted = topic->wanted != NULL && (*kind_r == NULL || *kind_r == topic->wanted);
+        if (!wanted || due_ms(topic) > now_ms || bytes + 2 + topic->length > bytes_max) {
+            continue;
+        }
+        *kind_r = topic->wanted;
+        writer_string(names, false, view_of(topic->name, topic->length));
+        bytes += 2 + topic->length;
+        topic->wanted = NULL;
+        topic->asked_ms = now_ms > 0 ? now_ms : 1;
+        topic->vain++; /* until something new is learned */
+        leaders->wanted--;
+        taken++;
+    }
+    return taken;
+}
+
+void leaders_heard(struct leaders *leaders, struct view topic_name, int16_t error_code,
+                   int32_t partitions)
+{
+    struct topic *topic = find(leaders, topic_name);
+    if (topic == NULL || error_code != 0) {
+        return;
+    }
+    topic->vain = topic->partitions == partitions ? topic->vain : 0;
+    topic->partitions = partitions;
+}
+
+void leaders_learn(struct leaders *leaders, struct view topic_name, int32_t partition,
+                   int32_t leader, int32_t epoch, uint64_t now_ms)
+{
+    struct topic *topic = find(leaders, topic_name);
+    if (topic == NULL || leader < 0 || partition < 0) {
+        return;
+    }
+    struct known *known = find_partition(topic, partition);
+    known = known != NULL ? known : add_partition(leaders, topic, partition);
+    if (known == NULL) {
+        return;
+    }
+    topic->vain = known->leader == leader && known->epoch == epoch ? topic->vain : 0;
+    known->leader = leader;
+    known->epoch = epoch;
+    known->learned_ms = now_ms;
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/cluster/leaders.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { ROOM = 4096 };
+
+static struct leaders *l;
+static const int legacy, ajna; /* kinds */
+
+static void setup(void)
+{
+    l = leaders_new();
+    cr_assert_not_null(l);
+}
+
+static void teardown(void)
+{
+    leaders_free(&l);
+    cr_assert_null(l);
+    leaders_free(&l);
+}
+
+TestSuite(leaders, .init = setup, .fini = teardown);
+
+static struct view t(const char *name)
+{
+    return view_from_string(name);
+}
+
+static int32_t find(const char *topic, int32_t partition, int32_t epoch, uint64_t now_ms)
+{
+    bool fresh;
+    return leaders_find(l, t(topic), partition, epoch, now_ms, &fresh);
+}
+
+/* The topics asked for now, in one string. */
+static const char *next(uint64_t now_ms, const void **kind_r)
+{
+    static char text[ROOM];
+    uint8_t memory[ROOM];
+    struct writer names;
+    struct view name;
+    size_t length = 0, count = 0;
+    writer_init_fixed(&names, memory, sizeof memory);
+    size_t told = leaders_next(l, now_ms, sizeof memory, kind_r, &names);
+    struct reader r = reader_init(writer_view(&names));
+    text[0] = '\0';
+    while (reader_string(&r, false, &name, NULL)) {
+        length += (size_t)snprintf(text + length, sizeof text - length, "%.*s ", (int)name.length,
+                                   (const char *)name.at);
+        count++;
+    }
+    cr_assert_eq(r.left, 0u);
+    cr_assert_eq(told, count);
+    return text;
+}
+
+Test(leaders, what_nobody_wanted_is_not_kept)
+{
+    leaders_heard(l, t("orders"), 0, 3);
+    leaders_learn(l, t("orders"), 0, 3, 5, 100);
+    cr_assert_eq(find("orders", 0, 5, 100), -1);
+    cr_assert_eq(leaders_partitions(l, t("orders")), 0);
+    cr_assert_eq(leaders_due_ms(l), UINT64_MAX);
+}
+
+Test(leaders, with_an_epoch_only_the_leader_of_that_epoch_counts)
+{
+    bool fresh;
+    cr_assert_eq(leaders_want(l, t("orders"), &legacy, 100), 0u);
+    leaders_heard(l, t("orders"), 0, 3);
+    leaders_learn(l, t("orders"), 1, 3, 5, 100);
+    cr_assert_eq(find("orders", 1, 5, 100), 3);
+    cr_assert_eq(find("orders", 1, 4, 100), -1);
+    cr_assert_eq(find("orders", 1, 6, 100), -1);
+    cr_assert_eq(find("orders", 0, 5, 100), -1);
+    cr_assert_eq(find("order", 1, 5, 100), -1);
+    cr_assert_eq(leaders_find(l, t("orders"), 1, 5, 100 + LEADERS_FRESH_MS, &fresh), 3);
+    cr_assert(fresh);
+    cr_assert_eq(leaders_find(l, t("orders"), 1, 5, 101 + LEADERS_FRESH_MS, &fresh), 3);
+    cr_assert_not(fresh, "it is asked for anew");
+    cr_assert_eq(leaders_partitions(l, t("orders")), 3);
+}
+
+Test(leaders, without_an_epoch_only_what_was_learned_lately_counts)
+{
+    leaders_want(l, t("orders"), &legacy, 100);
+    leaders_learn(l, t("orders"), 1, 3, 5, 100);
+    cr_assert_eq(find("orders", 1, -1, 100 + LEADERS_FRESH_MS), 3);
+    cr_assert_eq(find("orders", 1, -1, 101 + LEADERS_FRESH_MS), -1);
+    leaders_learn(l, t("orders"), 2, 4, -1, 100);
+    cr_assert_eq(find("orders", 2, 9, 100), 4, "a broker that tells no epochs");
+    cr_assert_eq(find("orders", 2, 9, 101 + LEADERS_FRESH_MS), -1);
+}
+
+Test(leaders, one_question_for_all_that_one_kind_wants)
+{
+    const void *kind;
+    leaders_want(l, t("b"), &legacy, 100);
+    leaders_want(l, t("c"), &ajna, 100);
+    leaders_want(l, t("a"), &legacy, 100);
+    leaders_want(l, t("a"), &legacy, 100);
+    cr_assert_eq(leaders_due_ms(l), 0u);
+    cr_assert_str_eq(next(100, &kind), "a b ");
+    cr_assert_eq(kind, &legacy);
+    cr_assert_str_eq(next(100, &kind), "c ");
+    cr_assert_eq(kind, &ajna);
+    cr_assert_str_eq(next(100, &kind), "");
+    cr_assert_null(kind);
+    cr_assert_eq(leaders_due_ms(l), UINT64_MAX);
+}
+
+Test(leaders, what_comes_to_nothing_new_is_asked_ever_later)
+{
+    static const uint64_t waits_ms[] = {500, 1000, 2000, 4000, 5000, 5000, 5000};
+    const void *kind;
+    uint64_t now_ms = 1000;
+    leaders_want(l, t("a"), &legacy, now_ms);
+    cr_assert_str_eq(next(now_ms, &kind), "a ");
+    for (size_t i = 0; i < sizeof waits_ms / sizeof waits_ms[0]; i++) {
+        leaders_heard(l, t("a"), 3, 0);
+        cr_assert_eq(leaders_want(l, t("a"), &legacy, now_ms), now_ms + waits_ms[i]);
+        cr_assert_eq(leaders_due_ms(l), now_ms + waits_ms[i]);
+        now_ms += waits_ms[i];
+        cr_assert_str_eq(next(now_ms - 1, &kind), "");
+        cr_assert_str_eq(next(now_ms, &kind), "a ");
+    }
+    leaders_heard(l, t("a"), 0, 1);
+    leaders_learn(l, t("a"), 0, 3, 0, now_ms);
+    cr_assert_eq(leaders_want(l, t("a"), &legacy, now_ms), now_ms + 250, "news");
+    cr_assert_str_eq(next(now_ms + 250, &kind), "a ");
+    leaders_heard(l, t("a"), 0, 1);
+    leaders_learn(l, t("a"), 0, 3, 0, now_ms + 250);
+    cr_assert_eq(leaders_want(l, t("a"), &legacy, now_ms + 250), now_ms + 750, "the same again");
+}
+
+Test(leaders, a_question_has_its_size)
+{
+    uint8_t memory[ROOM];
+    struct writer names;
+    const void *kind;
+    leaders_want(l, t("aaaa"), &legacy, 1);
+    leaders_want(l, t("bbbb"), &legacy, 1);
+    writer_init_fixed(&names, memory, sizeof memory);
+    cr_assert_eq(leaders_next(l, 1, 11, &kind, &names), 1u);
+    cr_assert_eq(names.length, 6u);
+    cr_assert_eq(leaders_next(l, 1, 11, &kind, &names), 1u);
+    cr_assert_eq(names.length, 12u);
+}
+
+Test(leaders, there_is_an_end_to_what_is_kept)
+{
+    char name[300];
+    uint64_t now_ms = 1000, later_ms = 1000 + 10 * 60000;
+    memset(name, 'x', sizeof name);
+    name[LEADERS_TOPIC_BYTES_MAX + 1] = '\0';
+    cr_assert_eq(leaders_want(l, t(name), &legacy, now_ms), UINT64_MAX);
+    cr_assert_eq(leaders_want(l, t(""), &legacy, now_ms), UINT64_MAX);
+    for (int i = 0; i < LEADERS_TOPICS_MAX; i++) {
+        snprintf(name, sizeof name, "%d", i * 7919 % LEADERS_TOPICS_MAX);
+        cr_assert_eq(leaders_want(l, t(name), &legacy, now_ms), 0u);
+        leaders_learn(l, t(name), i, 1, 1, now_ms);
+    }
+    cr_assert_eq(leaders_want(l, t("one more"), &legacy, now_ms), UINT64_MAX);
+    cr_assert_eq(leaders_want(l, t("5"), &legacy, later_ms), 0u, "it is there");
+    cr_assert_eq(leaders_want(l, t("one more"), &legacy, later_ms), 0u, "the others made room");
+    cr_assert_eq(leaders_partitions(l, t("6")), 0);
+    for (int32_t i = 0; i < LEADERS_PARTITIONS_MAX + 10; i++) {
+        leaders_learn(l, t("5"), i, 1, 1, later_ms);
+    }
+    cr_assert_eq(find("5", LEADERS_PARTITIONS_MAX - 1, 1, later_ms), 1);
+    cr_assert_eq(find("5", LEADERS_PARTITIONS_MAX + 1, 1, later_ms), -1);
+    leaders_learn(l, t("one more"), INT32_MAX, 1, 1, later_ms);
+    leaders_learn(l, t("one more"), -1, 1, 1, later_ms);
+}
