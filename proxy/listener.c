@@ -58,6 +58,7 @@ struct listener {
     size_t sessions; /* of all its doors */
     int spare_fd;
     unsigned life; /* grows with each door: where nodes are may have changed */
+    bool open;      /* its cluster can be served: until then nothing is accepted */
     bool refused;   /* the bootstrap port was somebody else's when it was to be opened */
     bool held;      /* a predecessor still accepts */
     bool suspended; /* a successor accepts */
@@ -108,7 +109,7 @@ static void port_on_poll(uv_poll_t *poll, int status, int events);
 static void listener_accept(struct listener *listener)
 {
     for (struct port *port = listener->ports; port != NULL; port = port->next) {
-        if (port->listening) {
+        if (port->listening && listener->open) {
             (void)uv_poll_start(&port->poll, UV_READABLE, port_on_poll);
         }
     }
@@ -327,16 +328,19 @@ static bool ports_bind(struct listener *listener, int32_t node_id)
         }
         all = all && port != NULL;
     }
+    for (size_t i = 0; all && i < count; i++) {
+        port_at(listener, &at[i])->life = listener->life;
+    }
     return all;
 }
 
+/* Before it is open its ports are kept, no more: who came would be told what only some brokers can. */
 static bool ports_listen(struct listener *listener, int32_t node_id)
 {
     bool all = true;
-    for (struct port *port = listener->ports; port != NULL; port = port->next) {
+    for (struct port *port = listener->ports; port != NULL && listener->open; port = port->next) {
         if (port->node_id == node_id) {
             all = port_listen(port) && all;
-            port->life = listener->life;
         }
     }
     return all;
@@ -517,11 +521,18 @@ void listener_open(struct listener *listener)
     if (port == NULL || listener->stopped || listener->held || listener->suspended) {
         return;
     }
+    bool first = !listener->open;
+    listener->open = true;
     listener->refused = false;
-    for (; port != NULL; port = port->next) {
-        if (port->node_id < 0 && !port_listen(port)) {
-            listener->refused = true;
+    for (port = listener->ports; port != NULL; port = port->next) {
+        bool wanted = port->node_id < 0 || port->life == listener->life;
+        if (wanted && !port_listen(port)) {
+            listener->refused = listener->refused || port->node_id < 0;
+            stats_add(&listener->world->stats.node_ports_taken, port->node_id < 0 ? 0 : 1);
         }
+    }
+    if (first) {
+        listener_accept(listener); /* from the sockets that were listening when they came */
     }
     if (listener->refused) {
         uv_timer_start(&listener->rest, listener_on_rested, LISTENER_RETRY_MS, 0);
@@ -544,7 +555,7 @@ bool listener_adopt(struct listener *listener, int32_t node_id, int fd, bool lis
     }
     port->listening = true;
     port_log(listener_conf(listener), &address, node_id, LOG_LEVEL_INFO, "port_adopted", 0);
-    return uv_poll_start(&port->poll, UV_READABLE, port_on_poll) == 0;
+    return !listener->open || uv_poll_start(&port->poll, UV_READABLE, port_on_poll) == 0;
 }
 
 bool listener_unhold(struct listener *listener)

@@ -3,8 +3,12 @@
  * listener: where clients come in. One listener of the configuration, in one worker:
  *
  *   every bind : port                  bootstrap: any live broker
- *   every bind : node_base_port + n    node n, or with node_network its nth address : port; opened when n becomes known
+ *   every bind : node_base_port + n    node n, or with node_network its nth address : port; bound when n becomes known
  *                                      and before any response names it; never closed
+ *
+ * Nothing is accepted before listener_open, which is called when all brokers have been looked at: who comes earlier
+ * could be promised more than some of them take. Sockets that are listening when they come (from a predecessor, from
+ * systemd) go on listening; who has connected waits.
  *
  * Every worker opens its own sockets with SO_REUSEPORT and shares nothing with the others. A full descriptor table is
  * met with a spare descriptor, so that accept never spins (T09).
@@ -59,7 +63,7 @@ bool listener_keeps(const struct listener *listener, const struct conf_listener 
 bool listener_place(const struct conf_listener *conf, const struct sockaddr *address,
                     int32_t *node_id_r);
 
-/** Takes fd in any case: a socket bound to the address of node_id. listening: accepts from it at once. */
+/** Takes fd in any case: a socket bound to the address of node_id. listening: accepts from it when it is open. */
 bool listener_adopt(struct listener *listener, int32_t node_id, int fd, bool listening)
     __attribute__((warn_unused_result));
 
@@ -86,12 +90,15 @@ size_t listener_sockets(const struct listener *listener, struct listener_socket 
 bool listener_port_is_free(const struct conf_listener *conf) __attribute__((warn_unused_result));
 
 /**
- * Begins to accept on the bootstrap port: the cluster can be served now. Tries again every second
- * while somebody else listens there. Idempotent.
+ * Begins to accept, on all its ports: the cluster can be served now. Tries again every second while
+ * somebody else listens on the bootstrap port. Idempotent.
  */
 void listener_open(struct listener *listener);
 
-/** Opens the port of a node; true when it is open already. false: out of range or not to be had; logged. */
+/**
+ * Opens the port of a node, or before listener_open keeps it; true when it is open already. false: out of range or not
+ * to be had; logged.
+ */
 bool listener_open_node(struct listener *listener, int32_t node_id);
 
 /** Stops to accept. Sessions go on. */

@@ -336,8 +336,12 @@ os.execv(command[0], command)
                 return stage.raw(stage.port)
             except ConnectionRefusedError:
                 return None
-        with wait_until(early, 10, "the port is bound") as waiting:
+        with wait_until(early, 10, "the port is bound") as waiting, stage.raw(stage.node_port(1)) as at_node:
             self.assertEqual(stage.events(name="started"), [])
+            at_node.send(kafka.request(kafka.API_VERSIONS, 3, kafka.api_versions_body(3)))
+            self.assertTrue(at_node.frame())
+            learned = [row["event"] for row in stage.events() if row["event"] in ("cluster_ready", "port_opened")]
+            self.assertEqual(learned[0], "cluster_ready", "who connects to a passed socket waits until then")
             waiting.send(kafka.request(kafka.API_VERSIONS, 3, kafka.api_versions_body(3)))
             self.assertTrue(waiting.frame())
         stage.process.wait_ready(stage.serves, 30)
