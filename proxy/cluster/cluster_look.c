@@ -257,14 +257,15 @@ static void learn_metadata(struct broker *broker, const struct probe_result *res
                                                  result->metadata, learn_endpoint, broker->cluster);
     if (status != ENDPOINT_OK) {
         log_broker(broker, LOG_LEVEL_WARN, "metadata_not_decodable", NULL, 0);
+        return;
     }
+    warn_of_gaps(broker);
 }
 
 /* Reached: it is up, whatever it thinks of Setu's own identity. */
 static void on_reached(struct broker *broker, const struct probe_result *result)
 {
     struct cluster *cluster = broker->cluster;
-    broker_endpoint(broker)->address = result->address;
     note_generation(broker, result->generation);
     if (result->versions != NULL) {
         broker->versions = *result->versions;
@@ -319,14 +320,20 @@ static bool is_reached(const struct probe_result *result)
 
 static void conclude(struct broker *broker, const struct probe_result *result)
 {
-    const struct broker_endpoint *endpoint = broker_endpoint(broker);
+    struct broker_endpoint *endpoint = broker_endpoint(broker);
     if (result->outcome == PROBE_LOCAL) {
         note_error(broker, result); /* it says nothing about the broker */
-    } else if (!is_reached(result)) {
+        return;
+    }
+    if (!is_reached(result)) {
         on_not_reached(broker, result);
-    } else if (cluster_check_identity(broker, endpoint->host, endpoint->port,
-                                      result->metadata_version, result->metadata) ==
-               BROKER_ANOTHER) {
+        return;
+    }
+    /* At another address of its name it has yet to say who it is, and perhaps just did. */
+    broker->confirmed = broker->confirmed && endpoint->address == result->address;
+    endpoint->address = result->address;
+    if (cluster_check_identity(broker, endpoint->host, endpoint->port, result->metadata_version,
+                               result->metadata) == BROKER_ANOTHER) {
         on_stranger(broker);
     } else {
         on_reached(broker, result);

@@ -123,6 +123,7 @@ void cluster_report(struct cluster *cluster, const struct route *route,
         report_no_connection(cluster, broker);
         break;
     case CLUSTER_MISMATCH:
+        broker->confirmed = false;
         broker->asked = broker->by_look;
         look_ms = broker->by_look ? broker_at_once_ms(broker, now_ms) : look_ms;
         break;
@@ -206,7 +207,10 @@ bool cluster_wait_look(struct cluster *cluster, const struct route *route,
 {
     const struct broker *broker = cluster_find_route(cluster, route);
     assert(!cluster->closing);
-    if (broker == NULL || !broker->by_look) {
+    /* A bootstrap address that is a node's too is not looked at as such. */
+    bool looked_at = broker != NULL && broker->by_look &&
+                     !(broker->node_id < 0 && cluster_seed_is_retired(cluster, broker));
+    if (!looked_at) {
         return false;
     }
     waiter->looked_at = broker;

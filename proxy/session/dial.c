@@ -97,6 +97,18 @@ static bool dial_came_too_late(const struct session *s)
     return !s->passthrough && s->route.generation->login == CONF_LOGIN_PASSTHROUGH;
 }
 
+/* The address that was known when it queued up is another node's now, or nobody knows how to speak there. */
+static void dial_lost_its_way(struct session *s, enum route_status status)
+{
+    cluster_dial_leave(&s->handshake->dial);
+    if (status != ROUTE_PENDING) {
+        dial_no_route(s, status);
+        return;
+    }
+    s->route = (struct route){.node_id = -1}; /* it is being found out */
+    dial_start(s);
+}
+
 /* What was known when it queued up may be old news. */
 static void dial_turn(struct cluster_dial *dial)
 {
@@ -105,11 +117,12 @@ static void dial_turn(struct cluster_dial *dial)
     struct route route;
     assert(s->state == SESSION_DIAL);
     if (!s->passthrough && s->route.node_id >= 0) {
-        if (cluster_route(s->gate->cluster, s->route.node_id, &route) == ROUTE_OK) {
-            s->route = route;
-        } else {
-            s->route.confirmed = false; /* who answers there now has to say who it is */
+        enum route_status status = cluster_route(s->gate->cluster, s->route.node_id, &route);
+        if (status != ROUTE_OK) {
+            dial_lost_its_way(s, status);
+            return;
         }
+        s->route = route;
     }
     if (dial_came_too_late(s)) {
         session_close(s, CLOSE_ROUTE_UNKNOWN);
@@ -230,7 +243,7 @@ static void dial_logged_in(struct session *s)
     if (versions != NULL) {
         s->served = cluster_saw_versions(s->gate->cluster, &s->route, versions);
     }
-    if (dial_keeps_promise(s)) {
+    if (dial_keeps_promise(s) && (!s->passthrough || passthrough_done(s))) {
         dial_done(s);
     }
 }
@@ -266,17 +279,39 @@ static void dial_step(struct session *s, enum broker_login_status status)
     }
 }
 
-void dial_open(struct session *s)
+static struct broker_login_params dial_questions(const struct session *s)
 {
-    struct handshake *hs = s->handshake;
-    struct scram_keys keys;
-    struct broker_login_params params = {
+    return (struct broker_login_params){
         .authenticate_version = s->route.authenticate_version,
         .want_versions = true,
         .want_metadata = s->route.node_id >= 0 && !s->route.confirmed,
         .client_id = view_from_string(s->client_id),
         .correlation_id = 1,
     };
+}
+
+static void dial_begin_login(struct session *s, const struct broker_login_params *params)
+{
+    struct handshake *hs = s->handshake;
+    hs->broker_login = broker_login_new(params);
+    if (hs->broker_login == NULL) {
+        session_close(s, CLOSE_INTERNAL);
+        return;
+    }
+    dial_step(s, broker_login_start(hs->broker_login, &hs->out));
+}
+
+void dial_ask(struct session *s)
+{
+    struct broker_login_params params = dial_questions(s);
+    dial_begin_login(s, &params);
+}
+
+void dial_open(struct session *s)
+{
+    struct handshake *hs = s->handshake;
+    struct scram_keys keys;
+    struct broker_login_params params = dial_questions(s);
     if (s->broker.ssl != NULL) {
         struct stats *stats = &s->world->stats;
         stats_add(tls_sessions_settle(s->broker.ssl) ? &stats->tls_broker_resumed
@@ -291,20 +326,15 @@ void dial_open(struct session *s)
     if (!dial_credential(s, &params, &keys)) {
         return;
     }
-    hs->broker_login = broker_login_new(&params);
+    dial_begin_login(s, &params);
     scram_keys_wipe(&keys);
-    if (hs->broker_login == NULL) {
-        session_close(s, CLOSE_INTERNAL);
-        return;
-    }
-    dial_step(s, broker_login_start(hs->broker_login, &hs->out));
 }
 
 static void dial_bytes(struct session *s, struct view in)
 {
     struct handshake *hs = s->handshake;
     size_t consumed = 0;
-    if (s->passthrough) {
+    if (hs->broker_login == NULL) {
         passthrough_broker_bytes(s, in);
         return;
     }

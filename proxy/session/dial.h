@@ -40,5 +40,8 @@ void dial_enter(struct session *s);
 /** DIAL or EXCHANGE took longer than limits.connect_timeout_ms. */
 void dial_timed_out(struct session *s);
 
+/** The client's own login has been accepted: the broker is asked what it takes, and who it is where that matters. */
+void dial_ask(struct session *s);
+
 /** The broker has accepted and answered: relay begins. */
 void dial_done(struct session *s);

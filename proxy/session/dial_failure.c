@@ -244,7 +244,11 @@ void dial_timed_out(struct session *s)
 void dial_lost(struct session *s, enum close_reason reason)
 {
     bool owed = s->relay.inflight.count > 0 || reason == CLOSE_BROKER_RESET;
+    /* ApiVersions is answered before any login, and one that wants SASL now ends whatever comes next. */
+    bool refused = owed && !s->relay.answered &&
+                   !config_protocol_has_sasl(s->route.generation->protocol);
+    enum cluster_outcome outcome = refused ? CLUSTER_MISMATCH : owed ? CLUSTER_LOST : CLUSTER_ENDED;
     if (s->gate->cluster != NULL) {
-        cluster_report(s->gate->cluster, &s->route, owed ? CLUSTER_LOST : CLUSTER_ENDED);
+        cluster_report(s->gate->cluster, &s->route, outcome);
     }
 }

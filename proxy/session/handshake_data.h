@@ -77,7 +77,7 @@ struct handshake {
     /* passthrough: the user the client's first token names; "" unknown */
     char claimed[256];
     struct writer denial;           /* DENY: the frame that will be sent, or empty */
-    /* passthrough: the client's SaslHandshake frame, for the broker */
+    /* passthrough: the client's SaslHandshake frame, for the broker; then the broker's last word, for the client */
     struct writer first;
     struct writer out;              /* for frames to be sent; reset after each use */
 };

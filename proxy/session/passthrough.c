@@ -192,12 +192,25 @@ static void accepted(struct session *s, struct view payload)
         return;
     }
     s->principal = strdup(principal);
-    if (s->principal == NULL || !to_client(s, payload)) {
+    if (s->principal == NULL) {
         session_close(s, CLOSE_INTERNAL);
         return;
     }
     evidence_login_accepted(s);
-    dial_done(s);
+    writer_reset(&s->handshake->first);
+    put_frame(&s->handshake->first, payload);
+    s->handshake->awaiting_broker = true;
+    dial_ask(s);
+}
+
+bool passthrough_done(struct session *s)
+{
+    struct view bytes = writer_view(&s->handshake->first);
+    if (leg_write(&s->client, bytes.at, bytes.length) && leg_flush(&s->client)) {
+        return true;
+    }
+    session_client_failed(s);
+    return false;
 }
 
 static void on_answer(struct session *s, struct view payload)

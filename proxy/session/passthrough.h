@@ -3,7 +3,11 @@
  * passthrough: the client's own SASL exchange goes to the broker, and the broker decides; Setu stores nothing and only
  * listens for who it was and how it ended. SaslHandshake v1 and SaslAuthenticate frames pass unchanged, one at a time.
  *
- *   SaslHandshake ─▶ dial ─▶ to the broker ─▶ answer ─▶ SaslAuthenticate … ─▶ error 0 and the mechanism's end ─▶ relay
+ *   SaslHandshake ─▶ dial ─▶ to the broker ─▶ answer ─▶ SaslAuthenticate … ─▶ error 0 and the mechanism's end
+ *     ─▶ Setu asks, as the client, what the broker takes and, if that is not certain, who it is ─▶ relay
+ *
+ * The client hears of its success only behind that: a connection that led to another node ends before anything but the
+ * login was sent.
  */
 #pragma once
 
@@ -23,6 +27,9 @@ void passthrough_start(struct session *s, const struct request_header *header, s
 
 /** The broker leg is up: sends the kept frame. */
 void passthrough_open(struct session *s);
+
+/** The broker has been asked: tells the client of its success. False: the session was closed. */
+bool passthrough_done(struct session *s) __attribute__((warn_unused_result));
 
 /** EXCHANGE: a frame from the client; bytes from the broker. */
 void passthrough_client_frame(struct session *s, struct view payload);

@@ -25,6 +25,7 @@ struct session;
 struct relay {
     struct inflight inflight;
     struct flow requests, responses;
+    bool answered;           /* the broker has answered a request of the client's */
     bool acks_known;         /* the Produce request under way has told its acks */
     /* a batch of the frame under way failed its checksum, and that is to be enforced */
     bool crc_wrong;

@@ -243,6 +243,7 @@ static bool response_end(struct session *s, struct flow *flow)
 {
     (void)flow;
     stats_add(&s->world->stats.responses, 1);
+    s->relay.answered = true;
     inflight_pop(&s->relay.inflight);
     return true;
 }

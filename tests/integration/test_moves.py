@@ -29,9 +29,13 @@ class MovesTest(unittest.TestCase):
         self.addCleanup(lambda: self.assertEqual(self.stage.close(), []))
         cluster = self.stage.config["clusters"][0]
         cluster["refresh_ms"] = self.refresh_ms
+        self.prepare(cluster)
         for generation in cluster["generations"]:
             generation["match"] = {"probe": True}
         self.stage.start()
+
+    def prepare(self, cluster: dict) -> None:
+        """The cluster's configuration, before it is used."""
 
     def flips(self, mark: int = 0) -> list[tuple[int, str, str]]:
         return [(row["node"], row["generation_before"], row["generation"])
@@ -123,6 +127,61 @@ class Ids(MovesTest):
                 return False
 
         wait_until(back, 20, "node 2 is back", 0.2)
+
+
+class PassedThrough(MovesTest):
+    stage_options = {"legacy_login": "passthrough"}
+
+    def test_a_login_that_is_passed_through_does_not_relay_to_another_node(self):
+        broker = self.stage.brokers[1]
+        with self.stage.client(1) as client:
+            self.assertEqual(client.produce("good", 0, kafka_client.batch([b"x"]))[0], 0)
+            broker.again(node_id=3)
+            self.assertEqual(client.ended(), b"")
+        mark, broker_mark = self.stage.mark(), broker.mark()
+        for _ in range(3):
+            with self.assertRaises((Closed, OSError)):
+                with self.stage.client(1) as client:
+                    client.produce("good", 0, kafka_client.batch([b"must not arrive"]))
+        asked = {api for api, _ in broker.requests(broker_mark)}
+        self.assertLessEqual(asked, {"ApiVersions", "SaslHandshake", "SaslAuthenticate", "Metadata"})
+        self.assertLessEqual(set(self.stage.closes(mark)),
+                             {"broker_is_another", "route_unknown", "client_closed", "broker_unreachable"})
+        self.assertGreaterEqual(self.stage.closes(mark)["broker_is_another"] +
+                                self.stage.closes(mark)["route_unknown"], 3)
+        self.assertGreaterEqual(self.stage.number("nodes_mistaken_total"), 1)
+
+
+class SameTransport(MovesTest):
+    """ApiVersions is answered before any login, so that a broker that wants SASL now looks like one that wants none."""
+
+    stage_options = {"legacy_login": "sasl"}
+
+    def prepare(self, cluster: dict) -> None:
+        legacy, ajna = cluster["generations"]
+        secure = legacy | {"name": "secure", "protocol": "SASL_SSL", "tls": ajna["tls"]}
+        cluster["generations"] = [legacy, ajna, secure]
+
+    def test_a_flip_to_sasl_is_noticed_by_the_first_request(self):
+        stage = self.stage
+        with stage.client(2) as client:
+            self.assertEqual(client.produce("good", 1, kafka_client.batch([b"x"]))[0], 0)
+        stage.brokers[2].again("--sasl-ssl")
+        mark, began = stage.mark(), time.monotonic()
+        with self.assertRaises(OSError), stage.client(2) as client:
+            client.produce("good", 1, kafka_client.batch([b"x"]))
+        self.assertEqual(self.flips(mark), [])
+
+        def served():
+            try:
+                with stage.client(2) as client:
+                    return client.produce("good", 1, kafka_client.batch([b"x"]))[0] == 0
+            except OSError:
+                return False
+
+        wait_until(served, 10, "the next connection is served", 0.05)
+        self.assertEqual(self.flips(mark), [(2, "ajna", "secure")])
+        print(f"    served again {time.monotonic() - began:.2f} s after the first request was refused", flush=True)
 
 
 class Versions(MovesTest):
