@@ -105,6 +105,15 @@ bool scram_record_make(enum scram_hash hash, struct view password, struct view s
     return made;
 }
 
+bool scram_record_equal(const struct scram_record *a, const struct scram_record *b)
+{
+    size_t key = scram_key_bytes(a->hash);
+    return a->hash == b->hash && a->iterations == b->iterations &&
+           a->salt_length == b->salt_length && memcmp(a->salt, b->salt, a->salt_length) == 0 &&
+           (CRYPTO_memcmp(a->stored_key, b->stored_key, key) |
+            CRYPTO_memcmp(a->server_key, b->server_key, key)) == 0;
+}
+
 void scram_record_wipe(struct scram_record *record)
 {
     OPENSSL_cleanse(record, sizeof *record);

@@ -96,6 +96,8 @@ void scram_record_print(const struct scram_record *record, struct writer *out);
  * constant time. */
 bool scram_record_matches(const struct scram_record *record, struct view password)
     __attribute__((warn_unused_result));
+/* Does every password that holds for one hold for the other? Constant time in the keys. */
+bool scram_record_equal(const struct scram_record *a, const struct scram_record *b);
 void scram_record_wipe(struct scram_record *record);
 
 /* H(ClientKey). stored_key_r has room for scram_key_bytes(hash). */

@@ -104,6 +104,28 @@ static void hash_cluster(const struct config *config, const struct conf_cluster 
     hash_end(&md, hex);
 }
 
+/* By what a client certificate becomes a principal, or is refused. */
+static void hash_peers(const struct conf_listener *listener, char hex[65])
+{
+    EVP_MD_CTX *md = hash_begin();
+    hash_text(md, listener->tls.present ? listener->tls.principal_mapping_rules : "");
+    EVP_DigestUpdate(md, &listener->tls.client_auth, sizeof listener->tls.client_auth);
+    hash_content(md, listener->tls.present ? listener->tls.client_ca : "");
+    hash_end(&md, hex);
+}
+
+static void hash_listeners(struct shared *shared)
+{
+    const struct config *config = shared->config;
+    shared->peer_hashes = calloc(config->listeners_count, sizeof *shared->peer_hashes);
+    if (shared->peer_hashes == NULL) {
+        abort();
+    }
+    for (size_t i = 0; i < config->listeners_count; i++) {
+        hash_peers(&config->listeners[i], shared->peer_hashes[i]);
+    }
+}
+
 static void hash_clusters(struct shared *shared)
 {
     const struct config *config = shared->config;
@@ -293,7 +315,9 @@ struct shared *shared_load(const char *config_file, struct conf_errors *errors)
     shared->config = config_load(config_file, errors);
     if (shared->config != NULL) {
         hash_file(config_file, shared->config_hash);
+        hash_file(shared->config->users.file, shared->users_hash);
         hash_clusters(shared);
+        hash_listeners(shared);
         load_all(shared, errors);
     }
     if (conf_errors_failed(errors)) {
@@ -326,5 +350,6 @@ void shared_unref(struct shared **shared)
     audit_key_unref(&gone->audit_key);
     config_unref(&gone->config);
     free(gone->cluster_hashes);
+    free(gone->peer_hashes);
     free(gone);
 }

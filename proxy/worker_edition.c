@@ -10,6 +10,7 @@
 #include "proxy/listener.h"
 #include "proxy/ops/log.h"
 #include "proxy/session/session.h"
+#include "proxy/session/standing.h"
 #include "proxy/shared.h"
 #include "proxy/worker_private.h"
 
@@ -310,7 +311,8 @@ static void judge_sessions(struct worker *worker)
         }
         if (conf == NULL || strcmp(conf->cluster, s->gate->conf->cluster) != 0) {
             session_drain(s, CLOSE_LISTENER_REMOVED, true);
-        } else if (!identity_holds(s, now) || !is_still_a_peer(s, conf)) {
+        } else if (!identity_holds(s, now) || !is_still_a_peer(s, conf) ||
+                   !standing_holds(s, now, conf)) {
             session_drain(s, CLOSE_IDENTITY_CHANGED, true);
         }
     }

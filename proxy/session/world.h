@@ -51,6 +51,8 @@ struct shared {
     struct generation_secrets *secrets; /* one per generation with `login: sasl` */
     size_t secret_count;
     char config_hash[65];            /* SHA-256 of the configuration file, hex */
+    char users_hash[65];             /* of the users file's content */
+    char (*peer_hashes)[65];         /* of each listener: by what client certificates are judged */
     /* of each cluster of the configuration: its text and the content of every file it names */
     char (*cluster_hashes)[65];
     struct audit_key *audit_key;     /* NULL: checkpoints are not signed */

@@ -15,7 +15,8 @@ import unittest
 
 from tests.integration import kafka_client as kafka
 from tests.integration.life import LifeStage, Load, audit_codes, gone
-from tests.integration.stage import broker_program, setu_program
+from tests.integration.stage import PASSWORDS, broker_program, setu_program
+from tests.rig.certificates import Authority
 from tests.rig.process import Process, wait_until
 from tests.rig.setu import private_file, yaml
 
@@ -113,6 +114,51 @@ class Reload(Life):
             renewed = stage.authority.issue("payments", server=False)
             self.assertIn("certificate payments: changed", self.reload(stage)["changes"], renewed)
             payments.ended(5)
+
+    def test_sessions_follow_their_user(self):
+        stage = self.start()
+        mark = stage.mark()
+        with stage.client(2, "orders") as orders, stage.client(2, "payments", mechanism="PLAIN") as payments:
+            stage._users("users.yaml", PASSWORDS | {"orders": "another"})
+            self.reload(stage)
+            orders.ended(5)
+            payments.metadata(["good"])
+            wait_until(lambda: stage.closes(mark)["identity_changed"] == 1, 5, "the reason is told")
+            with self.assertRaises(AssertionError):
+                stage.client(2, "orders")
+            stage._users("users.yaml", {"orders": PASSWORDS["orders"]})
+            self.reload(stage)
+            payments.ended(5)
+            with stage.client(2, "orders") as orders:
+                stage._users("users.yaml", {name: PASSWORDS[name] for name in ("nobody", "orders")})
+                self.reload(stage)
+                orders.metadata(["good"])
+
+    def test_sessions_follow_the_authority_of_their_certificate(self):
+        stage = self.stage()
+        listener = stage.config["listeners"][1]
+        authorities = stage.directory / "clients.pem"
+        authorities.write_text(stage.authority.certificate.read_text())
+        listener["mechanisms"] = []
+        listener["tls"] |= {"client_ca": authorities, "client_auth": "required",
+                            "principal_mapping_rules": "RULE:^CN=([^,]+).*$/$1/"}
+        stage.start()
+        tls = stage.tls()
+        tls.load_cert_chain(stage.certificates["orders"].chain, stage.certificates["orders"].key)
+
+        def client() -> kafka.Client:
+            return kafka.Client(stage.node_port(2, True), tls=tls)
+
+        with client() as orders, stage.client(2) as by_password:
+            orders.metadata(["good"])
+            self.reload(stage)
+            orders.metadata(["good"])
+            authorities.write_text(Authority(stage.directory / "ca2").certificate.read_text())
+            self.reload(stage)
+            orders.ended(5)
+            by_password.metadata(["good"])
+            with self.assertRaises(OSError), client() as orders:
+                orders.metadata(["good"])
 
     def test_listeners_come_and_go_and_a_cluster_changes(self):
         stage = self.start()

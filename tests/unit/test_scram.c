@@ -189,6 +189,27 @@ Test(scram, a_record_matches_its_password_only)
     cr_assert_not(scram_record_matches(&record, view_of(NULL, 0)));
 }
 
+Test(scram, records_are_equal_in_all_their_parts_only)
+{
+    for (int i = 0; i < SCRAM_HASH_COUNT; i++) {
+        struct scram_record record = pencil((enum scram_hash)i), other = record;
+        uint8_t *parts[] = {&other.salt[0], &other.stored_key[0], &other.server_key[31]};
+        cr_assert(scram_record_equal(&record, &other));
+        for (size_t n = 0; n < sizeof parts / sizeof parts[0]; n++) {
+            *parts[n] ^= 1;
+            cr_assert_not(scram_record_equal(&record, &other), "part %zu", n);
+            *parts[n] ^= 1;
+        }
+        other.iterations++;
+        cr_assert_not(scram_record_equal(&record, &other));
+        other = record;
+        other.salt_length--;
+        cr_assert_not(scram_record_equal(&record, &other));
+        other = pencil((enum scram_hash)(1 - i));
+        cr_assert_not(scram_record_equal(&record, &other));
+    }
+}
+
 Test(scram, making_a_record_keeps_to_the_limits)
 {
     uint8_t salt[SCRAM_SALT_BYTES_MAX + 1] = {1};

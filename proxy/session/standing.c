@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/session/standing.h"
+
+#include <string.h>
+
+#include "auth/credentials.h"
+#include "auth/scram.h"
+#include "conf/config.h"
+#include "proxy/session/session.h"
+
+static bool find(const struct credentials *users, const struct session *s,
+                 struct credentials_match *match_r)
+{
+    struct view name = view_from_string(s->principal);
+    enum scram_hash hash;
+    if (users == NULL || s->mechanism == NULL) {
+        return false;
+    }
+    if (scram_hash_of(s->mechanism, &hash)) {
+        return credentials_find_scram(users, hash, name, match_r) && match_r->record_real;
+    }
+    return strcmp(s->mechanism, "PLAIN") == 0 && credentials_find_plain(users, name, match_r) &&
+           match_r->record_real;
+}
+
+static bool user_holds(const struct session *s, const struct shared *now)
+{
+    struct credentials_match before = {0}, after = {0};
+    if (strcmp(session_shared(s)->users_hash, now->users_hash) == 0) {
+        return true;
+    }
+    if (s->principal == NULL) {
+        return false;
+    }
+    bool judged_here = find(session_shared(s)->users, s, &before);
+    /* A password that was set again has another record even where it is the same. */
+    bool holds = !judged_here || (find(now->users, s, &after) &&
+                                  scram_record_equal(&before.record, &after.record));
+    scram_record_wipe(&before.record);
+    scram_record_wipe(&after.record);
+    return holds;
+}
+
+static bool certificate_holds(const struct session *s, const struct shared *now,
+                              const struct conf_listener *conf)
+{
+    const struct shared *then = session_shared(s);
+    size_t before = (size_t)(s->gate->conf - then->config->listeners);
+    size_t after = (size_t)(conf - now->config->listeners);
+    return strcmp(then->peer_hashes[before], now->peer_hashes[after]) == 0;
+}
+
+bool standing_holds(const struct session *s, const struct shared *now,
+                    const struct conf_listener *conf)
+{
+    if (s->passthrough) {
+        return true;
+    }
+    if (s->mechanism != NULL && strcmp(s->mechanism, "SSL") == 0) {
+        return certificate_holds(s, now, conf);
+    }
+    return user_holds(s, now);
+}
