@@ -124,7 +124,7 @@ class Reload(Life):
             orders.ended(5)
             payments.metadata(["good"])
             wait_until(lambda: stage.closes(mark)["identity_changed"] == 1, 5, "the reason is told")
-            with self.assertRaises(AssertionError):
+            with self.assertRaises(PermissionError):
                 stage.client(2, "orders")
             stage._users("users.yaml", {"orders": PASSWORDS["orders"]})
             self.reload(stage)
