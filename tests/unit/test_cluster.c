@@ -207,7 +207,7 @@ Test(cluster, silent_and_slamming_brokers)
     kit.servers[1].silent = true;
     kit.servers[2].slams = true;
     kit_start(kit_by_look, "pencil", "");
-    cr_assert(kit_run_until(kit_is_ready, 20000), "two bad ones do not keep the third from serving");
+    cr_assert(kit_run_until(kit_is_ready, 20000), "two bad ones do not keep it from serving");
     cr_assert(kit_node(1).live);
     cr_assert_not(kit_node(2).live);
     cr_assert_not(kit_node(3).live);
