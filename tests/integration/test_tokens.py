@@ -157,6 +157,20 @@ class ClientLeg(TokenTest):
             self.assertNotIn("orders", found[reason])
         self.assertIn("claimed=orders", found["token_expired"])
 
+    def test_raw_tokens_after_handshake_v0(self):
+        setu = self.bearer_setu()
+        for token, answer in ((self.cluster.issuer.token("orders"), b""),
+                              (self.cluster.issuer.token("orders", -60), b'{"status":"invalid_token"}')):
+            with kafka.Client(setu.port, timeout_s=20) as client:
+                client.handshake("OAUTHBEARER", 0)
+                client.send(kafka.frame(first_message(token)))
+                self.assertEqual(client.frame(), answer)
+                if answer:
+                    client.send(kafka.frame(b"\x01"))
+                    self.assertEqual(client.ended(), b"", "raw tokens have no other refusal than the end")
+                else:
+                    self.assertEqual(set(client.metadata([])[0]), set(self.cluster.nodes))
+
     def test_who_hangs_up_at_the_error_object_is_on_record(self):
         setu = self.bearer_setu()
         self.bearer(setu, first_message(self.cluster.issuer.token("orders", -60)), None)
@@ -203,7 +217,10 @@ class BrokerLeg(TokenTest):
             self.kcat_write(setu.login("orders"), topic, ["by token"], "-p", partition)
         self.assertEqual(self.cluster.end_offsets(topic), [1, 1, 1])
         self.assert_seen_as("User:orders", topic)
-        # The file is read for each login: one that has expired is refused by the broker, its successor is not.
+        self.check_renewal(setu, topic)
+
+    def check_renewal(self, setu, topic: str) -> None:
+        """The file is read for each login: one that has expired is refused by the broker, its successor is not."""
         file = setu.directory / "orders.signed.jwt"
         private_file(file, self.cluster.issuer.token("orders", -300))
         with kafka.Client(setu.node_base_port + 3, timeout_s=20) as client:
@@ -215,6 +232,29 @@ class BrokerLeg(TokenTest):
         private_file(file, self.cluster.issuer.token("orders"))
         self.kcat_write(setu.login("orders"), topic, ["by the next token"], "-p", 2)
         self.assertEqual(self.cluster.end_offsets(topic), [1, 1, 2])
+
+    def test_setu_itself_looks_with_a_token(self):
+        """And reads it anew for each look, so that it may expire. 2.8 does not believe signed ones: only node 3 can."""
+        topic, setu = self.topic(leaders=[3]), self.setu(start=False)
+        own = private_file(setu.directory / "own.jwt", self.cluster.issuer.token("admin"))
+        cluster = setu.config["clusters"][0]
+        cluster["bootstrap"] = [self.cluster.nodes[3].address("ADMIN")]
+        cluster["identity"] = {"sasl": {"mechanism": "OAUTHBEARER", "username": "admin", "password_file": own}}
+        cluster["refresh_ms"] = 200
+        cluster["generations"] = [{"name": "late", "match": {"node_ids": "3"}, "protocol": "SASL_PLAINTEXT",
+                                   "login": "sasl",
+                                   "sasl": self.token_credentials(setu, "signed", self.cluster.issuer.token)}]
+        setu.write()
+        own_setu.start(self, setu)
+        with kafka.Client(setu.node_base_port + 3, "orders", self.cluster.passwords["orders"]) as client:
+            self.assertEqual(client.produce(topic, 0, kafka.batch([b"one"]))[0], 0)
+        self.assert_seen_as("User:orders", topic)
+        private_file(own, self.cluster.issuer.token("admin", -300))
+        wait_until(lambda: "identity_refused=true" in setu.log.read_text(), 20, "a look with an expired token")
+        mark = len(setu.log.read_text())
+        private_file(own, self.cluster.issuer.token("admin"))
+        wait_until(lambda: re.search(r"event=broker_up .*node=3 ", setu.log.read_text()[mark:]), 20,
+                   "a look with its successor")
 
 
 class ScramRelay(TokenTest):
