@@ -174,7 +174,7 @@ class Endings(unittest.TestCase):
         for needed in (setu_program(), broker_program()):
             if not needed.is_file():
                 raise unittest.SkipTest(f"{needed} is not built")
-        self.stage = Stage(setu_program(), broker_options={0: ["--keep", "6000"]})
+        self.stage = Stage(setu_program(), broker_options={0: ["--keep", "4096"]})
         self.ledger = self.stage.directory / "ledger"
         self.ledger.mkdir()
         self.addCleanup(lambda: self.assertEqual(self.stage.close(), []))
