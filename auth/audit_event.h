@@ -39,7 +39,7 @@ struct audit_event {
     const char *client_address; /* "192.0.2.1:50000", "[::1]:50000" */
     const char *mechanism;      /* SASL mechanism, or "SSL" */
     const char *principal;      /* canonical, or as claimed when the login was denied */
-    const char *rule;           /* "file:line" of the mapping rule that decided */
+    const char *rule;           /* that decided: "file:line", and " name" if it has one */
     const char *certificate;    /* configured name */
     const char *certificate_subject;
     const char *certificate_fingerprint;

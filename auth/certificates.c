@@ -36,7 +36,7 @@ void certificates_fingerprint(const X509 *cert, char out[CERTIFICATES_FINGERPRIN
     }
 }
 
-static void spki_fingerprint(const X509 *cert, char out[CERTIFICATES_FINGERPRINT_SIZE])
+void certificates_spki_fingerprint(const X509 *cert, char out[CERTIFICATES_FINGERPRINT_SIZE])
 {
     unsigned char *der = NULL, hash[EVP_MAX_MD_SIZE];
     unsigned hash_length = 0;
@@ -104,7 +104,7 @@ static bool load_one(const struct load *load, struct certificate *cert)
         .column = conf->place.column,
     };
     certificates_fingerprint(cert->leaf, cert->fingerprint);
-    spki_fingerprint(cert->leaf, cert->spki_fingerprint);
+    certificates_spki_fingerprint(cert->leaf, cert->spki_fingerprint);
     if (!key_pair_time(X509_get0_notBefore(cert->leaf), &cert->not_before_s) ||
         !key_pair_time(X509_get0_notAfter(cert->leaf), &cert->not_after_s)) {
         abort(); /* key_pair_load has read both */

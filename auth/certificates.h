@@ -62,5 +62,8 @@ const struct certificate *certificates_at(const struct certificates *certs, size
 /* SHA-256 of the DER of any certificate, as in `fingerprint`. */
 void certificates_fingerprint(const X509 *cert, char out[CERTIFICATES_FINGERPRINT_SIZE]);
 
+/* SHA-256 of its SubjectPublicKeyInfo, as in `spki_fingerprint`. */
+void certificates_spki_fingerprint(const X509 *cert, char out[CERTIFICATES_FINGERPRINT_SIZE]);
+
 /* Validity again at decision time: a set loaded long ago may have expired since. */
 bool certificates_valid_at(const struct certificate *cert, int64_t now_s);

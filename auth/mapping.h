@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Mapping: which certificate speaks for a principal.
+ * Mapping: which certificate speaks for a principal, at a broker of a generation.
  *
- *   principal ──▶ every rule is asked ──▶ 0 certificates  UNMAPPED   deny: there is no default
- *                 (exact, glob, regex)    1 certificate   MAPPED
- *                                         2 or more       AMBIGUOUS  deny
- *                                         a rule failed   ERROR      deny
+ *   query ──▶ rules that hold there are asked ──▶ 0 certificates  UNMAPPED   deny: there is no default
+ *             (exact, glob, regex)                1 certificate   MAPPED
+ *                                                 2 or more       AMBIGUOUS  deny
+ *                                                 a rule failed   ERROR      deny
  *
  * The order of rules in the file has no meaning. Several rules may match as long as all of them
- * name one certificate. What can be decided when the configuration is loaded is refused there: by
- * conf the same pattern twice and a certificate that is not configured, here a bad regex, an exact
- * principal that is not canonical, and one that a glob or regex sends to another certificate.
+ * name one certificate. A rule holds where its `when` says: by cluster, generation of the broker
+ * dialled, listener and mechanism; where it does not hold it is not asked.
+ *
+ * What can be decided when the configuration is loaded is refused there: by conf the same pattern
+ * twice and a certificate that is not configured, here a bad regex, an exact principal that is not
+ * canonical, and one that another rule sends to another certificate where both hold.
  *
  *   glob   as conf/glob.h: '*' any run of bytes, '?' one byte, no escapes
  *   regex  PCRE2, UTF, always anchored at both ends, bounded in matches, depth and memory
@@ -22,6 +25,7 @@
 
 struct config;
 struct conf_errors;
+struct conf_mapping;
 
 enum {
     MAPPING_HASH_SIZE = 65, /* 64 lower-case hex digits and a NUL */
@@ -31,6 +35,18 @@ enum {
 enum mapping_outcome { MAPPING_MAPPED, MAPPING_UNMAPPED, MAPPING_AMBIGUOUS, MAPPING_ERROR };
 
 enum mapping_kind { MAPPING_EXACT, MAPPING_GLOB, MAPPING_REGEX };
+
+/*
+ * Who asks, and for where. `principal` must be canonical (principal.h). NULL = not known: then a
+ * rule that depends on that part does not hold.
+ */
+struct mapping_query {
+    const char *principal;
+    const char *cluster;
+    const char *generation;
+    const char *listener;
+    const char *mechanism; /* "SCRAM-SHA-512", ...; "SSL" = a client certificate */
+};
 
 /* All pointers live as long as the mapping that gave them. */
 struct mapping_decision {
@@ -52,6 +68,8 @@ struct mapping_step {
     int rule;
     const char *file;
     int line, column;
+    const char *name; /* as written; "" = none */
+    const char *when; /* mapping_when() */
     enum mapping_kind kind;
     const char *pattern; /* as written */
     const char *certificate;
@@ -72,21 +90,36 @@ __attribute__((warn_unused_result)) struct mapping *mapping_build(const struct c
 struct mapping *mapping_ref(struct mapping *mapping);
 void mapping_unref(struct mapping **mapping); /* NULL is allowed; sets NULL */
 
-/* `principal` must be canonical (principal.h). Always fills *decision_r; true iff MAPPED. */
-bool mapping_decide(const struct mapping *mapping, const char *principal,
+/* Always fills *decision_r; true iff MAPPED. */
+bool mapping_decide(const struct mapping *mapping, const struct mapping_query *query,
                     struct mapping_decision *decision_r);
 
 /* The decision, and every rule in file order told to `step` on the way. `step` may be NULL. */
-bool mapping_explain(const struct mapping *mapping, const char *principal, mapping_step_fn step,
-                     void *context, struct mapping_decision *decision_r);
+bool mapping_explain(const struct mapping *mapping, const struct mapping_query *query,
+                     mapping_step_fn step, void *context, struct mapping_decision *decision_r);
+
+/* Whether a decision may depend on the generation at all: some rule names one. */
+bool mapping_by_generation(const struct mapping *mapping);
 
 /*
- * SHA-256 over the canonical content: kind, pattern and certificate of every rule, sorted, length
- * prefixed. Order, comments, owners, tickets and line numbers do not change it; anything that could
- * change a decision does. 64 hex digits, lives as long as the mapping.
+ * SHA-256 over the canonical content: kind, pattern, `when` and certificate of every rule, sorted,
+ * length prefixed. Order, comments, names, owners, tickets and line numbers do not change it;
+ * anything that could change a decision does. 64 hex digits, lives as long as the mapping.
  */
 const char *mapping_hash(const struct mapping *mapping);
 
 size_t mapping_count(const struct mapping *mapping);
+
+/* Rule i < mapping_count(), in file order. */
+const struct conf_mapping *mapping_rule(const struct mapping *mapping, size_t rule);
+/* Where it holds, one spelling for one meaning: "cluster=a|b generation=c"; "" = anywhere. */
+const char *mapping_when(const struct mapping *mapping, size_t rule);
+/* Whether the rule holds where the query is for; its pattern is not asked. */
+bool mapping_holds(const struct mapping *mapping, size_t rule, const struct mapping_query *query);
+/* Whether its pattern takes the principal; where it holds is not asked. */
+enum mapping_verdict mapping_takes(const struct mapping *mapping, size_t rule,
+                                   const char *principal);
+
 const char *mapping_outcome_name(enum mapping_outcome outcome); /* "mapped", "unmapped", ... */
 const char *mapping_kind_name(enum mapping_kind kind);          /* "exact", "glob", "regex" */
+const char *mapping_verdict_name(enum mapping_verdict verdict); /* "yes", "no", "failed" */

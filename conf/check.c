@@ -98,57 +98,6 @@ static void check_oauth(const struct check *check)
     }
 }
 
-static void check_mapping_rule(const struct check *check, const struct conf_mapping *rule)
-{
-    const char *const patterns[] = {rule->principal, rule->principal_glob, rule->principal_regex};
-    bool sound = check_sound(check, &rule->principal) &&
-                 check_sound(check, &rule->principal_glob) &&
-                 check_sound(check, &rule->principal_regex);
-    int given = 0;
-    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
-        given += patterns[i][0] != '\0';
-    }
-    if (given != 1 && sound) {
-        conf_errors_add(check->errors, rule->place,
-                        "rule has %s principal (give one of 'principal', 'principal_glob' and "
-                        "'principal_regex')",
-                        given == 0 ? "no" : "more than one kind of");
-    }
-    if (strpbrk(rule->principal, "*?") != NULL) {
-        conf_errors_warn(check->errors, check_place(check, &rule->principal),
-                         "'principal' is taken literally, also '*' and '?' (a pattern is written "
-                         "as 'principal_glob')");
-    }
-    names_refer(check->certificates, rule->certificate, check_place(check, &rule->certificate),
-                check->errors);
-}
-
-/* The same text twice under the same kind is a slip, whatever certificate the two rules name. */
-static void check_mapping_duplicates(const struct check *check, enum conf_mapping_kind kind,
-                                     const char *what)
-{
-    const struct config *config = check->config;
-    struct names names;
-    names_init(&names, what, config->mapping_count);
-    for (size_t i = 0; i < config->mapping_count; i++) {
-        if (config->mapping[i].kind == kind) {
-            names_add(&names, config->mapping[i].pattern, config->mapping[i].place);
-        }
-    }
-    names_seal(&names, check->errors);
-    names_deinit(&names);
-}
-
-static void check_mapping(const struct check *check)
-{
-    for (size_t i = 0; i < check->config->mapping_count; i++) {
-        check_mapping_rule(check, &check->config->mapping[i]);
-    }
-    check_mapping_duplicates(check, CONF_MAPPING_EXACT, "rule for principal");
-    check_mapping_duplicates(check, CONF_MAPPING_GLOB, "rule for principal_glob");
-    check_mapping_duplicates(check, CONF_MAPPING_REGEX, "rule for principal_regex");
-}
-
 static bool maps_certificates(const struct config *config)
 {
     for (size_t i = 0; i < config->clusters_count; i++) {

@@ -123,15 +123,34 @@ struct conf_oauth {
     bool allow_unsecured_jws;
 };
 
+/* Where a mapping rule holds: for every part given, one of its names; count 0 = anywhere. */
+struct conf_when {
+    struct conf_place place;
+    bool present;
+    const char *const *cluster; /* each names an entry of clusters */
+    size_t cluster_count;
+    const char *const *generation; /* of any of these clusters */
+    size_t generation_count;
+    const char *const *listener; /* each names an entry of listeners */
+    size_t listener_count;
+    const char *const *mechanism; /* Kafka's spelling; "SSL" = login by client certificate */
+    size_t mechanism_count;
+};
+
 struct conf_mapping {
     struct conf_place place;
+    const char *name;      /* unique, or "" */
     const char *principal; /* exactly one of these three is not "" */
     const char *principal_glob;
     const char *principal_regex; /* its syntax is checked by auth, which runs it */
-    const char *certificate;     /* names an entry of certificates */
+    struct conf_when when;
+    const char *certificate;        /* names an entry of certificates */
+    const char *intended_principal; /* what brokers are to take it for; "" = not said */
     const char *owner;
     const char *ticket;
-    const char *review_by;       /* YYYY-MM-DD or "" */
+    const char *approver;
+    const char *review_by; /* YYYY-MM-DD or "" */
+    bool break_glass;
     enum conf_mapping_kind kind; /* derived: which of the three */
     const char *pattern;         /* derived: the text of that one */
 };
@@ -180,6 +199,12 @@ struct conf_generation {
     enum conf_login login;
     struct conf_generation_sasl sasl; /* present exactly when login is CONF_LOGIN_SASL */
     struct conf_tls tls;              /* present exactly when protocol is SSL or SASL_SSL */
+    /* What its brokers are configured with: Setu does nothing by it but predict and warn. */
+    const char *ssl_principal_mapping_rules;
+    const char *const *super_users; /* "User:name" or "name" */
+    size_t super_users_count;
+    const char *const *broker_principals; /* the brokers' own; the same */
+    size_t broker_principals_count;
 };
 
 struct conf_identity_sasl {
@@ -327,6 +352,20 @@ const char *config_protocol_name(enum conf_protocol protocol);
 const char *config_login_name(enum conf_login login);
 const char *config_log_level_name(enum conf_log_level level);
 const char *config_crc_name(enum conf_crc crc);
+
+static inline bool config_when_is_anywhere(const struct conf_when *when)
+{
+    return when->cluster_count == 0 && when->generation_count == 0 && when->listener_count == 0 &&
+           when->mechanism_count == 0;
+}
+
+/* Whether clients of a listener may log in by a certificate of their own ("SSL"). */
+static inline bool config_listener_takes_certificates(const struct conf_listener *listener)
+{
+    return listener->mechanisms_count == 0 ||
+           (listener->role == CONF_ROLE_BROKERS && listener->tls.present &&
+            listener->tls.client_auth != CONF_CLIENT_AUTH_NONE);
+}
 
 static inline bool config_protocol_has_tls(enum conf_protocol protocol)
 {

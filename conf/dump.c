@@ -158,6 +158,7 @@ static bool is_absent(const struct key *key, const void *base)
         return key->fallback == NULL && *(const int *)field == 0;
     case KEY_RANGES:
     case KEY_TEXTS:
+    case KEY_ONE_OR_MORE:
         return count_at(key, base) == 0;
     case KEY_SECTION:
         return key->section->present_offset != KEY_NO_OFFSET &&

@@ -188,7 +188,22 @@ static const struct key oauth_keys[] = {
 };
 static const struct key_section oauth_section = {"oauth", ALWAYS(conf_oauth), KEYS(oauth_keys)};
 
+static const struct key when_keys[] = {
+    {LIST(conf_when, cluster), .type = KEY_ONE_OR_MORE, .min = 1, .max = 100, .form = form_name,
+     .doc = "The cluster the client comes for."},
+    {LIST(conf_when, generation), .type = KEY_ONE_OR_MORE, .min = 1, .max = 100, .form = form_name,
+     .doc = "The generation of the broker that is dialled for the client."},
+    {LIST(conf_when, listener), .type = KEY_ONE_OR_MORE, .min = 1, .max = 1000, .form = form_name,
+     .doc = "The listener the client comes by."},
+    {LIST(conf_when, mechanism), .type = KEY_ONE_OR_MORE, .min = 1, .max = 16, .form = form_name,
+     .doc = "The mechanism the client has logged in by; SSL is a client certificate."},
+};
+static const struct key_section when_section = {"mapping[].when", OPTIONAL(conf_when),
+                                                KEYS(when_keys)};
+
 static const struct key mapping_keys[] = {
+    {FIELD(conf_mapping, name), .type = KEY_TEXT, .form = form_name,
+     .doc = "What the rule is called in audit records, logs and reports."},
     {FIELD(conf_mapping, principal), .type = KEY_TEXT, .form = form_principal,
      .doc = "The rule holds for exactly this principal."},
     {FIELD(conf_mapping, principal_glob), .type = KEY_TEXT, .form = form_principal,
@@ -196,12 +211,21 @@ static const struct key mapping_keys[] = {
     {FIELD(conf_mapping, principal_regex), .type = KEY_TEXT,
      .doc = "The rule holds for principals that this Perl-compatible expression matches as a "
             "whole."},
+    {FIELD(conf_mapping, when), .type = KEY_SECTION, .section = &when_section,
+     .doc = "Where the rule holds: every key given must fit, each with one name or a list; none "
+            "given is anywhere."},
     {FIELD(conf_mapping, certificate), .type = KEY_TEXT, .required = true, .form = form_name,
      .doc = "The certificate shown to brokers for these principals."},
+    {FIELD(conf_mapping, intended_principal), .type = KEY_TEXT,
+     .doc = "The principal that brokers are meant to take the certificate for; Setu warns when "
+            "their rules would make another of it."},
     {FIELD(conf_mapping, owner), .type = KEY_TEXT, .doc = "Who answers for the rule."},
     {FIELD(conf_mapping, ticket), .type = KEY_TEXT, .doc = "Where the rule was decided."},
+    {FIELD(conf_mapping, approver), .type = KEY_TEXT, .doc = "Who agreed to the rule."},
     {FIELD(conf_mapping, review_by), .type = KEY_TEXT, .form = form_date,
      .doc = "The day (YYYY-MM-DD) by which somebody should look at the rule again."},
+    {FIELD(conf_mapping, break_glass), .type = KEY_BOOL, .fallback = "false",
+     .doc = "The rule is for emergencies: each use is logged as a warning."},
 };
 static const struct key_section mapping_section = {"mapping[]", PLACE(conf_mapping),
                                                    KEYS(mapping_keys)};
@@ -265,6 +289,15 @@ static const struct key generation_keys[] = {
      .doc = "The stored credentials, for login: sasl."},
     {FIELD(conf_generation, tls), .type = KEY_SECTION, .section = &tls_section,
      .doc = "Whom to trust, for protocol SSL and SASL_SSL."},
+    {FIELD(conf_generation, ssl_principal_mapping_rules), .type = KEY_TEXT, .fallback = "DEFAULT",
+     .doc = "What its brokers have as ssl.principal.mapping.rules; from it Setu predicts as whom "
+            "they take a certificate."},
+    {LIST(conf_generation, super_users), .type = KEY_TEXTS, .max = 1000,
+     .doc = "What its brokers have as super.users, each as User:NAME or NAME; Setu warns of a "
+            "rule that makes one of them."},
+    {LIST(conf_generation, broker_principals), .type = KEY_TEXTS, .max = 1000,
+     .doc = "As whom its brokers know each other, as User:NAME or NAME; Setu warns of a rule that "
+            "makes one of them."},
 };
 static const struct key_section generation_section = {
     "clusters[].generations[]", PLACE(conf_generation), KEYS(generation_keys)};

@@ -56,9 +56,11 @@ struct check {
     struct names *clusters;     /* sealed */
 };
 
-/* References, duplicates, limits; calls the two below (check.c). errors_before: as above. */
+/* References, duplicates, limits; calls those below (check.c). errors_before: as above. */
 void check_config(const struct snapshot *snapshot, struct conf_errors *errors,
                   size_t errors_before);
+/* The rules from principals to certificates (check_mapping.c). */
+void check_mapping(const struct check *check);
 /* One cluster and its generations (check_cluster.c). */
 void check_cluster(const struct check *check, const struct conf_cluster *cluster);
 /* What a listener's role asks for; cluster: its own, NULL when there is none (check_role.c). */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Mapping rules, one a line: a letter for the kind (e, g, r), one for the certificate (a, b), the
- * pattern; the last line is a principal. The decision must be what the explanation says, the same
- * for the rules in reverse order, and never name a certificate when two rules disagree.
+ * Mapping rules, one a line: a letter for the kind (e, g, r; in upper case for generation h only),
+ * one for the certificate (a, b), the pattern; the last line is a principal. The decision must be
+ * what the explanation says, the same for the rules in reverse order, and never name a certificate
+ * when two rules disagree.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -22,7 +23,9 @@ static const char before[] = "certificates:\n"
 static const char after[] =
     "clusters:\n"
     "  - {name: c, bootstrap: [\"127.0.0.1:1\"], identity: {certificate: a},\n"
-    "     generations: [{name: g, protocol: SSL, login: mapped-certificate, tls: {ca: /a}}]}\n"
+    "     generations: [{name: g, protocol: SSL, login: mapped-certificate, tls: {ca: /a}},\n"
+    "       {name: h, match: {port: 9}, protocol: SSL, login: mapped-certificate,\n"
+    "        tls: {ca: /a}}]}\n"
     "listeners:\n"
     "  - {name: l, role: clients, cluster: c, bind: 127.0.0.1, port: 2, advertised_host: h,\n"
     "     node_base_port: 3, mechanisms: [SCRAM-SHA-512]}\n"
@@ -50,12 +53,14 @@ static size_t put_rule(char *text, size_t used, struct view line)
     if (line.length < 3) {
         return used;
     }
-    const char *kind = line.at[0] == 'g'   ? "principal_glob"
-                       : line.at[0] == 'r' ? "principal_regex"
-                                           : "principal";
-    char head[64];
-    snprintf(head, sizeof(head), "  - {certificate: %c, %s: \"", line.at[1] == 'b' ? 'b' : 'a',
-             kind);
+    const char letter = (char)(line.at[0] | 0x20);
+    const char *kind = letter == 'g'   ? "principal_glob"
+                       : letter == 'r' ? "principal_regex"
+                                       : "principal";
+    char head[96];
+    snprintf(head, sizeof(head), "  - {%scertificate: %c, %s: \"",
+             (line.at[0] & 0x20) == 0 ? "when: {generation: h}, " : "",
+             line.at[1] == 'b' ? 'b' : 'a', kind);
     used = put(text, used, head);
     for (size_t i = 2; i < line.length; i++) {
         char piece[8];
@@ -98,12 +103,14 @@ static void count_step(void *context, const struct mapping_step *step)
     }
 }
 
-static struct mapping_decision decide(const struct mapping *mapping, const char *principal)
+static struct mapping_decision decide(const struct mapping *mapping, const char *principal,
+                                      const char *generation)
 {
     struct tally tally = {0};
     struct mapping_decision told, decided;
-    (void)mapping_explain(mapping, principal, count_step, &tally, &told);
-    const bool mapped = mapping_decide(mapping, principal, &decided);
+    const struct mapping_query query = {principal, "c", generation, "l", "SCRAM-SHA-512"};
+    (void)mapping_explain(mapping, &query, count_step, &tally, &told);
+    const bool mapped = mapping_decide(mapping, &query, &decided);
     must(told.outcome == decided.outcome && told.rule == decided.rule);
     must(mapped == (decided.outcome == MAPPING_MAPPED));
     must(mapped == (decided.certificate != NULL));
@@ -116,10 +123,13 @@ static struct mapping_decision decide(const struct mapping *mapping, const char 
 static void check(const struct mapping *mapping, const struct mapping *reversed,
                   const char *principal)
 {
-    const struct mapping_decision one = decide(mapping, principal);
-    const struct mapping_decision other = decide(reversed, principal);
-    must(one.outcome == other.outcome);
-    must(one.certificate == NULL || strcmp(one.certificate, other.certificate) == 0);
+    static const char *const generations[] = {"g", "h", NULL};
+    for (size_t i = 0; i < 3; i++) {
+        const struct mapping_decision one = decide(mapping, principal, generations[i]);
+        const struct mapping_decision other = decide(reversed, principal, generations[i]);
+        must(one.outcome == other.outcome);
+        must(one.certificate == NULL || strcmp(one.certificate, other.certificate) == 0);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
