@@ -265,6 +265,9 @@ static bool process_open_audit(struct process *process)
     }
     process->stats_names.close_reason = close_reason_name;
     process->stats_names.audit = process->audit;
+    stats_hash_init(&process->mapping_hash);
+    stats_hash_set(&process->mapping_hash, mapping_hash(process->shared->mapping));
+    process->stats_names.mapping = &process->mapping_hash;
     return process_open_ledger(process);
 }
 

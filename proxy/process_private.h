@@ -78,6 +78,7 @@ struct process {
     bool handles;
     struct stats_file *stats_file;
     struct stats_names stats_names;
+    struct stats_hash mapping_hash;
     struct control *control;
     char control_path[CONTROL_PATH_SIZE];
     bool control_is_ours; /* else its path is a successor's, or there is none */

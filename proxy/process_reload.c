@@ -238,6 +238,7 @@ static void committed(struct process *process)
     process->next = NULL;
     process->phase = PHASE_SERVING;
     process->reloads++;
+    stats_hash_set(&process->mapping_hash, mapping_hash(process->shared->mapping));
     log_set_level((enum log_level)now->log.level);
     visitors_limit(process->visitors, now->limits.connections,
                    now->limits.connections_per_address);

@@ -10,7 +10,8 @@
 #include "auth/audit_key.h"
 #include "auth/certificates.h"
 #include "auth/credentials.h"
-#include "auth/mapping.h"
+#include "auth/mapping_context.h"
+#include "auth/mapping_predict.h"
 #include "auth/mech.h"
 #include "auth/passwords.h"
 #include "auth/principal.h"
@@ -234,11 +235,30 @@ static void check_identities(const struct shared *shared, struct conf_errors *er
 }
 
 /* A broker that would be let in, only to be denied for want of a rule, is better missed now. */
-static void check_peer(const struct shared *shared, const char *const *peer,
-                       struct conf_errors *errors)
+static void check_peer_mapping(const struct shared *shared, const struct conf_listener *listener,
+                               const char *name, struct conf_place place,
+                               struct conf_errors *errors)
+{
+    struct mapping_context context;
+    const struct mapping_query only = {.listener = listener->name};
+    mapping_context_begin(&context, shared->config, &only);
+    while (mapping_context_next(&context)) {
+        struct mapping_decision decision;
+        const struct mapping_query query = mapping_context_query(&context, name);
+        if (!mapping_decide(shared->mapping, &query, &decision)) {
+            conf_errors_warn(errors, place,
+                             "peer '%s' has no certificate (%s) and will be denied "
+                             "(see to it in 'mapping')",
+                             name, mapping_outcome_name(decision.outcome));
+            return;
+        }
+    }
+}
+
+static void check_peer(const struct shared *shared, const struct conf_listener *listener,
+                       const char *const *peer, struct conf_errors *errors)
 {
     char name[PRINCIPAL_SIZE];
-    struct mapping_decision decision;
     struct conf_place place = config_place(shared->config, peer);
     enum principal_status status = principal_canonical(view_from_string(*peer), name);
     if (status != PRINCIPAL_OK) {
@@ -246,11 +266,8 @@ static void check_peer(const struct shared *shared, const char *const *peer,
                         "the peer's name %s, so it can never log in (write it as "
                         "the broker sends it)",
                         principal_status_text(status));
-    } else if (!mapping_decide(shared->mapping, name, &decision)) {
-        conf_errors_warn(errors, place,
-                         "peer '%s' has no certificate (%s) and will be denied "
-                         "(see to it in 'mapping')",
-                         name, mapping_outcome_name(decision.outcome));
+    } else {
+        check_peer_mapping(shared, listener, name, place, errors);
     }
 }
 
@@ -259,7 +276,7 @@ static void check_peers(const struct shared *shared, struct conf_errors *errors)
     for (size_t i = 0; i < shared->config->listeners_count; i++) {
         const struct conf_listener *listener = &shared->config->listeners[i];
         for (size_t k = 0; k < listener->peers_count; k++) {
-            check_peer(shared, &listener->peers[k], errors);
+            check_peer(shared, listener, &listener->peers[k], errors);
         }
     }
 }
@@ -276,6 +293,43 @@ static void load_audit_key(struct shared *shared, struct conf_errors *errors)
         conf_errors_add(errors, config_place(shared->config, &audit->signing_key), "%s",
                         fault.text);
     }
+}
+
+/* ---- as whom brokers will take what they are shown ---- */
+
+struct prediction_check {
+    const struct shared *shared;
+    struct conf_errors *errors;
+};
+
+static const char *subject_of(void *context, const char *certificate)
+{
+    const struct prediction_check *check = context;
+    const struct certificate *found = certificates_find(check->shared->certificates, certificate);
+    return found != NULL ? found->subject : NULL;
+}
+
+static void on_predicted(void *context, const struct mapping_prediction *prediction)
+{
+    const struct prediction_check *check = context;
+    const struct conf_mapping *rule = mapping_rule(check->shared->mapping, prediction->rule);
+    char fault[DN_BYTES_MAX + 512];
+    if (mapping_prediction_fault(prediction, rule->intended_principal, fault, sizeof fault)) {
+        conf_errors_warn(check->errors, rule->place, "%s (see `setu map lint`, L06)", fault);
+    }
+}
+
+static void check_predictions(const struct shared *shared, struct conf_errors *errors)
+{
+    struct prediction_check check = {shared, errors};
+    const struct mapping_predict_params params = {
+        .config = shared->config,
+        .mapping = shared->mapping,
+        .subject = subject_of,
+        .predicted = on_predicted,
+        .context = &check,
+    };
+    mapping_predict(&params, errors);
 }
 
 static void load_all(struct shared *shared, struct conf_errors *errors)
@@ -299,6 +353,9 @@ static void load_all(struct shared *shared, struct conf_errors *errors)
     }
     load_passwords(shared, errors);
     check_listener_tls(config, errors);
+    if (shared->certificates != NULL && shared->mapping != NULL) {
+        check_predictions(shared, errors);
+    }
     if (shared->certificates != NULL) {
         check_generation_tls(shared, errors);
         check_identities(shared, errors);

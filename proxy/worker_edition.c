@@ -2,13 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/certificates.h"
-#include "auth/mapping.h"
 #include "auth/penalty.h"
 #include "conf/config.h"
 #include "proxy/cluster/cluster.h"
 #include "proxy/listener.h"
 #include "proxy/ops/log.h"
+#include "proxy/session/mapped.h"
 #include "proxy/session/session.h"
 #include "proxy/session/standing.h"
 #include "proxy/shared.h"
@@ -269,22 +268,16 @@ void worker_leave(struct worker *worker, struct listener *listener)
 }
 
 /* A client that is logging in is judged by what was valid when it came: it comes again if that is another now. */
-static bool identity_holds(const struct session *s, const struct shared *now)
+static bool identity_holds(const struct session *s, const struct shared *now,
+                           const struct conf_listener *conf)
 {
-    struct mapping_decision decision;
     if (s->passthrough) {
         return true; /* the broker judges */
     }
     if (s->principal == NULL || s->certificate == NULL) {
         return strcmp(session_shared(s)->config_hash, now->config_hash) == 0;
     }
-    if (!mapping_decide(now->mapping, s->principal, &decision)) {
-        return false;
-    }
-    const struct certificate *certificate =
-        certificates_find(now->certificates, decision.certificate);
-    return certificate != NULL &&
-           strcmp(certificate->fingerprint, s->certificate->fingerprint) == 0;
+    return mapped_still(s, now, conf);
 }
 
 static bool is_still_a_peer(const struct session *s, const struct conf_listener *conf)
@@ -311,7 +304,7 @@ static void judge_sessions(struct worker *worker)
         }
         if (conf == NULL || strcmp(conf->cluster, s->gate->conf->cluster) != 0) {
             session_drain(s, CLOSE_LISTENER_REMOVED, true);
-        } else if (!identity_holds(s, now) || !is_still_a_peer(s, conf) ||
+        } else if (!identity_holds(s, now, conf) || !is_still_a_peer(s, conf) ||
                    !standing_holds(s, now, conf)) {
             session_drain(s, CLOSE_IDENTITY_CHANGED, true);
         }

@@ -49,9 +49,46 @@ static const struct cli_verb verbs[] = {
      "the broker belongs to, logs in, asks for API versions and brokers. Exit status 0 when\n"
      "it could log in, 1 when not.\n",
      cli_probe_options, cli_probe},
+    {"map list", "", 0, 0, true, "show the rules from principals to certificates",
+     "With what each says of where it holds, who owns it and who agreed to it. Exit status 0.\n",
+     NULL, cli_map_list},
     {"map explain", "PRINCIPAL...", 1, 1000, true, "show how a principal is mapped, rule by rule",
-     "Exit status 0 when every principal is mapped to a certificate, 1 when not.\n", NULL,
-     cli_map_explain},
+     "Answers for every cluster, generation, listener and mechanism by which the principal may\n"
+     "come, or those named; where answers differ, each is shown with its places. Predicts as\n"
+     "whom brokers will take the certificate. Nothing is connected to. Exit status 0 when every\n"
+     "principal is mapped everywhere asked, 1 when not.\n",
+     cli_map_explain_options, cli_map_explain},
+    {"map diff", "OLD NEW", 2, 2, false, "compare the mappings of two configuration files",
+     "Tells rules that were added, removed, re-pointed (to another certificate), widened (more\n"
+     "principals or places), narrowed or moved, and certificates that are another file. Exit\n"
+     "status 0 when the mappings are the same, 1 when not.\n",
+     NULL, cli_map_diff},
+    {"map lint", "", 0, 0, true, "tell what is wrong or unwise about the mapping",
+     "Looks for L01 to L20, which --list explains; each finding has its id, severity, place, and\n"
+     "how to mend it. Reads certificates, the users file and the audit log where it may, never a\n"
+     "private key; says what it could not judge. Exit status 0 without errors (with --strict\n"
+     "also without warnings and with all of it judged), 1 else.\n",
+     cli_map_lint_options, cli_map_lint},
+    {"map test", "CASES", 1, 1, true, "check decisions against those a file expects",
+     "The file lists cases, each with a principal and what is expected: expect (mapped,\n"
+     "unmapped, ambiguous, error, refused, denied), or certificate, rule, predicted. A case\n"
+     "holds for every cluster, generation, listener and mechanism, or those it names:\n"
+     "  cases:\n"
+     "    - {principal: orders, generation: ajna, certificate: orders}\n"
+     "    - {principal: nobody, expect: unmapped}\n"
+     "Exit status 0 when all hold, 1 when one does not, 78 when the file has errors.\n",
+     NULL, cli_map_test},
+    {"map export", "", 0, 0, true, "print the mapping with all that is known about it, as a table",
+     "One row for each rule and each generation that is shown its certificate: rule, ways in,\n"
+     "certificate, key file, revocation, predicted and intended principal, owner, use, lint ids.\n"
+     "As text it is CSV, after one line of comment with version, host, time and hashes. A cell\n"
+     "that would be a formula to a spreadsheet begins with an apostrophe. Exit status 0.\n",
+     NULL, cli_map_export},
+    {"map unused", "[AUDITFILE...]", 0, 10000, true, "list rules by which nobody was mapped lately",
+     "Puts the logins in the audit log (the configured one with its rotated files, or those\n"
+     "named) to the rules as they are now. Exit status 0 when every rule is used, 1 when not, 78\n"
+     "when there is no audit log that can be read, or its chain is broken.\n",
+     cli_map_unused_options, cli_map_unused},
     {"audit verify", "FILE|FOLDER...", 1, 100000, false,
      "tell whether the audit log is whole, and who vouches for it",
      "Reads every file of one audit log, in any order, as one chain: a record or a file that was\n"

@@ -1,132 +1,377 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "proxy/cli/cli.h"
+#include "proxy/cli/cli_map.h"
 
-#include <stdio.h>
+#include <errno.h>
+#include <glob.h>
+#include <inttypes.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
-#include "auth/mapping.h"
-#include "auth/principal.h"
+#include "auth/credentials.h"
+#include "auth/dn.h"
+#include "auth/mapping_predict.h"
+#include "auth/mapping_usage.h"
 #include "conf/config.h"
 #include "proxy/cli/cli_out.h"
 
-static const char *verdict_name(enum mapping_verdict verdict)
-{
-    return verdict == MAPPING_YES ? "yes" : verdict == MAPPING_NO ? "no" : "failed";
-}
+/* ---- loading ---- */
 
-static void print_step(void *context, const struct mapping_step *step)
+/* Read again by its name, as for the running process's hash. */
+static void hash_file(const char *path, char hex[65])
 {
-    (void)context;
-    char pattern[CLI_OUT_TEXT_SIZE];
-    printf("  %-6s %s:%d  %s `%s` -> %s  (%s)\n", verdict_name(step->verdict), step->file,
-           step->line, mapping_kind_name(step->kind), cli_out_safe(step->pattern, pattern),
-           step->certificate, step->why);
-}
-
-static void collect_step(void *context, const struct mapping_step *step)
-{
-    json_t *row = json_object();
-    json_object_set_new(row, "verdict", json_string(verdict_name(step->verdict)));
-    json_object_set_new(row, "file", cli_out_string(step->file));
-    json_object_set_new(row, "line", json_integer(step->line));
-    json_object_set_new(row, "kind", json_string(mapping_kind_name(step->kind)));
-    json_object_set_new(row, "pattern", cli_out_string(step->pattern));
-    json_object_set_new(row, "certificate", cli_out_string(step->certificate));
-    json_object_set_new(row, "why", json_string(step->why));
-    json_array_append_new(context, row);
-}
-
-static bool explain_text(const struct mapping *mapping, const char *principal)
-{
-    char safe[CLI_OUT_TEXT_SIZE];
-    struct mapping_decision decision;
-    printf("%s\n", cli_out_safe(principal, safe));
-    bool mapped = mapping_explain(mapping, principal, print_step, NULL, &decision);
-    printf("  => %s", mapping_outcome_name(decision.outcome));
-    if (mapped) {
-        printf(" to %s by %s:%d", decision.certificate, decision.file, decision.line);
-    } else if (decision.outcome == MAPPING_AMBIGUOUS) {
-        printf(": lines %d and %d name different certificates", decision.line, decision.other_line);
-    } else if (decision.outcome == MAPPING_ERROR) {
-        printf(": the rule in line %d failed", decision.line);
+    unsigned char block[4096], digest[EVP_MAX_MD_SIZE];
+    unsigned length = 0;
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    if (md == NULL || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1) {
+        abort();
     }
-    printf("\n");
-    return mapped;
-}
-
-static bool explain_json(const struct mapping *mapping, const char *principal, json_t *list)
-{
-    struct mapping_decision decision;
-    json_t *row = json_object();
-    json_t *steps = json_array();
-    bool mapped = mapping_explain(mapping, principal, collect_step, steps, &decision);
-    json_object_set_new(row, "principal", cli_out_string(principal));
-    json_object_set_new(row, "outcome", json_string(mapping_outcome_name(decision.outcome)));
-    json_object_set_new(row, "certificate",
-                        mapped ? cli_out_string(decision.certificate) : json_null());
-    json_object_set_new(row, "line", decision.line > 0 ? json_integer(decision.line) : json_null());
-    json_object_set_new(row, "rules", steps);
-    json_array_append_new(list, row);
-    return mapped;
-}
-
-/* Refuses what could never be a principal, as login does. */
-static bool explain_refused(const char *principal, enum principal_status status, json_t *list)
-{
-    char safe[CLI_OUT_TEXT_SIZE];
-    if (list == NULL) {
-        printf("%s\n  => refused: %s\n", cli_out_safe(principal, safe),
-               principal_status_text(status));
-        return false;
+    FILE *file = fopen(path, "rbe");
+    for (size_t n = 1; file != NULL && n > 0;) {
+        n = fread(block, 1, sizeof block, file);
+        EVP_DigestUpdate(md, block, n);
     }
-    json_t *row = json_object();
-    json_object_set_new(row, "principal", cli_out_string(principal));
-    json_object_set_new(row, "outcome", json_string("refused"));
-    json_object_set_new(row, "why", json_string(principal_status_text(status)));
-    json_array_append_new(list, row);
-    return false;
+    if (file != NULL) {
+        fclose(file);
+    }
+    EVP_DigestFinal_ex(md, digest, &length);
+    EVP_MD_CTX_free(md);
+    for (unsigned i = 0; i < length && i < 32; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    }
 }
 
-static bool explain(const struct mapping *mapping, const char *raw, json_t *list)
+bool map_load(const struct cli_call *call, const char *file, struct map_input *input_r)
 {
-    char principal[PRINCIPAL_SIZE];
-    enum principal_status status = principal_canonical(view_from_string(raw), principal);
-    if (status != PRINCIPAL_OK) {
-        return explain_refused(raw, status, list);
+    struct conf_errors errors;
+    *input_r = (struct map_input){0};
+    conf_errors_init(&errors);
+    file = file != NULL ? file : call->config_file;
+    input_r->config = config_load(file, &errors);
+    if (input_r->config != NULL) {
+        hash_file(file, input_r->config_hash);
+        input_r->mapping = mapping_build(input_r->config, &errors);
     }
-    return list != NULL ? explain_json(mapping, principal, list) : explain_text(mapping, principal);
+    const bool good = input_r->mapping != NULL;
+    if (!good) {
+        conf_errors_print(&errors, stderr);
+        map_free(input_r);
+    }
+    conf_errors_deinit(&errors);
+    return good;
 }
 
-static bool explain_all(const struct cli_call *call, const struct mapping *mapping)
-{
-    json_t *list = call->json ? json_array() : NULL;
-    bool all = true;
-    for (int i = 0; i < call->operand_count; i++) {
-        all = explain(mapping, call->operands[i], list) && all;
-    }
-    if (list != NULL) {
-        json_t *root = json_object();
-        json_object_set_new(root, "mapping_hash", json_string(mapping_hash(mapping)));
-        json_object_set_new(root, "principals", list);
-        cli_out_json(root);
-    }
-    return all;
-}
-
-int cli_map_explain(const struct cli_call *call)
+void map_load_facts(struct map_input *input)
 {
     struct conf_errors errors;
     conf_errors_init(&errors);
-    int status = CLI_BAD_CONFIG;
-    struct config *config = config_load(call->config_file, &errors);
-    struct mapping *mapping = config != NULL ? mapping_build(config, &errors) : NULL;
-    if (mapping != NULL) {
-        status = explain_all(call, mapping) ? CLI_OK : CLI_NEGATIVE;
-    } else {
-        conf_errors_print(&errors, stderr);
+    input->facts = mapping_facts_new(input->config);
+    if (input->config->users.file[0] != '\0') {
+        input->users = credentials_load(input->config->users.file, &errors);
     }
-    mapping_unref(&mapping);
-    config_unref(&config);
     conf_errors_deinit(&errors);
-    return status;
+}
+
+void map_free(struct map_input *input)
+{
+    credentials_unref(&input->users);
+    mapping_facts_free(&input->facts);
+    mapping_unref(&input->mapping);
+    config_unref(&input->config);
+}
+
+/* ---- the audit log ---- */
+
+enum { AUDIT_FILE_BYTES_MAX = 1 << 30 };
+
+/* NULL: errno says why. */
+static uint8_t *read_whole(const char *path, size_t *length_r)
+{
+    struct stat status;
+    FILE *file = fopen(path, "rbe");
+    uint8_t *bytes = NULL;
+    *length_r = 0;
+    if (file == NULL) {
+        return NULL;
+    }
+    if (fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode) &&
+        status.st_size <= AUDIT_FILE_BYTES_MAX) {
+        bytes = malloc((size_t)status.st_size + 1);
+        *length_r = bytes != NULL ? fread(bytes, 1, (size_t)status.st_size, file) : 0;
+    } else {
+        errno = EFBIG;
+    }
+    fclose(file);
+    return bytes;
+}
+
+static bool take_file(struct mapping_usages *usages, const struct map_input *input,
+                      const char *path, char *why_r, size_t size)
+{
+    size_t length = 0;
+    uint64_t seq = 0;
+    uint8_t *bytes = read_whole(path, &length);
+    if (bytes == NULL) {
+        snprintf(why_r, size, "%s: %s", path, strerror(errno));
+        return false;
+    }
+    struct audit_verdict verdict;
+    const struct view log = {bytes, length};
+    (void)audit_verify(log, NULL, NULL, &verdict);
+    if (verdict.status == AUDIT_BROKEN) {
+        snprintf(why_r, size, "%s: the chain is broken at record %" PRIu64 ": %s", path,
+                 verdict.bad_seq, verdict.why);
+    } else {
+        (void)mapping_usages_read(usages, input->config, input->mapping, log, &seq);
+    }
+    free(bytes);
+    return verdict.status != AUDIT_BROKEN;
+}
+
+/* The configured file and its rotated ones: FILE and FILE.*. */
+static bool take_configured(struct mapping_usages *usages, const struct map_input *input,
+                            char *why_r, size_t size)
+{
+    const char *file = input->config->audit.file;
+    if (file[0] == '\0') {
+        snprintf(why_r, size, "there is no audit log: 'audit.file' is not set");
+        return false;
+    }
+    char pattern[4200];
+    glob_t found = {0};
+    bool good = take_file(usages, input, file, why_r, size);
+    snprintf(pattern, sizeof pattern, "%s.[0-9]*", file);
+    if (good && glob(pattern, GLOB_NOSORT, NULL, &found) == 0) {
+        for (size_t i = 0; i < found.gl_pathc && good; i++) {
+            good = take_file(usages, input, found.gl_pathv[i], why_r, size);
+        }
+    }
+    globfree(&found);
+    return good;
+}
+
+struct mapping_usages *map_load_usages(const struct map_input *input, char *const *files,
+                                       int file_count, char *why_r, size_t size)
+{
+    struct mapping_usages *usages = mapping_usages_new(input->mapping);
+    bool good = true;
+    for (int i = 0; i < file_count && good; i++) {
+        good = take_file(usages, input, files[i], why_r, size);
+    }
+    if (file_count == 0) {
+        good = take_configured(usages, input, why_r, size);
+    }
+    if (!good) {
+        mapping_usages_free(&usages);
+    }
+    return usages;
+}
+
+/* ---- texts ---- */
+
+void map_time_text(int64_t seconds, char out[32])
+{
+    const time_t when = (time_t)seconds;
+    struct tm tm;
+    out[0] = '\0';
+    if (seconds != 0 && gmtime_r(&when, &tm) != NULL) {
+        (void)strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    }
+}
+
+json_t *map_header_json(const struct cli_call *call, const struct map_input *input)
+{
+    char host[256] = "", now[32];
+    (void)gethostname(host, sizeof host - 1);
+    map_time_text((int64_t)time(NULL), now);
+    json_t *header = json_object();
+    json_object_set_new(header, "generator", json_string("setu " SETU_VERSION));
+    json_object_set_new(header, "report", json_string(call->verb->name));
+    json_object_set_new(header, "host", cli_out_string(host));
+    json_object_set_new(header, "time", json_string(now));
+    json_object_set_new(header, "config", cli_out_string(input->config->file));
+    json_object_set_new(header, "config_hash", json_string(input->config_hash));
+    json_object_set_new(header, "mapping_hash", json_string(mapping_hash(input->mapping)));
+    return header;
+}
+
+void map_rule_text(const struct conf_mapping *rule, char *out, size_t size)
+{
+    if (rule->name[0] != '\0') {
+        snprintf(out, size, "%s (%s:%d)", rule->name, rule->place.file, rule->place.line);
+    } else {
+        snprintf(out, size, "%s:%d", rule->place.file, rule->place.line);
+    }
+}
+
+json_t *map_rule_json(const struct map_input *input, size_t rule)
+{
+    const struct conf_mapping *conf = mapping_rule(input->mapping, rule);
+    json_t *row = json_object();
+    json_object_set_new(row, "name", cli_out_string(conf->name));
+    json_object_set_new(row, "file", cli_out_string(conf->place.file));
+    json_object_set_new(row, "line", json_integer(conf->place.line));
+    json_object_set_new(row, "kind", json_string(mapping_kind_name((enum mapping_kind)conf->kind)));
+    json_object_set_new(row, "pattern", cli_out_string(conf->pattern));
+    json_object_set_new(row, "when", cli_out_string(mapping_when(input->mapping, rule)));
+    json_object_set_new(row, "certificate", cli_out_string(conf->certificate));
+    json_object_set_new(row, "intended_principal", cli_out_string(conf->intended_principal));
+    json_object_set_new(row, "owner", cli_out_string(conf->owner));
+    json_object_set_new(row, "ticket", cli_out_string(conf->ticket));
+    json_object_set_new(row, "approver", cli_out_string(conf->approver));
+    json_object_set_new(row, "review_by", cli_out_string(conf->review_by));
+    json_object_set_new(row, "break_glass", json_boolean(conf->break_glass));
+    return row;
+}
+
+/* ---- places ---- */
+
+void map_place_text(const struct mapping_context *place, char *out, size_t size)
+{
+    snprintf(out, size, "cluster=%s generation=%s listener=%s mechanism=%s", place->cluster->name,
+             place->generation->name, place->listener->name, place->mechanism);
+}
+
+json_t *map_place_json(const struct mapping_context *place)
+{
+    json_t *row = json_object();
+    json_object_set_new(row, "cluster", cli_out_string(place->cluster->name));
+    json_object_set_new(row, "generation", cli_out_string(place->generation->name));
+    json_object_set_new(row, "listener", cli_out_string(place->listener->name));
+    json_object_set_new(row, "mechanism", cli_out_string(place->mechanism));
+    return row;
+}
+
+/* What a node id alone says: a generation that asks for more, or has to be seen, is possible. */
+enum match { MATCH_NO, MATCH_PERHAPS, MATCH_YES };
+
+static enum match matches_node(const struct conf_match *match, int32_t node_id)
+{
+    bool found = match->node_ids_count == 0;
+    for (size_t i = 0; i < match->node_ids_count; i++) {
+        found =
+            found || (node_id >= match->node_ids[i].first && node_id <= match->node_ids[i].last);
+    }
+    const bool more =
+        match->host[0] != '\0' || match->port != 0 || match->rack[0] != '\0' || match->probe;
+    return !found ? MATCH_NO : more ? MATCH_PERHAPS : MATCH_YES;
+}
+
+/* Whether a node may be taken for the generation: those before it come first. */
+static bool may_be(const struct conf_cluster *cluster, const struct conf_generation *generation,
+                   int32_t node_id)
+{
+    for (const struct conf_generation *it = cluster->generations; it != generation; it++) {
+        if (matches_node(&it->match, node_id) == MATCH_YES) {
+            return false;
+        }
+    }
+    return matches_node(&generation->match, node_id) != MATCH_NO;
+}
+
+static void gather(const struct map_input *input, const struct mapping_query *only,
+                   bool passthrough, long node_id, struct map_places *places)
+{
+    struct mapping_context context;
+    mapping_context_begin(&context, input->config, only);
+    while (mapping_context_next(&context)) {
+        if ((context.generation->login == CONF_LOGIN_PASSTHROUGH) != passthrough ||
+            (node_id >= 0 && !may_be(context.cluster, context.generation, (int32_t)node_id))) {
+            continue;
+        }
+        places->items = realloc(places->items, (places->count + 1) * sizeof *places->items);
+        if (places->items == NULL) {
+            abort();
+        }
+        places->items[places->count++] = context;
+    }
+}
+
+static bool is_named(const struct cli_call *call, const struct map_input *input, const char *what,
+                     const struct mapping_query *only)
+{
+    struct mapping_context context;
+    mapping_context_begin(&context, input->config, only);
+    if (mapping_context_next(&context)) {
+        return true;
+    }
+    const char *name = only->cluster != NULL      ? only->cluster
+                       : only->generation != NULL ? only->generation
+                       : only->listener != NULL   ? only->listener
+                                                  : only->mechanism;
+    (void)cli_usage_error(call->verb, "there is no %s `%s`", what, name);
+    return false;
+}
+
+/* Each name alone first, so that the one that is wrong is told. */
+static bool check_names(const struct cli_call *call, const struct map_input *input,
+                        const struct mapping_query *only)
+{
+    const struct mapping_query cluster = {.cluster = only->cluster};
+    const struct mapping_query generation = {.generation = only->generation};
+    const struct mapping_query listener = {.listener = only->listener};
+    const struct mapping_query mechanism = {.mechanism = only->mechanism};
+    return (only->cluster == NULL || is_named(call, input, "cluster", &cluster)) &&
+           (only->generation == NULL || is_named(call, input, "generation", &generation)) &&
+           (only->listener == NULL || is_named(call, input, "listener", &listener)) &&
+           (only->mechanism == NULL || is_named(call, input, "mechanism", &mechanism));
+}
+
+bool map_places(const struct cli_call *call, const struct map_input *input,
+                const struct mapping_query *only, const char *broker, struct map_places *places_r)
+{
+    unsigned long node_id = 0;
+    *places_r = (struct map_places){NULL, 0};
+    if (broker != NULL && !cli_number(broker, 0, INT32_MAX, &node_id)) {
+        (void)cli_usage_error(call->verb, "--broker is a node id");
+        return false;
+    }
+    if (!check_names(call, input, only)) {
+        return false;
+    }
+    const long wanted = broker != NULL ? (long)node_id : -1;
+    gather(input, only, false, wanted, places_r);
+    if (places_r->count == 0) {
+        gather(input, only, true, wanted,
+               places_r); /* brokers judge there; still it can be asked */
+    }
+    if (places_r->count == 0) {
+        (void)cli_usage_error(call->verb, "no connection has all of what is asked for");
+    }
+    return places_r->count > 0;
+}
+
+void map_places_free(struct map_places *places)
+{
+    free(places->items);
+    *places = (struct map_places){NULL, 0};
+}
+
+/* ---- prediction ---- */
+
+const char *map_predict(const struct map_input *input, const struct conf_generation *generation,
+                        const char *certificate, char *memory, size_t size, const char **why_r)
+{
+    const struct mapping_certificate *facts = mapping_facts_find(input->facts, certificate);
+    struct rules_error error;
+    if (facts == NULL || facts->problem[0] != '\0') {
+        *why_r = "the certificate cannot be read";
+        return NULL;
+    }
+    struct rules *rules =
+        rules_parse(view_from_string(generation->ssl_principal_mapping_rules), &error);
+    if (rules == NULL) {
+        *why_r = "the brokers' rules cannot be read";
+        return NULL;
+    }
+    struct mapping_prediction prediction;
+    mapping_predict_one(rules, generation, facts->subject, &prediction);
+    rules_free(&rules);
+    snprintf(memory, size, "%s", prediction.principal);
+    *why_r = prediction.status == RULES_NO_MATCH ? "no rule of theirs matches: they refuse it"
+                                                 : "their rules fail on it: they refuse it";
+    return prediction.status == RULES_OK ? memory : NULL;
 }

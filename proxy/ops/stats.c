@@ -149,6 +149,29 @@ static void write_ledger(struct ledger *ledger, FILE *out)
                  stats.healthy ? 1 : 0);
 }
 
+void stats_hash_init(struct stats_hash *hash)
+{
+    pthread_mutex_init(&hash->lock, NULL);
+    hash->text[0] = '\0';
+}
+
+void stats_hash_set(struct stats_hash *hash, const char *text)
+{
+    pthread_mutex_lock(&hash->lock);
+    snprintf(hash->text, sizeof hash->text, "%s", text);
+    pthread_mutex_unlock(&hash->lock);
+}
+
+static void write_mapping(struct stats_hash *hash, FILE *out)
+{
+    pthread_mutex_lock(&hash->lock);
+    fprintf(out,
+            "# HELP setu_mapping_info The mapping in use, by its hash\n"
+            "# TYPE setu_mapping_info gauge\nsetu_mapping_info{hash=\"%s\"} 1\n",
+            hash->text);
+    pthread_mutex_unlock(&hash->lock);
+}
+
 bool stats_prometheus(const struct stats *stats, const struct stats_names *names, FILE *out)
 {
     fprintf(out,
@@ -160,6 +183,9 @@ bool stats_prometheus(const struct stats *stats, const struct stats_names *names
                 "# HELP setu_aes_implementation Whose AES-GCM protects TLS records\n"
                 "# TYPE setu_aes_implementation gauge\nsetu_aes_implementation{name=\"%s\"} 1\n",
                 names->aes);
+    }
+    if (names != NULL && names->mapping != NULL) {
+        write_mapping(names->mapping, out);
     }
     const char *metric = "";
     for (size_t i = 0; i < ROWS; i++) {

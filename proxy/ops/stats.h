@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,10 +34,20 @@ typedef const char *(*stats_name_fn)(size_t index);
 struct audit_log;
 struct ledger;
 
+/* The mapping's hash, which one thread changes (a reload) and another writes down. */
+struct stats_hash {
+    pthread_mutex_t lock;
+    char text[72];
+};
+
+void stats_hash_init(struct stats_hash *hash);
+void stats_hash_set(struct stats_hash *hash, const char *text); /* cut at 71 bytes */
+
 struct stats_names {
     stats_name_fn close_reason;    /* NULL: by number */
     const struct audit_log *audit; /* its own numbers join the page; NULL: left out */
     struct ledger *ledger;         /* the same */
+    struct stats_hash *mapping;    /* shown as mapping_info; NULL: left out */
     const char *aes;               /* whose AES-GCM protects TLS records; NULL: left out */
 };
 

@@ -15,6 +15,7 @@
 #include "proxy/session/edition.h"
 #include "proxy/session/evidence.h"
 #include "proxy/session/handshake_data.h"
+#include "proxy/session/mapped.h"
 #include "proxy/session/passthrough.h"
 #include "proxy/session/session.h"
 #include "proxy/session/session_private.h"
@@ -63,6 +64,10 @@ static SSL *dial_ssl(struct session *s)
 static void dial_now(struct session *s)
 {
     SSL *ssl = NULL;
+    if (!s->passthrough && !mapped_at_dial(s)) {
+        session_close(s, CLOSE_NOT_MAPPED_THERE);
+        return;
+    }
     if (config_protocol_has_tls(s->route.generation->protocol)) {
         ssl = dial_ssl(s);
         if (ssl == NULL) {

@@ -108,19 +108,26 @@ void evidence_mapping(struct session *s, const struct mapping_decision *decision
     evidence_begin(&ev, s, allowed ? AUDIT_MAPPING_DECIDED : AUDIT_MAPPING_DENIED);
     ev.event.outcome = allowed ? AUDIT_ALLOWED : AUDIT_DENIED;
     ev.event.reason = reason;
+    bool break_glass = false;
     if (decision->rule != MAPPING_NO_RULE) {
-        snprintf(ev.rule, sizeof ev.rule, "%s:%d", decision->file, decision->line);
+        const struct conf_mapping *rule =
+            mapping_rule(session_shared(s)->mapping, (size_t)decision->rule);
+        snprintf(ev.rule, sizeof ev.rule, "%s:%d%s%s", decision->file, decision->line,
+                 rule->name[0] != '\0' ? " " : "", rule->name);
         ev.event.rule = ev.rule;
+        break_glass = allowed && rule->break_glass;
     }
+    ev.event.detail = break_glass ? "break glass" : NULL;
     evidence_send(&ev, s);
     mapping_count_outcome(&s->world->stats, decision, allowed);
     struct log_field extra[] = {
         log_str("rule", ev.event.rule),
         log_str("certificate", allowed ? decision->certificate : NULL),
         log_str("reason", reason),
+        log_str("detail", ev.event.detail),
     };
-    session_log(s, allowed ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
-                allowed ? "mapping_decided" : "mapping_denied", extra, 3);
+    session_log(s, allowed && !break_glass ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
+                allowed ? "mapping_decided" : "mapping_denied", extra, 4);
 }
 
 void evidence_broker_ok(struct session *s)

@@ -5,10 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/certificates.h"
 #include "auth/credentials.h"
 #include "auth/exchange.h"
-#include "auth/mapping.h"
 #include "auth/penalty.h"
 #include "auth/principal.h"
 #include "auth/tls_context.h"
@@ -20,6 +18,7 @@
 #include "proxy/session/dial.h"
 #include "proxy/session/evidence.h"
 #include "proxy/session/handshake_data.h"
+#include "proxy/session/mapped.h"
 #include "proxy/session/passthrough.h"
 #include "proxy/session/session.h"
 #include "proxy/session/session_private.h"
@@ -135,31 +134,11 @@ void login_drained(struct session *s)
 
 /* ---- the principal is proved ---- */
 
-static bool login_find_certificate(struct session *s, const char **reason_r,
-                                   struct mapping_decision *decision_r)
-{
-    const struct shared *shared = session_shared(s);
-    if (!mapping_decide(shared->mapping, s->principal, decision_r)) {
-        *reason_r = mapping_outcome_name(decision_r->outcome);
-        return false;
-    }
-    s->certificate = certificates_find(shared->certificates, decision_r->certificate);
-    if (s->certificate == NULL ||
-        !certificates_valid_at(s->certificate, world_now_ns() / 1000000000)) {
-        s->certificate = NULL;
-        *reason_r = "certificate_expired";
-        return false;
-    }
-    return true;
-}
-
 static bool login_map(struct session *s)
 {
-    struct mapping_decision decision;
     const char *reason = NULL;
     session_enter(s, SESSION_MAP);
-    bool allowed = login_find_certificate(s, &reason, &decision);
-    evidence_mapping(s, &decision, allowed, reason);
+    bool allowed = mapped_at_login(s, &reason);
     if (!allowed) {
         login_deny(s, s->principal, reason);
     }

@@ -59,6 +59,7 @@ struct session {
     /* static or of the configuration: "SCRAM-SHA-512", "SSL"; NULL unknown */
     const char *mechanism;
     const struct certificate *certificate; /* of shared->certificates; NULL when none is shown */
+    const char *mapped_for;         /* the generation it was decided for; NULL none in particular */
     struct handshake *handshake;    /* NULL from RELAY on */
     struct served *served;          /* what the broker takes, a reference; NULL: it was not asked */
     struct relay relay;
