@@ -162,13 +162,59 @@ Test(conf_forms, globs)
     cr_expect_not(glob_matches(pattern, text));
 }
 
+/* What two globs say of each other is what they say of every short text. */
+Test(conf_forms, globs_against_globs)
+{
+    static const char *const globs[] = {
+        "",    "a",   "b",  "*",  "?",    "a*", "*a",  "?a",  "a?",  "**",   "*?",  "?*",  "ab",
+        "a*b", "*b*", "b?", "aa", "*a*b", "??", "a**", "*ab", "?b*", "a*a*", "*??", "ba*", "abb"};
+    static char texts[200][5];
+    size_t count = 0;
+    for (size_t length = 0; length <= 4; length++) {
+        for (size_t bits = 0; bits < (size_t)1 << length; bits++, count++) {
+            for (size_t i = 0; i < length; i++) {
+                texts[count][i] = (bits >> i & 1) != 0 ? 'b' : 'a';
+            }
+        }
+    }
+    for (size_t i = 0; i < sizeof globs / sizeof *globs; i++) {
+        for (size_t k = 0; k < sizeof globs / sizeof *globs; k++) {
+            bool meet = false, covered = true;
+            for (size_t t = 0; t < count; t++) {
+                const bool one = glob_matches(globs[i], texts[t]);
+                const bool other = glob_matches(globs[k], texts[t]);
+                meet = meet || (one && other);
+                covered = covered && (one || !other);
+            }
+            cr_expect_eq(glob_meets(globs[i], globs[k]), meet, "'%s' '%s'", globs[i], globs[k]);
+            cr_expect(covered || !glob_covers(globs[i], globs[k]), "'%s' '%s'", globs[i], globs[k]);
+        }
+    }
+    cr_expect(glob_covers("sv*", "svc-*"));
+    cr_expect(glob_covers("*", "a?*"));
+    cr_expect(glob_covers("a?c", "abc"));
+    cr_expect_not(glob_covers("svc-*", "sv*"));
+    cr_expect_not(glob_covers("a?", "a*"));
+}
+
 Test(conf_forms, loopback_networks)
 {
-    static const char *const bad[] = {
-        "",              "127.80.0.0",     "127.80.0.0/",   "127.80.0.0/7",  "127.80.0.0/31",
-        "127.80.0.0/08", "127.80.0.0/016", "127.80.0/16",   "128.0.0.0/16",  "127.80.0.0/16 ",
-        "/16",           "::1/128",        "127.80.1.0/16", "127.80.0.0/-1", "127.80.0.0/99",
-        "127.080.0.0/16"};
+    static const char *const bad[] = {"",
+                                      "127.80.0.0",
+                                      "127.80.0.0/",
+                                      "127.80.0.0/7",
+                                      "127.80.0.0/31",
+                                      "127.80.0.0/08",
+                                      "127.80.0.0/016",
+                                      "127.80.0/16",
+                                      "128.0.0.0/16",
+                                      "127.80.0.0/16 ",
+                                      "/16",
+                                      "::1/128",
+                                      "127.80.1.0/16",
+                                      "127.80.0.0/-1",
+                                      "127.80.0.0/99",
+                                      "127.080.0.0/16"};
     uint32_t first = 0, count = 0;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         cr_expect_not_null(form_network(bad[i]), "%s", bad[i]);
