@@ -84,7 +84,8 @@ static const struct cli_verb verbs[] = {
      "As text it is CSV, after one line of comment with version, host, time and hashes. A cell\n"
      "that would be a formula to a spreadsheet begins with an apostrophe. Exit status 0.\n",
      NULL, cli_map_export},
-    {"map unused", "[AUDITFILE...]", 0, 10000, true, "list rules by which nobody was mapped lately",
+    {"map unused", "[FILE|FOLDER...]", 0, 10000, true,
+     "list rules by which nobody was mapped lately",
      "Puts the logins in the audit log (the configured one with its rotated files, or those\n"
      "named) to the rules as they are now. Exit status 0 when every rule is used, 1 when not, 78\n"
      "when there is no audit log that can be read, or its chain is broken.\n",

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/cli/cli_map.h"
 
-#include <errno.h>
-#include <glob.h>
 #include <inttypes.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +13,7 @@
 #include "auth/mapping_predict.h"
 #include "auth/mapping_usage.h"
 #include "conf/config.h"
+#include "proxy/cli/audit_set.h"
 #include "proxy/cli/cli_out.h"
 
 /* ---- loading ---- */
@@ -85,88 +83,44 @@ void map_free(struct map_input *input)
 
 /* ---- the audit log ---- */
 
-enum { AUDIT_FILE_BYTES_MAX = 1 << 30 };
-
-/* NULL: errno says why. */
-static uint8_t *read_whole(const char *path, size_t *length_r)
+static bool take_set(struct mapping_usages *usages, const struct map_input *input,
+                     const struct audit_set *set, char *why_r, size_t size)
 {
-    struct stat status;
-    FILE *file = fopen(path, "rbe");
-    uint8_t *bytes = NULL;
-    *length_r = 0;
-    if (file == NULL) {
-        return NULL;
-    }
-    if (fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode) &&
-        status.st_size <= AUDIT_FILE_BYTES_MAX) {
-        bytes = malloc((size_t)status.st_size + 1);
-        *length_r = bytes != NULL ? fread(bytes, 1, (size_t)status.st_size, file) : 0;
-    } else {
-        errno = EFBIG;
-    }
-    fclose(file);
-    return bytes;
-}
-
-static bool take_file(struct mapping_usages *usages, const struct map_input *input,
-                      const char *path, char *why_r, size_t size)
-{
-    size_t length = 0;
+    struct audit_signatures signatures = {0};
+    struct audit_set_verdict verdict;
     uint64_t seq = 0;
-    uint8_t *bytes = read_whole(path, &length);
-    if (bytes == NULL) {
-        snprintf(why_r, size, "%s: %s", path, strerror(errno));
-        return false;
-    }
-    struct audit_verdict verdict;
-    const struct view log = {bytes, length};
-    (void)audit_verify(log, NULL, NULL, &verdict);
-    if (verdict.status == AUDIT_BROKEN) {
-        snprintf(why_r, size, "%s: the chain is broken at record %" PRIu64 ": %s", path,
+    audit_set_verify(set, NULL, &signatures, &verdict);
+    if (!verdict.holds) {
+        snprintf(why_r, size, "%s: the chain is broken at record %" PRIu64 ": %s",
+                 verdict.bad_file != NULL ? verdict.bad_file->path : "the audit log",
                  verdict.bad_seq, verdict.why);
-    } else {
-        (void)mapping_usages_read(usages, input->config, input->mapping, log, &seq);
-    }
-    free(bytes);
-    return verdict.status != AUDIT_BROKEN;
-}
-
-/* The configured file and its rotated ones: FILE and FILE.*. */
-static bool take_configured(struct mapping_usages *usages, const struct map_input *input,
-                            char *why_r, size_t size)
-{
-    const char *file = input->config->audit.file;
-    if (file[0] == '\0') {
-        snprintf(why_r, size, "there is no audit log: 'audit.file' is not set");
         return false;
     }
-    char pattern[4200];
-    glob_t found = {0};
-    bool good = take_file(usages, input, file, why_r, size);
-    snprintf(pattern, sizeof pattern, "%s.[0-9]*", file);
-    if (good && glob(pattern, GLOB_NOSORT, NULL, &found) == 0) {
-        for (size_t i = 0; i < found.gl_pathc && good; i++) {
-            good = take_file(usages, input, found.gl_pathv[i], why_r, size);
-        }
+    for (size_t i = 0; i < set->count; i++) {
+        (void)mapping_usages_read(usages, input->config, input->mapping, set->files[i].bytes, &seq);
     }
-    globfree(&found);
-    return good;
+    return true;
 }
 
 struct mapping_usages *map_load_usages(const struct map_input *input, char *const *files,
                                        int file_count, char *why_r, size_t size)
 {
+    char *configured[] = {(char *)(uintptr_t)input->config->audit.file};
+    const bool given = file_count > 0;
+    struct audit_set set;
+    if (!given && configured[0][0] == '\0') {
+        snprintf(why_r, size, "there is no audit log: 'audit.file' is not set");
+        return NULL;
+    }
+    if (!audit_set_open(&set, given ? files : configured, given ? (size_t)file_count : 1, why_r,
+                        size)) {
+        return NULL;
+    }
     struct mapping_usages *usages = mapping_usages_new(input->mapping);
-    bool good = true;
-    for (int i = 0; i < file_count && good; i++) {
-        good = take_file(usages, input, files[i], why_r, size);
-    }
-    if (file_count == 0) {
-        good = take_configured(usages, input, why_r, size);
-    }
-    if (!good) {
+    if (!take_set(usages, input, &set, why_r, size)) {
         mapping_usages_free(&usages);
     }
+    audit_set_close(&set);
     return usages;
 }
 
