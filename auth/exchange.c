@@ -219,6 +219,11 @@ int64_t exchange_expires_ms(const struct exchange *ex)
     return ex->stage == EXCHANGE_STAGE_DONE ? ex->expires_ms : 0;
 }
 
+const uint8_t *exchange_token_stamp(const struct exchange *ex)
+{
+    return ex->stamp;
+}
+
 void exchange_offer_keys(struct exchange *ex, const struct scram_keys *keys)
 {
     if (ex->end->offer_keys != NULL && ex->state != NULL) {

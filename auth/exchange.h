@@ -117,6 +117,10 @@ enum auth_reason exchange_reason(const struct exchange *ex);
  * nothing (the end of its token); 0: it does not end. For KIP-368. */
 int64_t exchange_expires_ms(const struct exchange *ex);
 
+/* Server end, OAUTHBEARER, after DONE: the stamp for tokens_stand (32 bytes); zero for other
+ * mechanisms. Lives as long as the exchange. */
+const uint8_t *exchange_token_stamp(const struct exchange *ex);
+
 /* The mechanism's name. Static. */
 const char *exchange_mechanism(const struct exchange *ex);
 

@@ -4,6 +4,7 @@
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/param_build.h>
+#include <openssl/x509.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -168,6 +169,16 @@ static bool is_for_signatures(const json_t *object)
     return false;
 }
 
+static bool digest(EVP_PKEY *key, uint8_t digest_r[JWK_DIGEST_BYTES])
+{
+    uint8_t *der = NULL;
+    int length = i2d_PUBKEY(key, &der);
+    bool made =
+        length > 0 && EVP_Digest(der, (size_t)length, digest_r, NULL, EVP_sha256(), NULL) == 1;
+    OPENSSL_free(der);
+    return made;
+}
+
 static bool is(const char *text, const char *wanted)
 {
     return text != NULL && strcmp(text, wanted) == 0;
@@ -208,6 +219,11 @@ static enum verdict key_read(const json_t *object, struct jwk *out, const char *
         return VERDICT_SKIPPED;
     }
     ERR_clear_error();
+    if (out->key != NULL && !digest(out->key, out->digest)) {
+        EVP_PKEY_free(out->key);
+        *why_r = "the crypto library failed";
+        return VERDICT_REFUSED;
+    }
     return out->key != NULL ? VERDICT_TAKEN : VERDICT_REFUSED;
 }
 

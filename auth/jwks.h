@@ -13,11 +13,14 @@
 #include <openssl/evp.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "protocol/bytes.h"
 
 struct conf_errors;
 struct jwks;
+
+enum { JWK_DIGEST_BYTES = 32 };
 
 enum { JWKS_FILE_BYTES_MAX = 1048576, JWKS_KEYS_MAX = 256 };
 
@@ -28,6 +31,7 @@ struct jwk {
     const char *algorithm; /* alg: the only one it may be used with; NULL: any of its kind */
     enum jwk_kind kind;
     EVP_PKEY *key;
+    uint8_t digest[JWK_DIGEST_BYTES]; /* of the key itself, whatever it is called */
 };
 
 /* Reads a file that may be public, but must be a plain file of root's or ours that nobody else may

@@ -143,7 +143,8 @@ static bool fits(const struct jwk *key, const struct algorithm *algorithm)
 }
 
 static enum auth_reason verify_with_any(const struct jwks *keys, const struct algorithm *algorithm,
-                                        const char *id, struct view text, struct view signature)
+                                        const char *id, struct view text, struct view signature,
+                                        const struct jwk **key_r)
 {
     bool known = false;
     int tries = 0;
@@ -158,6 +159,7 @@ static enum auth_reason verify_with_any(const struct jwks *keys, const struct al
         }
         tries++;
         if (verify(algorithm, key->key, text, signature)) {
+            *key_r = key;
             return AUTH_REASON_NONE;
         }
     }
@@ -168,7 +170,7 @@ static enum auth_reason verify_with_any(const struct jwks *keys, const struct al
 }
 
 static enum auth_reason judge(const json_t *header, const struct parts *parts,
-                              const struct jwks *keys, bool unsecured)
+                              const struct jwks *keys, bool unsecured, const struct jwk **key_r)
 {
     const char *name = bounded_json_text(header, "alg");
     const json_t *id = json_object_get(header, "kid");
@@ -190,19 +192,20 @@ static enum auth_reason judge(const json_t *header, const struct parts *parts,
         return AUTH_REASON_TOKEN_MALFORMED;
     }
     return verify_with_any(keys, algorithm, json_string_value(id), parts->signed_text,
-                           view_of(signature, length));
+                           view_of(signature, length), key_r);
 }
 
 enum auth_reason jws_open(struct view token, const struct jwks *keys, bool unsecured,
-                          uint8_t *payload_r, size_t *payload_length_r)
+                          uint8_t *payload_r, size_t *payload_length_r, const struct jwk **key_r)
 {
     struct parts parts;
     *payload_length_r = 0;
+    *key_r = NULL;
     json_t *header = parts_of(token, &parts) ? header_read(parts.header) : NULL;
     if (header == NULL) {
         return AUTH_REASON_TOKEN_MALFORMED;
     }
-    enum auth_reason reason = judge(header, &parts, keys, unsecured);
+    enum auth_reason reason = judge(header, &parts, keys, unsecured, key_r);
     json_decref(header);
     if (reason == AUTH_REASON_NONE &&
         !base64url_read(parts.payload, payload_r, token.length, payload_length_r)) {

@@ -27,14 +27,16 @@
 #include "auth/reason.h"
 #include "protocol/bytes.h"
 
+struct jwk;
 struct jwks;
 
 enum { JWS_BYTES_MAX = 65536, JWS_HEADER_BYTES_MAX = 4096, JWS_TRIES_MAX = 4 };
 
 /* Verifies, and copies the decoded payload into payload_r, which has room for token.length bytes.
+ * *key_r is the key that verified it, of keys; NULL: none did, or the token is unsecured.
  * keys may be NULL: then no signature can be verified. unsecured: alg "none" is taken too. NONE, or
  * why not: TOKEN_MALFORMED, TOKEN_UNSECURED, TOKEN_ALGORITHM, TOKEN_KEY, TOKEN_SIGNATURE. SLOW
  * (30 us with RSA of 2048 bits, 1.3 ms with P-384): off the loop. */
 enum auth_reason jws_open(struct view token, const struct jwks *keys, bool unsecured,
-                          uint8_t *payload_r, size_t *payload_length_r)
+                          uint8_t *payload_r, size_t *payload_length_r, const struct jwk **key_r)
     __attribute__((warn_unused_result));

@@ -70,6 +70,7 @@ struct exchange {
     struct tokens *tokens;     /* server end, OAUTHBEARER; one reference */
     int64_t now_ms;            /* wall clock, for tokens */
     int64_t expires_ms;        /* of what the client showed; 0: never */
+    uint8_t stamp[32];         /* tokens.h; zero unless a token was believed */
     struct secret password;    /* client end */
     uint32_t iterations_min;   /* client end */
     bool keys_only;            /* client end: there is no password */

@@ -9,7 +9,7 @@
  * round; the object says the same whatever was wrong. What does not even follow the grammar, and
  * who asks to act for another, is denied at once, as Kafka does.
  */
-#include <openssl/crypto.h>
+#include <assert.h>
 #include <string.h>
 
 #include "auth/mech_end.h"
@@ -92,6 +92,8 @@ static enum exchange_status server_resume(struct exchange *ex, void *state, stru
         return exchange_deny(ex, AUTH_REASON_AUTHZID_MISMATCH);
     }
     ex->expires_ms = server->facts.expires_ms;
+    static_assert(sizeof ex->stamp == sizeof server->facts.stamp, "one stamp");
+    memcpy(ex->stamp, server->facts.stamp, sizeof ex->stamp);
     return EXCHANGE_DONE;
 }
 

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,9 +18,10 @@ static const double SECONDS_MAX = 253402300799.0; /* the end of the year 9999 */
 
 struct tokens {
     atomic_size_t references;
-    struct config *config;           /* NULL: policy is the caller's */
-    const struct conf_oauth *policy; /* of it */
-    struct jwks *keys;               /* NULL: none */
+    struct config *config;            /* NULL: policy is the caller's */
+    const struct conf_oauth *policy;  /* of it */
+    struct jwks *keys;                /* NULL: none */
+    uint8_t rules[TOKEN_STAMP_BYTES]; /* digest of what policy asks of a token */
 };
 
 /* ---- claims ---- */
@@ -147,22 +149,111 @@ static enum auth_reason judge_claims(const struct conf_oauth *policy, const json
     return scopes_hold(policy, claims) ? AUTH_REASON_NONE : AUTH_REASON_TOKEN_SCOPE;
 }
 
+/* ---- by what a token was believed ---- */
+
+static void hash_text(EVP_MD_CTX *md, const char *text)
+{
+    EVP_DigestUpdate(md, text, strlen(text) + 1);
+}
+
+static void hash_texts(EVP_MD_CTX *md, const char *const *texts, size_t count)
+{
+    EVP_DigestUpdate(md, &count, sizeof count);
+    for (size_t i = 0; i < count; i++) {
+        hash_text(md, texts[i]);
+    }
+}
+
+static EVP_MD_CTX *hash_begin(void)
+{
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    if (md == NULL || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1) {
+        abort();
+    }
+    return md;
+}
+
+static void hash_end(EVP_MD_CTX *md, uint8_t digest_r[TOKEN_STAMP_BYTES])
+{
+    if (EVP_DigestFinal_ex(md, digest_r, NULL) != 1) {
+        abort();
+    }
+    EVP_MD_CTX_free(md);
+}
+
+static void rules_hash(const struct conf_oauth *policy, uint8_t digest_r[TOKEN_STAMP_BYTES])
+{
+    EVP_MD_CTX *md = hash_begin();
+    hash_text(md, policy->issuer);
+    hash_text(md, policy->principal_claim);
+    hash_text(md, policy->scope_claim);
+    hash_texts(md, policy->audience, policy->audience_count);
+    hash_texts(md, policy->scopes, policy->scopes_count);
+    hash_end(md, digest_r);
+}
+
+/* key NULL: no signature was asked for. */
+static void stamp(const struct tokens *tokens, const struct jwk *key,
+                  uint8_t stamp_r[TOKEN_STAMP_BYTES])
+{
+    EVP_MD_CTX *md = hash_begin();
+    EVP_DigestUpdate(md, tokens->rules, sizeof tokens->rules);
+    if (key != NULL) {
+        EVP_DigestUpdate(md, key->digest, sizeof key->digest);
+    }
+    hash_end(md, stamp_r);
+}
+
+static size_t key_count(const struct tokens *tokens)
+{
+    return tokens->keys != NULL ? jwks_count(tokens->keys) : 0;
+}
+
+bool tokens_stand(const struct tokens *now, const uint8_t stamp_then[TOKEN_STAMP_BYTES])
+{
+    uint8_t stamp_now[TOKEN_STAMP_BYTES];
+    stamp(now, NULL, stamp_now);
+    bool stands =
+        now->policy->allow_unsecured_jws && memcmp(stamp_now, stamp_then, sizeof stamp_now) == 0;
+    for (size_t i = 0; !stands && i < key_count(now); i++) {
+        stamp(now, jwks_at(now->keys, i), stamp_now);
+        stands = memcmp(stamp_now, stamp_then, sizeof stamp_now) == 0;
+    }
+    return stands;
+}
+
+bool tokens_equal(const struct tokens *a, const struct tokens *b)
+{
+    bool equal = memcmp(a->rules, b->rules, sizeof a->rules) == 0 &&
+                 a->policy->allow_unsecured_jws == b->policy->allow_unsecured_jws &&
+                 key_count(a) == key_count(b);
+    for (size_t i = 0; equal && i < key_count(a); i++) {
+        equal =
+            memcmp(jwks_at(a->keys, i)->digest, jwks_at(b->keys, i)->digest, JWK_DIGEST_BYTES) == 0;
+    }
+    return equal;
+}
+
 enum auth_reason tokens_judge(const struct tokens *tokens, struct view token, int64_t now_ms,
                               struct token_facts *facts_r)
 {
     *facts_r = (struct token_facts){0};
     uint8_t *payload = token.length <= JWS_BYTES_MAX ? malloc(token.length + 1) : NULL;
+    const struct jwk *key = NULL;
     size_t length = 0;
     if (payload == NULL) {
         return token.length > JWS_BYTES_MAX ? AUTH_REASON_TOKEN_TOO_LARGE : AUTH_REASON_INTERNAL;
     }
     enum auth_reason reason =
-        jws_open(token, tokens->keys, tokens->policy->allow_unsecured_jws, payload, &length);
+        jws_open(token, tokens->keys, tokens->policy->allow_unsecured_jws, payload, &length, &key);
     if (reason == AUTH_REASON_NONE) {
         json_t *claims = bounded_json_object(view_of(payload, length));
         reason = claims != NULL ? judge_claims(tokens->policy, claims, now_ms, facts_r)
                                 : AUTH_REASON_TOKEN_MALFORMED;
         json_decref(claims);
+    }
+    if (reason == AUTH_REASON_NONE) {
+        stamp(tokens, key, facts_r->stamp);
     }
     OPENSSL_cleanse(payload, length);
     free(payload);
@@ -179,6 +270,7 @@ struct tokens *tokens_new(const struct conf_oauth *policy, const struct jwks *ke
     }
     atomic_init(&tokens->references, 1);
     tokens->policy = policy;
+    rules_hash(policy, tokens->rules);
     tokens->keys = keys != NULL ? jwks_ref(keys) : NULL;
     return tokens;
 }

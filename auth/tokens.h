@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "auth/principal.h"
@@ -24,9 +25,12 @@ struct config;
 struct jwks;
 struct tokens;
 
+enum { TOKEN_STAMP_BYTES = 32 };
+
 struct token_facts {
-    char principal[PRINCIPAL_SIZE]; /* "" unless the signature holds and the claim is usable */
-    int64_t expires_ms;             /* since 1970: from when on this token is believed no more */
+    char principal[PRINCIPAL_SIZE];   /* "" unless the signature holds and the claim is usable */
+    int64_t expires_ms;               /* since 1970: from when on this token is believed no more */
+    uint8_t stamp[TOKEN_STAMP_BYTES]; /* of the rules and the key by which it was believed */
 };
 
 /* Reads the key set. The configuration is kept by reference. NULL with at least one error added
@@ -44,3 +48,10 @@ void tokens_unref(struct tokens **tokens); /* nulls; accepts NULL */
 /* NONE, or why the token is not believed. SLOW (jws.h): off the loop. */
 enum auth_reason tokens_judge(const struct tokens *tokens, struct view token, int64_t now_ms,
                               struct token_facts *facts_r) __attribute__((warn_unused_result));
+
+/* Whether a token that was believed with this stamp would be now, time aside: the rules are the same,
+ * and its key is still there. For a reload: tokens themselves are not kept. */
+bool tokens_stand(const struct tokens *now, const uint8_t stamp[TOKEN_STAMP_BYTES]);
+
+/* The same rules and the same keys. */
+bool tokens_equal(const struct tokens *a, const struct tokens *b);

@@ -241,6 +241,7 @@ static void login_on_exchange(struct session *s, enum exchange_status status, st
         login_send(s);
         break;
     case EXCHANGE_DONE:
+        memcpy(s->token_stamp, exchange_token_stamp(hs->exchange), sizeof s->token_stamp);
         login_proved(s, exchange_principal(hs->exchange), reply);
         break;
     case EXCHANGE_DENIED:

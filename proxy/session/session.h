@@ -60,6 +60,7 @@ struct session {
     const char *mechanism;
     const struct certificate *certificate; /* of shared->certificates; NULL when none is shown */
     const char *mapped_for;         /* the generation it was decided for; NULL none in particular */
+    uint8_t token_stamp[32];        /* by what its token was believed (auth/tokens); zero: none */
     struct handshake *handshake;    /* NULL from RELAY on */
     struct served *served;          /* what the broker takes, a reference; NULL: it was not asked */
     struct relay relay;

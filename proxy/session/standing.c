@@ -5,6 +5,7 @@
 
 #include "auth/credentials.h"
 #include "auth/scram.h"
+#include "auth/tokens.h"
 #include "conf/config.h"
 #include "proxy/session/session.h"
 
@@ -41,6 +42,24 @@ static bool user_holds(const struct session *s, const struct shared *now)
     return holds;
 }
 
+/* Whose entry now names his mechanisms, and not this one, would not be let in by it again. */
+static bool mechanism_holds(const struct session *s, const struct shared *now)
+{
+    return now->users == NULL || s->principal == NULL || s->mechanism == NULL ||
+           credentials_permit(now->users, view_from_string(s->principal), s->mechanism);
+}
+
+/* The token itself is not kept; the rules and the key by which it was believed are known. */
+static bool token_holds(const struct session *s, const struct shared *now)
+{
+    const struct tokens *then = session_shared(s)->tokens;
+    if (now->tokens == NULL || then == NULL) {
+        return false;
+    }
+    return tokens_equal(then, now->tokens) ||
+           (s->principal != NULL && tokens_stand(now->tokens, s->token_stamp));
+}
+
 static bool certificate_holds(const struct session *s, const struct shared *now,
                               const struct conf_listener *conf)
 {
@@ -59,5 +78,8 @@ bool standing_holds(const struct session *s, const struct shared *now,
     if (s->mechanism != NULL && strcmp(s->mechanism, "SSL") == 0) {
         return certificate_holds(s, now, conf);
     }
-    return user_holds(s, now);
+    if (s->mechanism != NULL && strcmp(s->mechanism, "OAUTHBEARER") == 0) {
+        return mechanism_holds(s, now) && token_holds(s, now);
+    }
+    return user_holds(s, now) && mechanism_holds(s, now);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * standing: would the proof by which a client logged in still be one? Asked of each session when a reload brings other
- * users, or other authorities for client certificates. What others have judged (the broker, where the login was passed
- * through; a service outside, of whose users none is in the users file) is theirs to judge again.
+ * users, other keys for tokens, or other authorities for client certificates. What others have judged (the broker,
+ * where the login was passed through; a service outside, of whose users none is in the users file) is theirs to judge
+ * again.
  */
 #pragma once
 
@@ -14,7 +15,8 @@ struct shared;
 
 /**
  * now: the snapshot that holds from now on; conf: the session's listener in it. False: the user is gone, may not use
- * the mechanism any more, or has another password; or client certificates are judged by another authority or other
+ * the mechanism any more, or has another password; or the key of his token is gone, or tokens are
+ * judged by other rules; or client certificates are judged by another authority or other
  * rules; or the client is logging in by users that are others by now.
  */
 bool standing_holds(const struct session *s, const struct shared *now,

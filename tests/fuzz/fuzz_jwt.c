@@ -92,15 +92,16 @@ static void fuzz_server(const uint8_t *data, size_t size)
 static void fuzz_token(struct view token)
 {
     static uint8_t payload[JWS_BYTES_MAX];
+    const struct jwk *key;
     size_t length = 99;
     if (token.length > JWS_BYTES_MAX) {
         return;
     }
-    enum auth_reason signed_by_key = jws_open(token, keys(), false, payload, &length);
+    enum auth_reason signed_by_key = jws_open(token, keys(), false, payload, &length, &key);
     must(signed_by_key == AUTH_REASON_NONE || length == 0);
-    enum auth_reason either = jws_open(token, keys(), true, payload, &length);
+    enum auth_reason either = jws_open(token, keys(), true, payload, &length, &key);
     must(signed_by_key != AUTH_REASON_NONE || either == AUTH_REASON_NONE);
-    must(jws_open(token, NULL, false, payload, &length) != AUTH_REASON_NONE);
+    must(jws_open(token, NULL, false, payload, &length, &key) != AUTH_REASON_NONE);
     struct token_facts facts;
     if (tokens_judge(tokens(), token, joe_ends_ms, &facts) == AUTH_REASON_NONE) {
         must(holds_joe(token) && strcmp(facts.principal, "joe") == 0);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bearer tokens, and keys that are passed on: clients of every kind towards Setu, and Setu towards brokers."""
 
+import json
 import re
 import subprocess
 import time
@@ -157,6 +158,30 @@ class ClientLeg(TokenTest):
             self.assertNotIn("orders", found[reason])
         self.assertIn("claimed=orders", found["token_expired"])
 
+    def check_sessions(self, setu, other) -> None:
+        """A session stays while its token's key does, under whatever name, and ends with it."""
+        keys = json.loads(other.jwks.read_text())["keys"]
+        both = setu.directory / "both.json"
+        both.write_text(json.dumps({"keys": [{**key, "kid": f"new-{i}"} for i, key in enumerate(
+            [*json.loads(self.cluster.issuer.jwks.read_text())["keys"], *keys])]}))
+        with kafka.Client(setu.port, timeout_s=20) as client:
+            client.handshake("OAUTHBEARER")
+            self.assertEqual(client.authenticate(first_message(other.token("orders"))), b"")
+            client.metadata([])
+            for file in (both, other.jwks):
+                setu.config["oauth"]["jwks_file"] = file
+                setu.write()
+                self.reload(setu)
+                client.metadata([])
+            setu.config["oauth"]["jwks_file"] = self.cluster.issuer.jwks
+            setu.write()
+            self.reload(setu)
+            client.ended()
+        self.assertIn("reason=identity_changed", setu.log.read_text())
+        setu.config["oauth"]["jwks_file"] = other.jwks
+        setu.write()
+        self.reload(setu)
+
     def test_raw_tokens_after_handshake_v0(self):
         setu = self.bearer_setu()
         for token, answer in ((self.cluster.issuer.token("orders"), b""),
@@ -185,6 +210,7 @@ class ClientLeg(TokenTest):
         setu.write()
         self.reload(setu)
         self.assertEqual(self.bearer(setu, first_message(token))[0], [(0, "", b"")])
+        self.check_sessions(setu, other)
         other.jwks.write_text("{}")
         done = subprocess.run([setu.binary, "reload", "-c", setu.config_file], capture_output=True, text=True,
                               timeout=30, check=False)

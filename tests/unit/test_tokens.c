@@ -200,3 +200,75 @@ Test(tokens, unsecured_ones_are_judged_all_the_same)
     free(token);
     tokens_unref(&again);
 }
+
+/* --- what a reload asks --- */
+
+static bool stands(const struct jwks *with)
+{
+    struct tokens *now = tokens_new(&policy, with);
+    bool yes = tokens_stand(now, facts.stamp);
+    tokens_unref(&now);
+    return yes;
+}
+
+Test(tokens, a_token_stands_as_long_as_its_key_and_the_rules)
+{
+    EVP_PKEY *other = EVP_EC_gen("P-256");
+    char *mine = token_kit_jwk(key, "\"kid\":\"renamed\","), *its = token_kit_jwk(other, ""), *list;
+    cr_assert(asprintf(&list, "%s,%s", its, mine) > 0);
+    struct jwks *both = token_kit_keys(list), *without = token_kit_keys(its);
+    static const uint8_t zero[TOKEN_STAMP_BYTES];
+    assert_judged("{" BASE EXP "}", NONE);
+    cr_assert(stands(keys) && stands(both));
+    cr_assert_not(stands(without));
+    cr_assert_not(stands(NULL));
+    policy.clock_skew_ms = 1;
+    cr_assert(stands(keys));
+    policy.allow_unsecured_jws = true;
+    cr_assert(stands(keys));
+    cr_assert_not(stands(without), "signed then, not known now");
+    policy.audience_count = 1;
+    cr_assert_not(stands(keys));
+    policy.audience_count = 2;
+    policy.issuer = "https://login.example/";
+    cr_assert_not(stands(keys));
+    memcpy(facts.stamp, zero, sizeof zero);
+    cr_assert_not(stands(keys), "who has shown no token");
+    free(list);
+    free(mine);
+    free(its);
+    jwks_unref(&both);
+    jwks_unref(&without);
+    EVP_PKEY_free(other);
+}
+
+Test(tokens, an_unsecured_one_stands_while_such_are_believed)
+{
+    policy.allow_unsecured_jws = true;
+    struct tokens *tokens = tokens_new(&policy, keys);
+    char *token = token_kit_sign("{\"alg\":\"none\"}", "{" BASE EXP "}", NULL, "", false, 0);
+    cr_assert_eq(tokens_judge(tokens, view_from_string(token), (int64_t)NOW_S * 1000, &facts),
+                 AUTH_REASON_NONE);
+    cr_assert(stands(keys) && stands(NULL));
+    policy.allow_unsecured_jws = false;
+    cr_assert_not(stands(keys));
+    free(token);
+    tokens_unref(&tokens);
+}
+
+Test(tokens, equal_is_the_same_rules_and_keys)
+{
+    struct jwks *other = token_kit_keys(JWK_JOE_EC);
+    struct tokens *a = tokens_new(&policy, keys), *b = tokens_new(&policy, keys);
+    struct tokens *c = tokens_new(&policy, other);
+    cr_assert(tokens_equal(a, b));
+    cr_assert_not(tokens_equal(a, c));
+    policy.principal_claim = "azp";
+    struct tokens *d = tokens_new(&policy, keys);
+    cr_assert_not(tokens_equal(a, d));
+    tokens_unref(&a);
+    tokens_unref(&b);
+    tokens_unref(&c);
+    tokens_unref(&d);
+    jwks_unref(&other);
+}
