@@ -3,6 +3,7 @@
 
 #include "auth/casing.h"
 #include "auth/java_pattern.h"
+#include "auth/java_replacement.h"
 #include "auth/pattern.h"
 #include "conf/utf8.h"
 
@@ -13,22 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A piece of a replacement: text as it is, or what a group matched. */
-struct piece {
-    struct view text; /* into rules.text; at NULL = group */
-    size_t group;
-};
-
 struct rule {
     struct pattern *pattern; /* NULL = DEFAULT */
     bool ignores_case;
-    struct piece *pieces;
-    size_t pieces_count;
+    struct java_replacement *replacement;
     enum casing casing;
 };
 
 struct rules {
-    char *text; /* own copy; the pieces point into it */
+    char *text; /* own copy */
     struct rule *rules;
     size_t count;
 };
@@ -92,170 +86,12 @@ static bool take_part(struct parser *parser, struct view *part_r)
     return true;
 }
 
-static bool is_digit(uint8_t byte)
-{
-    return byte >= '0' && byte <= '9';
-}
-
-static void add_piece(struct rule *rule, struct view text, size_t group)
-{
-    struct piece *last = rule->pieces_count > 0 ? &rule->pieces[rule->pieces_count - 1] : NULL;
-    if (text.at != NULL && last != NULL && last->text.at != NULL &&
-        last->text.at + last->text.length == text.at) {
-        last->text.length += text.length;
-        return;
-    }
-    rule->pieces[rule->pieces_count++] = (struct piece){.text = text, .group = group};
-}
-
-/* The group Kafka takes for the digits of "$123": cut from the right until there is such a group.
- */
-static size_t cut_reference(struct view digits, size_t groups)
-{
-    size_t number = 0;
-    for (size_t i = 0; i < digits.length; i++) {
-        number = number * 10 + (size_t)(digits.at[i] - '0');
-    }
-    while (number > groups && number >= 10) {
-        number /= 10;
-    }
-    return number;
-}
-
-/* The digits at the front that Java's Matcher reads as one group number. */
-static size_t matcher_digits(struct view digits, size_t groups, size_t *group_r)
-{
-    size_t number = (size_t)(digits.at[0] - '0'), used = 1;
-    while (used < digits.length) {
-        const size_t longer = number * 10 + (size_t)(digits.at[used] - '0');
-        if (longer > groups) {
-            break;
-        }
-        number = longer;
-        used++;
-    }
-    *group_r = number;
-    return used;
-}
-
-struct replacement {
-    struct view text;
-    size_t at;
-    size_t offset; /* of the text in the rules */
-    size_t groups;
-    size_t strays; /* references to groups that do not exist */
-};
-
-static struct view digits_at(const struct replacement *replacement, size_t at)
-{
-    size_t end = at;
-    while (end < replacement->text.length && is_digit(replacement->text.at[end])) {
-        end++;
-    }
-    return (struct view){replacement->text.at + at, end - at};
-}
-
-/* Would Kafka take "$digits" as literal text? Only looks at it when the pattern has groups. */
-static bool is_stray(const struct replacement *replacement, struct view digits)
-{
-    return replacement->groups > 0 && digits.at[0] != '0' &&
-           cut_reference(digits, replacement->groups) > replacement->groups;
-}
-
-/* At "$" and a digit. */
-static bool add_number(struct parser *parser, struct rule *rule, struct replacement *replacement)
-{
-    const size_t start = replacement->at;
-    const struct view digits = digits_at(replacement, start + 1);
-    if (digits.length > 9) {
-        return refuse(parser, replacement->offset + start, "no such group");
-    }
-    if (is_stray(replacement, digits)) {
-        /* Kafka escapes the first one; behind it, it would hit the wrong place. */
-        if (replacement->strays++ > 0) {
-            return refuse(parser, replacement->offset + start, "no such group (write \\$)");
-        }
-        replacement->at += 1 + digits.length;
-        add_piece(rule, view_of(replacement->text.at + start, 1 + digits.length), 0);
-        return true;
-    }
-    size_t group = 0;
-    const size_t used = matcher_digits(digits, replacement->groups, &group);
-    if (group > replacement->groups) {
-        return refuse(parser, replacement->offset + start, "the pattern has no group %zu", group);
-    }
-    replacement->at += 1 + used;
-    add_piece(rule, (struct view){NULL, 0}, group);
-    return true;
-}
-
-/* At "${". */
-static bool add_name(struct parser *parser, struct rule *rule, struct replacement *replacement)
-{
-    const struct view rest = view_from(replacement->text, replacement->at + 2);
-    const uint8_t *close = rest.length == 0 ? NULL : memchr(rest.at, '}', rest.length);
-    const struct view name = view_of(rest.at, close == NULL ? 0 : (size_t)(close - rest.at));
-    const size_t group = pattern_group_named(rule->pattern, name);
-    if (group == 0) {
-        return refuse(parser, replacement->offset + replacement->at,
-                      "no group of that name (write $ as \\$ when it is meant literally)");
-    }
-    replacement->at += 2 + name.length + 1;
-    add_piece(rule, (struct view){NULL, 0}, group);
-    return true;
-}
-
-/* At "\": the next character is literal. */
-static bool add_escaped(struct parser *parser, struct rule *rule, struct replacement *replacement)
-{
-    const size_t start = replacement->at, left = replacement->text.length - start;
-    const uint8_t *text = replacement->text.at + start;
-    if (left >= 3 && text[1] == '$' && is_digit(text[2])) {
-        /* Kafka looks for stray references without regard to the "\" and would add a second one. */
-        const struct view digits = digits_at(replacement, start + 2);
-        if (digits.length > 9 || is_stray(replacement, digits)) {
-            return refuse(parser, replacement->offset + start,
-                          "Kafka fails on an escaped $ before a number that is no group");
-        }
-    }
-    replacement->at += 2;
-    add_piece(rule, view_of(text + 1, 1), 0);
-    return true;
-}
-
 static bool add_replacement(struct parser *parser, struct rule *rule, struct view text)
 {
-    struct replacement replacement = {
-        .text = text,
-        .offset = (size_t)((const char *)text.at - parser->rules->text),
-        .groups = pattern_groups(rule->pattern),
-    };
-    rule->pieces = calloc(text.length + 1, sizeof(*rule->pieces));
-    if (rule->pieces == NULL) {
-        abort();
-    }
-    while (replacement.at < text.length) {
-        const uint8_t *at = text.at + replacement.at;
-        const uint8_t next = replacement.at + 1 < text.length ? at[1] : 0;
-        bool good = true;
-        if (*at == '\\') {
-            good = add_escaped(parser, rule, &replacement);
-        } else if (*at == '$' && is_digit(next)) {
-            good = add_number(parser, rule, &replacement);
-        } else if (*at == '$' && next == '{') {
-            good = add_name(parser, rule, &replacement);
-        } else if (*at == '$') {
-            good = refuse(parser, replacement.offset + replacement.at,
-                          "$ without a group (write \\$ when it is meant literally)");
-        } else {
-            add_piece(rule, view_of(at, 1), 0);
-            replacement.at++;
-        }
-        if (!good) {
-            return false;
-        }
-    }
-    return true;
+    const size_t offset = (size_t)((const char *)text.at - parser->rules->text);
+    struct java_replacement_error error;
+    rule->replacement = java_replacement_parse(text, rule->pattern, JAVA_STRAYS_LITERAL, &error);
+    return rule->replacement != NULL || refuse(parser, offset + error.offset, "%s", error.text);
 }
 
 static bool add_pattern(struct parser *parser, struct rule *rule, struct view text)
@@ -381,7 +217,7 @@ void rules_free(struct rules **rules)
     }
     for (size_t i = 0; i < (*rules)->count; i++) {
         pattern_free(&(*rules)->rules[i].pattern);
-        free((*rules)->rules[i].pieces);
+        java_replacement_free(&(*rules)->rules[i].replacement);
     }
     free((*rules)->rules);
     free((*rules)->text);
@@ -411,50 +247,6 @@ static enum rules_status status_of(enum pattern_status status)
     return RULES_BAD;
 }
 
-static void put_replacement(const struct rule *rule, const struct pattern_spans *spans,
-                            struct writer *out)
-{
-    for (size_t i = 0; i < rule->pieces_count; i++) {
-        const struct piece *piece = &rule->pieces[i];
-        writer_put(out, piece->text.at != NULL ? piece->text : spans->group[piece->group]);
-    }
-}
-
-/*
- * Java's replaceAll: after an empty match the search goes on one character later, after any other
- * match right behind it. Java counts UTF-16 units, so an empty match before a character beyond
- * U+FFFF would split it: refused.
- */
-static enum rules_status replace_all(const struct rule *rule, struct view dn, struct writer *out)
-{
-    size_t copied = 0, from = 0;
-    struct pattern_spans spans;
-    while (from <= dn.length && writer_ok(out)) {
-        const enum pattern_status status = pattern_find(rule->pattern, dn, from, &spans);
-        if (status == PATTERN_NO_MATCH) {
-            break;
-        }
-        if (status != PATTERN_MATCH) {
-            return status_of(status);
-        }
-        const struct view match = spans.group[0];
-        const size_t start = (size_t)(match.at - dn.at), end = start + match.length;
-        writer_put(out, view_of(dn.at + copied, start - copied));
-        put_replacement(rule, &spans, out);
-        copied = from = end;
-        if (match.length == 0) {
-            uint32_t point = 0;
-            from +=
-                end < dn.length ? utf8_next((const char *)dn.at + end, dn.length - end, &point) : 1;
-            if (point > 0xffff) {
-                return RULES_BAD;
-            }
-        }
-    }
-    writer_put(out, view_from(dn, copied));
-    return RULES_OK;
-}
-
 static bool is_ascii(struct view text)
 {
     for (size_t i = 0; i < text.length; i++) {
@@ -475,7 +267,9 @@ static enum rules_status apply_rule(const struct rule *rule, struct view dn, str
         return RULES_BAD;
     }
     const enum rules_status status = status_of(pattern_matches(rule->pattern, dn));
-    return status == RULES_OK ? replace_all(rule, dn, out) : status;
+    return status != RULES_OK
+               ? status
+               : status_of(java_replace(rule->pattern, rule->replacement, true, dn, out));
 }
 
 /* `from` → `out` as a C string. */
