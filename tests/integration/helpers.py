@@ -9,7 +9,7 @@ import subprocess
 import unittest
 
 from tests.rig import Cluster, Setu, java_tools, paths
-from tests.rig.cluster import KRAFT, MIXED
+from tests.rig.cluster import KERBEROS, KRAFT, MIXED
 from tests.rig.clients import Login
 
 _clusters: dict[tuple, Cluster] = {}
@@ -19,7 +19,7 @@ _numbers = itertools.count(1)
 def shared_cluster(plans=MIXED) -> Cluster:
     """The cluster of this kind, started at first use. Tests share it: use topics of your own, heal what you break."""
     if plans not in _clusters:
-        cluster = Cluster(plans, say=lambda text: print(f"    {text}", flush=True))
+        cluster = Cluster(plans, kerberos=plans == KERBEROS, say=lambda text: print(f"    {text}", flush=True))
         _clusters[plans] = cluster
         cluster.start()
     return _clusters[plans]
@@ -41,7 +41,7 @@ def close_clusters(keep_logs: pathlib.Path | None) -> None:
 
 
 class RigTest(unittest.TestCase):
-    """A test with a cluster. `plans` may be KRAFT."""
+    """A test with a cluster. `plans` may be KRAFT, or KERBEROS."""
 
     plans = MIXED
     longMessage = True
@@ -107,7 +107,8 @@ class RigTest(unittest.TestCase):
         arguments = ["--config", config, "--topic", topic]
         for name, value in options.items():
             arguments += [f"--{name}", value]
-        return java_tools.run(version, "JavaClient", *arguments, timeout_s=timeout_s, check=False)
+        jvm = self.cluster.kdc.java_options() if self.cluster.kdc else []
+        return java_tools.run(version, "JavaClient", *arguments, timeout_s=timeout_s, check=False, options=jvm)
 
     def java_lines(self, verb: str, done: subprocess.CompletedProcess) -> list[str]:
         """The values that JavaClient wrote or read, sorted."""
@@ -136,4 +137,4 @@ class RigTest(unittest.TestCase):
             self.assertEqual(seen - {"User:admin"}, {principal}, f"who did {operation} on {topic} at node {node_id}")
 
 
-__all__ = ["KRAFT", "MIXED", "Login", "RigTest", "close_clusters", "paths", "shared_cluster"]
+__all__ = ["KERBEROS", "KRAFT", "MIXED", "Login", "RigTest", "close_clusters", "paths", "shared_cluster"]

@@ -4,7 +4,7 @@
 import dataclasses
 import pathlib
 
-from tests.rig import node
+from tests.rig import kdc, node
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,3 +53,22 @@ class Login:
     def kcat_file(self, path: pathlib.Path, **more) -> pathlib.Path:
         """The same for kcat -F, so that no password stands on a command line."""
         return node.write_properties(path, self.librdkafka() | {k.replace("_", "."): v for k, v in more.items()})
+
+
+@dataclasses.dataclass(frozen=True)
+class KerberosLogin(Login):
+    """`user` is a principal without its realm, `service` what it asks a ticket for."""
+    mechanism: str = "GSSAPI"
+    keytab: pathlib.Path | None = None
+    service: str = kdc.SETU_SERVICE
+
+    def java(self) -> dict[str, str]:
+        return {"bootstrap.servers": self.bootstrap, "security.protocol": self.protocol, "sasl.mechanism": "GSSAPI",
+                "sasl.kerberos.service.name": self.service,
+                "sasl.jaas.config": kdc.jaas(f"{self.user}@{kdc.REALM}", self.keytab)}
+
+    def librdkafka(self) -> dict[str, str]:
+        """Its ticket has been taken before (Kdc.kinit): no program is to be run for one."""
+        return {"bootstrap.servers": self.bootstrap, "security.protocol": self.protocol, "sasl.mechanisms": "GSSAPI",
+                "sasl.kerberos.service.name": self.service, "sasl.kerberos.principal": f"{self.user}@{kdc.REALM}",
+                "sasl.kerberos.keytab": str(self.keytab), "sasl.kerberos.kinit.cmd": "true"}

@@ -11,13 +11,15 @@ import tempfile
 import time
 
 from tests.rig import bridge as bridge_module
-from tests.rig import certificates, clients, evidence, java_tools, node, paths, scram, tokens, wire
+from tests.rig import certificates, clients, evidence, java_tools, kdc, node, paths, scram, tokens, wire
 from tests.rig.process import wait_until
 
 MIXED = (node.Plan(1, paths.LEGACY, "legacy"), node.Plan(2, paths.LEGACY, "legacy"),
          node.Plan(3, paths.AJNA, "ajna"))
 LEGACY = tuple(node.Plan(n, paths.LEGACY, "legacy") for n in (1, 2, 3))
 KRAFT = (node.Plan(4, paths.KRAFT, "ajna"),)
+KERBEROS = (node.Plan(1, paths.LEGACY, "legacy"), node.Plan(2, paths.AJNA, "legacy"),
+            node.Plan(3, paths.AJNA, "ajna"))
 
 SERVICES = ("orders", "payments")
 USERS = (*SERVICES, "setu", "stranger")
@@ -65,10 +67,13 @@ class Cluster:
 
     bridge: brokers reach each other only through `cluster.bridge`, one Setu with a listener of role brokers before
     each broker; the legacy ones log in by SASL, the Ajna ones with a certificate. No plaintext listener is left.
+
+    kerberos: there is a KDC, `cluster.kdc`, and the CLIENT listeners of legacy brokers offer GSSAPI, too; brokers are
+    `localhost` to clients then, for tickets are for names.
     """
 
     def __init__(self, plans=MIXED, directory=None, keep: bool = False, say=None, archive_classes: bool = False,
-                 bridge: bool = False, **broker_properties):
+                 bridge: bool = False, kerberos: bool = False, **broker_properties):
         self.plans = tuple(plans)
         self.bridged = bridge
         self.kraft = all(plan.version == paths.KRAFT for plan in self.plans)
@@ -85,6 +90,10 @@ class Cluster:
         self.authority = certificates.Authority(self.directory / "certificates")
         self.issuer = tokens.Issuer(self.directory / "issuer")
         self.certificates = {name: self.authority.issue(name) for name in (*SERVICES, "setu")}
+        self.client_host = kdc.HOST if kerberos else "127.0.0.1"
+        self.kdc = kdc.Kdc(self.directory / "kdc", USERS) if kerberos else None
+        if self.kdc:
+            self.kdc.start()  # brokers' configurations name keytabs
         self.zookeeper = None if self.kraft else node.ZooKeeper(self.directory / "zookeeper")
         self.nodes = {plan.node_id: node.Broker(plan, self, self.zookeeper) for plan in self.plans}
         self.bridge = bridge_module.Bridge(self) if bridge else None
@@ -135,7 +144,7 @@ class Cluster:
         """Kills everything at once: there is nothing to save."""
         if self.admin:
             self.admin.close()
-        for server in (*self.nodes.values(), self.zookeeper, self.bridge):
+        for server in (*self.nodes.values(), self.zookeeper, self.bridge, self.kdc):
             if server:
                 server.process.kill()
         if failed or self.keep:

@@ -49,7 +49,7 @@ class EmbeddedCluster:
     def __init__(self, broker: pathlib.Path, keep_mib: int, say):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="setu-rig-"))
         self.say = say
-        self.kraft = False
+        self.kraft, self.kdc = False, None
         self.passwords = {user: secrets.token_hex(12) for user in USERS}
         self.salts = {user: secrets.token_bytes(24) for user in USERS}
         self.authority = certificates.Authority(self.directory / "certificates")

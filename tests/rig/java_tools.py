@@ -60,9 +60,10 @@ def command(version: str, main: str, *arguments, options: list[str] | None = Non
 
 
 def run(version: str, main: str, *arguments, stdin: str | None = None, timeout_s: float = 120,
-        check: bool = True) -> subprocess.CompletedProcess:
-    """Runs a tool to its end and returns what it printed."""
-    done = subprocess.run(command(version, main, *arguments), input=stdin, capture_output=True, text=True,
+        check: bool = True, options: list[str] | None = None) -> subprocess.CompletedProcess:
+    """Runs a tool to its end and returns what it printed. `options` are the JVM's, beside the usual ones."""
+    jvm = [*BRIEF, *(options or [])]
+    done = subprocess.run(command(version, main, *arguments, options=jvm), input=stdin, capture_output=True, text=True,
                           timeout=timeout_s)
     if check and done.returncode != 0:
         raise ProcessFailed(f"{main} ({version}) ended with {done.returncode}:\n{done.stdout}{done.stderr}")

@@ -7,7 +7,7 @@ import socket
 import uuid
 import base64
 
-from tests.rig import java_tools, paths, ports, tokens, wire
+from tests.rig import java_tools, kdc, paths, ports, tokens, wire
 from tests.rig.process import Process
 
 LISTENERS = ("CLIENT", "INTERNAL", "DIRECT", "ADMIN", "APART")
@@ -93,6 +93,7 @@ class Broker:
         self.bridge_port = ports.free_port() if cluster.bridged else None
         self.controller_port = None if zookeeper else ports.free_port()
         self.admin_login = ("admin", cluster.admin_password)
+        self.client_host = cluster.client_host
         common_name = self.peer_name if cluster.bridged else "broker"
         self.certificate = cluster.authority.issue(f"node{plan.node_id}", common_name, server=True)
         self.process: Process | None = None
@@ -135,7 +136,7 @@ class Broker:
         return {
             "log.dirs": self.directory / "data",
             "listeners": listeners,
-            "advertised.listeners": self._listeners(told),
+            "advertised.listeners": self._listeners(told, {"CLIENT": cluster.client_host}),
             "listener.security.protocol.map": ",".join(f"{self.listener_name(k)}:{v}" for k, v in security.items()),
             "inter.broker.listener.name": "REPLICATION" if cluster.bridged else "INTERNAL",
             "listener.name.admin.sasl.enabled.mechanisms": "PLAIN",
@@ -172,8 +173,9 @@ class Broker:
                      f"{own}.expected.audience": tokens.AUDIENCE, f"{own}.expected.issuer": cluster.issuer.name}
         return rows
 
-    def _listeners(self, where: dict[str, int]) -> str:
-        return ",".join(f"{self.listener_name(key)}://127.0.0.1:{port}" for key, port in where.items())
+    def _listeners(self, where: dict[str, int], hosts: dict[str, str] | None = None) -> str:
+        return ",".join(f"{self.listener_name(key)}://{(hosts or {}).get(key, '127.0.0.1')}:{port}"
+                        for key, port in where.items())
 
     def _client_listeners(self, cluster) -> dict:
         rows = {}
@@ -185,13 +187,24 @@ class Broker:
     def _client_listener(self, cluster, name: str) -> dict:
         if self.generation == "legacy":
             module = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
-            return {
-                f"listener.name.{name}.sasl.enabled.mechanisms": "SCRAM-SHA-512,SCRAM-SHA-256,PLAIN",
+            return self._kerberos(cluster, name) | {
+                f"listener.name.{name}.sasl.enabled.mechanisms":
+                    "SCRAM-SHA-512,SCRAM-SHA-256,PLAIN" + (",GSSAPI" if cluster.kdc else ""),
                 f"listener.name.{name}.scram-sha-512.sasl.jaas.config": module,
                 f"listener.name.{name}.scram-sha-256.sasl.jaas.config": module,
                 f"listener.name.{name}.plain.sasl.jaas.config": plain_jaas(cluster.passwords),
             }
         return self._mutual_tls(cluster, name) | {"ssl.principal.mapping.rules": PRINCIPAL_RULES}
+
+    def _kerberos(self, cluster, name: str) -> dict:
+        if not cluster.kdc:
+            return {}
+        principal = f"{kdc.BROKER_SERVICE}/{kdc.HOST}"
+        return {
+            "sasl.kerberos.service.name": kdc.BROKER_SERVICE,
+            f"listener.name.{name}.gssapi.sasl.jaas.config":
+                kdc.jaas(f"{principal}@{kdc.REALM}", cluster.kdc.keytab(principal), accepts=True),
+        }
 
     def _replication_listener(self, cluster) -> dict:
         if self.generation == "legacy":
@@ -250,7 +263,8 @@ class Broker:
             classes = [f"-XX:ArchiveClassesAtExit={archive}"]
         elif archive.is_file():
             classes = [f"-XX:SharedArchiveFile={archive}"]
-        return [paths.java(), *BROKER_JVM, *classes, f"-Drig.logs={self.logs}",
+        kerberos = cluster.kdc.java_options() if cluster.kdc else []
+        return [paths.java(), *BROKER_JVM, *classes, *kerberos, f"-Drig.logs={self.logs}",
                 f"-D{style[0]}{paths.RIG / 'logging' / style[1]}", "-cp", paths.classpath(self.version), "kafka.Kafka", str(self.configuration)]
 
     def format(self, users: list[str]) -> None:
@@ -275,4 +289,4 @@ class Broker:
         return wire.knows(self.ports["ADMIN"], nodes, self.admin_login)
 
     def address(self, listener: str = "CLIENT") -> str:
-        return f"127.0.0.1:{self.ports[listener]}"
+        return f"{self.client_host if listener == 'CLIENT' else '127.0.0.1'}:{self.ports[listener]}"

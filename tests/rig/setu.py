@@ -42,7 +42,7 @@ class Setu:
             self.config["ledger"] = {"directory": self.ledger}
         self.write()
         self.process = Process(name, [*prefix, self.binary, "run", "-c", self.config_file, "--stats-file", self.stats],
-                               self.log)
+                               self.log, env=cluster.kdc.env if cluster.kdc else None)
 
     # --- configuration ---
 
