@@ -7,6 +7,7 @@
 #include <openssl/crypto.h>
 
 #include "auth/credentials.h"
+#include "auth/kerberos.h"
 #include "auth/mech_end.h"
 #include "auth/tokens.h"
 
@@ -47,17 +48,42 @@ void exchange_trust_tokens(struct exchange *ex, const struct tokens *tokens, int
     ex->now_ms = now_ms;
 }
 
+void exchange_accept_tickets(struct exchange *ex, const struct kerberos_acceptor *acceptor)
+{
+    ex->acceptor = kerberos_acceptor_ref(acceptor);
+}
+
 static bool client_text_fits(struct view text, size_t bytes_max)
 {
     return text.length > 0 && text.length <= bytes_max && memchr(text.at, 0, text.length) == NULL;
+}
+
+/* What proves the name: a password, or keys. */
+static bool client_proof_fits(const struct mech *mech, const struct exchange_client *client)
+{
+    if (mech == &mech_gssapi) {
+        return client->kerberos != NULL && client->service != NULL && client->host != NULL;
+    }
+    return client->keys_only ? mech->client->offer_keys != NULL && client->password.length == 0
+                             : client_text_fits(client->password, SECRET_BYTES_MAX);
+}
+
+static bool client_keep_proof(struct exchange *ex, const struct exchange_client *client)
+{
+    if (ex->mech != &mech_gssapi) {
+        return secret_from(&ex->password, client->password);
+    }
+    ex->kerberos = kerberos_login_ref(client->kerberos);
+    ex->service = strdup(client->service);
+    ex->host = strdup(client->host);
+    return ex->service != NULL && ex->host != NULL;
 }
 
 struct exchange *exchange_client_new(const char *mechanism, const struct exchange_client *client)
 {
     const struct mech *mech = mech_find(mechanism);
     if (mech == NULL || !client_text_fits(client->username, EXCHANGE_NAME_BYTES_MAX) ||
-        (!client->keys_only && !client_text_fits(client->password, SECRET_BYTES_MAX)) ||
-        (client->keys_only && (mech->client->offer_keys == NULL || client->password.length > 0))) {
+        !client_proof_fits(mech, client)) {
         return NULL;
     }
     struct exchange *ex = exchange_new(mech, mech->client, client->random, client->random_context);
@@ -68,7 +94,7 @@ struct exchange *exchange_client_new(const char *mechanism, const struct exchang
     ex->keys_only = client->keys_only;
     ex->keeps_keys = true;
     ex->iterations_min = client->iterations_min > 0 ? client->iterations_min : SCRAM_ITERATIONS_MIN;
-    if (!secret_from(&ex->password, client->password)) {
+    if (!client_keep_proof(ex, client)) {
         exchange_free(&ex);
     }
     return ex;
@@ -98,6 +124,10 @@ void exchange_free(struct exchange **ex)
     secret_wipe(&it->password);
     credentials_unref(&it->users);
     tokens_unref(&it->tokens);
+    kerberos_acceptor_unref(&it->acceptor);
+    kerberos_login_unref(&it->kerberos);
+    free(it->service);
+    free(it->host);
     OPENSSL_cleanse(it, sizeof *it);
     free(it);
 }
@@ -192,6 +222,21 @@ enum exchange_status exchange_resume(struct exchange *ex, struct writer *reply)
     }
     size_t reply_from = reply->length;
     return settle(ex, ex->end->resume(ex, ex->state, reply), reply, reply_from);
+}
+
+bool exchange_waits(const struct exchange *ex)
+{
+    return ex->end->waits;
+}
+
+bool exchange_ends_silently(const struct exchange *ex)
+{
+    return ex->end->ends_silently;
+}
+
+const char *exchange_detail(const struct exchange *ex)
+{
+    return ex->detail;
 }
 
 const char *exchange_principal(const struct exchange *ex)

@@ -34,16 +34,21 @@
 
 struct credentials;
 struct exchange;
+struct kerberos_acceptor;
+struct kerberos_login;
 struct tokens;
 
 enum {
     EXCHANGE_NAME_BYTES_MAX = 255,     /* user and authorization id */
     EXCHANGE_PASSWORD_BYTES_MAX = 255, /* PLAIN, RFC 4616 */
     EXCHANGE_PLAIN_TOKEN_BYTES_MAX = 65536,
+    EXCHANGE_GSSAPI_TOKEN_BYTES_MAX = 65536, /* either way: a ticket may carry group lists */
+    EXCHANGE_DETAIL_BYTES = 256,
     EXCHANGE_SCRAM_TOKEN_BYTES_MAX = 4096,        /* what a client may send */
     EXCHANGE_SCRAM_BROKER_TOKEN_BYTES_MAX = 8192, /* what a broker may send */
     EXCHANGE_SCRAM_NONCE_BYTES_MAX = 4096,        /* …and as r= in it */
-    EXCHANGE_REPLY_BYTES_MAX = 16384 /* no reply is longer: capacity for the reply writer */
+    EXCHANGE_REPLY_BYTES_MAX = 16384, /* no server's reply is longer: room in its writer */
+    EXCHANGE_CLIENT_REPLY_BYTES_MAX = EXCHANGE_GSSAPI_TOKEN_BYTES_MAX /* and no client's */
 };
 
 enum exchange_status {
@@ -69,12 +74,17 @@ struct exchange *exchange_server_new(const char *mechanism, const struct credent
 /* Server end, OAUTHBEARER: what tokens are believed, and the wall clock. Before the first step;
  * takes its own reference. Without it such a login is denied. */
 void exchange_trust_tokens(struct exchange *ex, const struct tokens *tokens, int64_t now_ms);
+/* Server end of GSSAPI, before the first step: the listener's keys and rules. Takes a reference. */
+void exchange_accept_tickets(struct exchange *ex, const struct kerberos_acceptor *acceptor);
 
 /* What a client end needs; everything is copied. */
 struct exchange_client {
     struct view username;
     struct view password;
-    uint32_t iterations_min; /* 0 = SCRAM_ITERATIONS_MIN; lower only if an operator says so */
+    /* GSSAPI, instead of a password: its own reference is taken. */
+    const struct kerberos_login *kerberos;
+    const char *service, *host; /* whose ticket is shown */
+    uint32_t iterations_min;    /* 0 = SCRAM_ITERATIONS_MIN; lower only if an operator says so */
     /* SCRAM only: there is no password (empty), only the keys that are offered. A broker with
      * another salt or other iterations is DENIED: KEYS_SALT, KEYS_ITERATIONS. */
     bool keys_only;
@@ -82,8 +92,8 @@ struct exchange_client {
     void *random_context; /* must outlive the exchange */
 };
 
-/* The client end. NULL: unknown mechanism, empty or too long name or password, a NUL in either, or
- * no memory. */
+/* The client end. NULL: unknown mechanism, empty or too long name or password, a NUL in either,
+ * GSSAPI without kerberos, service and host, or no memory. */
 struct exchange *exchange_client_new(const char *mechanism, const struct exchange_client *client)
     __attribute__((warn_unused_result));
 
@@ -91,6 +101,14 @@ struct exchange *exchange_client_new(const char *mechanism, const struct exchang
  * EXCHANGE_REPLY_BYTES_MAX of room; the reply is appended. The token is not kept. */
 enum exchange_status exchange_step(struct exchange *ex, struct view token, struct writer *reply)
     __attribute__((warn_unused_result));
+
+/* True: its work may take as long as another process takes (a KDC), not just milliseconds of its
+ * own. Give it a thread that others do not need. Never changes. */
+bool exchange_waits(const struct exchange *ex);
+
+/* True: where tokens travel raw (SaslHandshake v0), an empty reply after DONE is not sent: Kafka's
+ * GSSAPI ends with the client's token. */
+bool exchange_ends_silently(const struct exchange *ex);
 
 /* The slow part (PBKDF2, milliseconds). Once after each EXCHANGE_PENDING, on any one thread. */
 void exchange_work(struct exchange *ex);
@@ -116,6 +134,9 @@ enum auth_reason exchange_reason(const struct exchange *ex);
 /* Server end, after DONE: the wall clock, ms since 1970, from when on what the client showed is worth
  * nothing (the end of its token); 0: it does not end. For KIP-368. */
 int64_t exchange_expires_ms(const struct exchange *ex);
+/* More about a denial, or after DONE the Kerberos principal behind the name; "" = nothing. For the
+ * log only; escape it. */
+const char *exchange_detail(const struct exchange *ex);
 
 /* Server end, OAUTHBEARER, after DONE: the stamp for tokens_stand (32 bytes); zero for other
  * mechanisms. Lives as long as the exchange. */

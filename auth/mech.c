@@ -5,7 +5,7 @@
 
 #include "auth/mech_end.h"
 
-enum { MECH_COUNT = 4 };
+enum { MECH_COUNT = 5 };
 
 const struct mech mech_scram_sha_256 = {
     .name = "SCRAM-SHA-256",
@@ -19,11 +19,11 @@ const struct mech mech_scram_sha_512 = {
     .client = &mech_scram_client,
 };
 
-static const struct mech *const mechs[MECH_COUNT] = {&mech_scram_sha_512, &mech_scram_sha_256,
-                                                     &mech_oauthbearer, &mech_plain};
+static const struct mech *const mechs[MECH_COUNT] = {
+    &mech_gssapi, &mech_scram_sha_512, &mech_scram_sha_256, &mech_oauthbearer, &mech_plain};
 
-static const char *const names[MECH_COUNT + 1] = {"SCRAM-SHA-512", "SCRAM-SHA-256",
-                                              "OAUTHBEARER", "PLAIN", NULL};
+static const char *const names[MECH_COUNT + 1] = {"GSSAPI",      "SCRAM-SHA-512", "SCRAM-SHA-256",
+                                                  "OAUTHBEARER", "PLAIN",         NULL};
 
 const char *const *mech_names(size_t *count_r)
 {

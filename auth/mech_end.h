@@ -22,9 +22,11 @@
 struct mech_end {
     size_t state_bytes;
     size_t token_bytes_max; /* a longer token is denied unread */
+    bool ends_silently;     /* server end: after DONE a raw framing carries no empty token */
+    bool waits;             /* its work may wait for another process (exchange_waits) */
     enum exchange_status (*step)(struct exchange *ex, void *state, struct view token,
                                  struct writer *reply);
-    /* Runs off the loop: touches the state and the exchange's password, nothing else. */
+    /* Runs off the loop: touches the state and what the exchange was given, nothing else. */
     void (*work)(struct exchange *ex, void *state);
     enum exchange_status (*resume)(struct exchange *ex, void *state, struct writer *reply);
     /* Frees what the state points to; NULL: nothing. The state itself is wiped by the exchange. */
@@ -45,6 +47,7 @@ struct mech {
 extern const struct mech_end mech_scram_server;
 extern const struct mech_end mech_scram_client;
 
+extern const struct mech mech_gssapi;
 extern const struct mech mech_oauthbearer;
 extern const struct mech mech_plain;
 extern const struct mech mech_scram_sha_256;
@@ -66,18 +69,22 @@ struct exchange {
     const struct mech_end *end;
     enum exchange_stage stage;
     enum auth_reason reason;
-    struct credentials *users; /* server end; one reference */
-    struct tokens *tokens;     /* server end, OAUTHBEARER; one reference */
-    int64_t now_ms;            /* wall clock, for tokens */
-    int64_t expires_ms;        /* of what the client showed; 0: never */
-    uint8_t stamp[32];         /* tokens.h; zero unless a token was believed */
-    struct secret password;    /* client end */
-    uint32_t iterations_min;   /* client end */
-    bool keys_only;            /* client end: there is no password */
-    bool keeps_keys;           /* take_keys may be called when it is done */
+    struct credentials *users;          /* server end; one reference */
+    struct tokens *tokens;              /* server end, OAUTHBEARER; one reference */
+    int64_t now_ms;                     /* wall clock, for tokens */
+    int64_t expires_ms;                 /* of what the client showed; 0: never */
+    uint8_t stamp[32];                  /* tokens.h; zero unless a token was believed */
+    struct kerberos_acceptor *acceptor; /* server end; one reference, or NULL */
+    struct kerberos_login *kerberos;    /* client end; one reference, or NULL */
+    char *service, *host;               /* client end, with kerberos; owned */
+    struct secret password;             /* client end */
+    uint32_t iterations_min;            /* client end */
+    bool keys_only;                     /* client end: there is no password */
+    bool keeps_keys;                    /* take_keys may be called when it is done */
     exchange_random_fn random;
     void *random_context;
-    char name[PRINCIPAL_SIZE]; /* claimed (server end) or given (client end) */
+    char name[PRINCIPAL_SIZE];          /* claimed (server end) or given (client end) */
+    char detail[EXCHANGE_DETAIL_BYTES]; /* for the log; "" = nothing to add */
     void *state;
 };
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/kerberos.h"
 #include "auth/principal.h"
 #include "conf/errors.h"
 #include "conf/yaml.h"
@@ -27,6 +28,7 @@ struct passwords {
 static const char *const file_keys[] = {"credentials", NULL};
 static const char *const secret_keys[] = {"principal", "username", "password_file", NULL};
 static const char *const token_keys[] = {"principal", "token_file", NULL};
+static const char *const keytab_keys[] = {"principal", "username", "keytab", NULL};
 
 static bool read_text(const struct yaml_node *map, const char *key, struct conf_errors *errors,
                       const struct yaml_node **node_r)
@@ -89,21 +91,44 @@ static void read_token_file(const struct yaml_node *map, struct entry *entry,
     memcpy(entry->username, entry->principal, sizeof entry->username);
 }
 
-static void read_entry(const struct yaml_node *node, enum passwords_kind kind,
-                       struct entry *entry, struct conf_errors *errors)
+static void read_keytab(const struct yaml_node *map, struct entry *entry,
+                        struct conf_errors *errors)
+{
+    const struct yaml_node *node;
+    struct kerberos_fault fault;
+    if (!read_text(map, "keytab", errors, &node) || entry->username[0] == 0) {
+        return;
+    }
+    entry->password.kerberos = kerberos_login_new(entry->username, node->text, &fault);
+    if (entry->password.kerberos == NULL) {
+        conf_errors_add(errors, node->place, "keytab %s of %s: %s", node->text, entry->username,
+                        fault.text);
+    }
+}
+
+static void read_entry(const struct yaml_node *node, enum passwords_kind kind, struct entry *entry,
+                       struct conf_errors *errors)
 {
     entry->place = node->place;
     if (!yaml_is_map(node, errors)) {
         return;
     }
     bool tokens = kind == PASSWORDS_TOKENS;
-    (void)yaml_known_keys(node, tokens ? token_keys : secret_keys, errors);
+    (void)yaml_known_keys(node,
+                          tokens                      ? token_keys
+                          : kind == PASSWORDS_KEYTABS ? keytab_keys
+                                                      : secret_keys,
+                          errors);
     read_name(node, "principal", entry->principal, errors);
     if (tokens) {
         read_token_file(node, entry, errors);
         return;
     }
     read_name(node, "username", entry->username, errors);
+    if (kind == PASSWORDS_KEYTABS) {
+        read_keytab(node, entry, errors);
+        return;
+    }
     (void)read_secret(node, "password_file", &entry->password.secret, errors);
 }
 
@@ -175,6 +200,13 @@ static struct passwords *build(const struct yaml_node *root, enum passwords_kind
     return passwords;
 }
 
+enum passwords_kind passwords_kind_of(const char *mechanism)
+{
+    return strcmp(mechanism, "OAUTHBEARER") == 0 ? PASSWORDS_TOKENS
+           : strcmp(mechanism, "GSSAPI") == 0    ? PASSWORDS_KEYTABS
+                                                 : PASSWORDS_SECRETS;
+}
+
 struct passwords *passwords_load(const char *path, enum passwords_kind kind,
                                  struct conf_errors *errors)
 {
@@ -217,6 +249,7 @@ void passwords_unref(struct passwords **passwords)
     for (size_t i = 0; i < it->count; i++) {
         secret_wipe(&it->entries[i].password.secret);
         free(it->entries[i].token_file);
+        kerberos_login_unref(&it->entries[i].password.kerberos);
     }
     free(it->entries);
     free(it);

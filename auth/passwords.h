@@ -11,32 +11,41 @@
  * anew for each login, off the loop; at the load it is only seen that they can be read.
  *
  *       - {principal: orders, token_file: /run/setu/orders.jwt}
+ *
+ * For GSSAPI it is the keys of a Kerberos principal:
+ *
+ *       - {principal: orders, username: orders@EXAMPLE.COM, keytab: /etc/setu/orders.keytab}
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "auth/secret.h"
 
 struct conf_errors;
+struct kerberos_login;
 struct passwords;
 
 struct password {
     const char *principal;
-    const char *username;   /* with a token: the principal */
-    const char *token_file; /* NULL: it is a password */
-    struct secret secret;   /* the password */
+    const char *username;            /* with a token: the principal */
+    const char *token_file;          /* NULL: it is a password */
+    struct secret secret;            /* the password */
+    struct kerberos_login *kerberos; /* or the keys; else NULL */
 };
 
-enum passwords_kind { PASSWORDS_SECRETS, PASSWORDS_TOKENS };
+enum passwords_kind { PASSWORDS_SECRETS, PASSWORDS_TOKENS, PASSWORDS_KEYTABS };
 
 enum { PASSWORDS_FILE_BYTES_MAX = 4194304, PASSWORDS_MAX = 10000 };
+
+/* What a mechanism of mech.h shows. */
+enum passwords_kind passwords_kind_of(const char *mechanism);
 
 /* Reads the file, whose entries must be of this kind, and every file it names; permissions are checked
  * on both. NULL with errors added. */
 struct passwords *passwords_load(const char *path, enum passwords_kind kind,
-                                 struct conf_errors *errors)
-    __attribute__((warn_unused_result));
+                                 struct conf_errors *errors) __attribute__((warn_unused_result));
 
 /* Thread-safe. passwords_unref nulls the pointer, accepts NULL. */
 struct passwords *passwords_ref(const struct passwords *passwords);

@@ -112,19 +112,34 @@ static enum secret_file_status file_read(int file, size_t bytes_max, struct secr
     return SECRET_FILE_OK;
 }
 
-enum secret_file_status secret_read_file(struct secret *secret_r, const char *path,
-                                         size_t bytes_max)
+int secret_open_file(const char *path, size_t bytes_max, enum secret_file_status *status_r)
 {
-    *secret_r = (struct secret){0};
     /* O_NONBLOCK: a FIFO put in the place of the file must not stop us before fstat refuses it. */
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (file < 0) {
-        return errno == ELOOP ? SECRET_FILE_UNSAFE : SECRET_FILE_UNREADABLE;
+        *status_r = errno == ELOOP ? SECRET_FILE_UNSAFE : SECRET_FILE_UNREADABLE;
+        return -1;
     }
-    enum secret_file_status status = file_judge(file, bytes_max);
-    if (status == SECRET_FILE_OK) {
-        status = file_read(file, bytes_max, secret_r);
+    *status_r = file_judge(file, bytes_max);
+    if (*status_r != SECRET_FILE_OK) {
+        int error = errno;
+        close(file);
+        errno = error;
+        return -1;
     }
+    return file;
+}
+
+enum secret_file_status secret_read_file(struct secret *secret_r, const char *path,
+                                         size_t bytes_max)
+{
+    enum secret_file_status status;
+    *secret_r = (struct secret){0};
+    int file = secret_open_file(path, bytes_max, &status);
+    if (file < 0) {
+        return status;
+    }
+    status = file_read(file, bytes_max, secret_r);
     int error = errno;
     close(file);
     errno = error;

@@ -55,6 +55,11 @@ bool secret_equal(struct view a, struct view b) __attribute__((warn_unused_resul
 enum secret_file_status secret_read_file(struct secret *secret_r, const char *path,
                                          size_t bytes_max) __attribute__((warn_unused_result));
 
+/* Opens a file that secret_read_file would read, for a library that reads by itself. -1 with
+ * *status_r (and errno for UNREADABLE); otherwise the descriptor is the caller's to close. */
+int secret_open_file(const char *path, size_t bytes_max, enum secret_file_status *status_r)
+    __attribute__((warn_unused_result));
+
 /* As secret_read_file, for a file that holds one password: one trailing newline (LF or CR LF) is
  * not part of it. */
 enum secret_file_status secret_read_password(struct secret *secret_r, const char *path)

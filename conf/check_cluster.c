@@ -227,9 +227,31 @@ static void check_identity_covers(const struct check *check, const struct conf_c
     }
 }
 
+/* A password or keys, as the mechanism has it. */
+static void check_identity_sasl(const struct check *check, const struct conf_identity_sasl *sasl)
+{
+    if (!sasl->present || !check_sound(check, &sasl->mechanism) ||
+        !check_sound(check, &sasl->password_file) || !check_sound(check, &sasl->keytab)) {
+        return;
+    }
+    bool gssapi = strcmp(sasl->mechanism, "GSSAPI") == 0;
+    const char *const *wanted = gssapi ? &sasl->keytab : &sasl->password_file;
+    const char *const *other = gssapi ? &sasl->password_file : &sasl->keytab;
+    if ((*wanted)[0] == '\0') {
+        conf_errors_add(check->errors, sasl->place, "mechanism %s needs '%s'", sasl->mechanism,
+                        gssapi ? "keytab" : "password_file");
+    }
+    if ((*other)[0] != '\0') {
+        conf_errors_add(check->errors, check_place(check, other),
+                        "'%s' has no use with mechanism %s (remove it)",
+                        gssapi ? "password_file" : "keytab", sasl->mechanism);
+    }
+}
+
 static void check_identity(const struct check *check, const struct conf_cluster *cluster)
 {
     const struct conf_identity *identity = &cluster->identity;
+    check_identity_sasl(check, &identity->sasl);
     names_refer(check->certificates, identity->certificate,
                 check_place(check, &identity->certificate), check->errors);
     if (!check_sound(check, identity) || !check_sound(check, &identity->certificate) ||

@@ -229,7 +229,7 @@ static void check_client_ca(const struct check *check, const struct conf_listene
 /* Whether some mechanism is judged by the users file. */
 static bool needs_users(const struct conf_listener *listener)
 {
-    size_t without = offers(listener, "OAUTHBEARER") ? 1 : 0;
+    size_t without = offers(listener, "OAUTHBEARER") + offers(listener, "GSSAPI");
     return listener->mechanisms_count > without;
 }
 
@@ -251,6 +251,32 @@ static void check_relay(const struct check *check, const struct conf_listener *l
         conf_errors_warn(check->errors, check_place(check, &listener->mechanisms),
                          "who does not log in by SCRAM cannot reach brokers with login "
                          "'scram-relay' (offer SCRAM alone)");
+    }
+}
+
+/* Keys, and a name for them, exactly where Setu itself judges tickets. */
+static void check_gssapi(const struct check *check, const struct conf_listener *listener,
+                         bool verified_here)
+{
+    const struct conf_listener_gssapi *gssapi = &listener->gssapi;
+    bool offered = offers(listener, "GSSAPI");
+    if (!check_sound(check, &listener->mechanisms) || !check_sound(check, gssapi)) {
+        return;
+    }
+    if (offered && verified_here && !gssapi->present) {
+        conf_errors_add(check->errors, check_place(check, &listener->mechanisms),
+                        "GSSAPI needs the section 'gssapi' (add at least 'keytab')");
+    }
+    if (gssapi->present && !(offered && verified_here)) {
+        conf_errors_add(check->errors, gssapi->place, "section 'gssapi' has no use %s",
+                        offered ? "where every broker judges the login itself (remove it)"
+                                : "without GSSAPI (add it to 'mechanisms')");
+    }
+    if (gssapi->present && gssapi->hosts_count == 0 && listener->advertised_host[0] == '\0' &&
+        check_sound(check, &gssapi->hosts) && check_sound(check, &listener->advertised_host)) {
+        conf_errors_add(check->errors, gssapi->place,
+                        "clients ask tickets for the host they dial, which is not said here (add "
+                        "'hosts')");
     }
 }
 
@@ -285,6 +311,7 @@ static void check_fit(const struct check *check, const struct conf_listener *lis
         conf_errors_add(check->errors, check_place(check, &listener->mechanisms),
                         "OAUTHBEARER needs keys to verify tokens with (set 'oauth.jwks_file')");
     }
+    check_gssapi(check, listener, verified_here);
     const struct conf_users *users = &check->config->users;
     if (verified_here && needs_users(listener) && users->file[0] == '\0' &&
         check_sound(check, &users->file)) {

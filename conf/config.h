@@ -189,6 +189,7 @@ struct conf_generation_sasl {
     bool present;
     const char *mechanism; /* Kafka's spelling: "SCRAM-SHA-512" */
     const char *credentials_file;
+    const char *service_name; /* GSSAPI: tickets are for this service on the broker's host */
 };
 
 struct conf_generation {
@@ -212,7 +213,9 @@ struct conf_identity_sasl {
     bool present;
     const char *mechanism;
     const char *username;
-    const char *password_file;
+    const char *password_file; /* "" exactly with GSSAPI */
+    const char *keytab;        /* "" exactly with anything else */
+    const char *service_name;  /* GSSAPI: tickets are for this service on the broker's host */
 };
 
 /* What Setu itself logs in with when it looks at brokers. */
@@ -256,6 +259,20 @@ struct conf_listener_tls {
     enum conf_tls_version min_version;
 };
 
+/* Kerberos towards clients. */
+struct conf_listener_gssapi {
+    struct conf_place place;
+    bool present; /* exactly when mechanisms have GSSAPI and Setu itself judges it */
+    const char *keytab;
+    const char *service_name;
+    const char *const *hosts; /* count 0 = advertised_host alone */
+    size_t hosts_count;
+    const char *realm; /* "" = krb5.conf's default_realm */
+    const char *const *principal_to_local_rules; /* count 0 = DEFAULT alone; read by auth */
+    size_t principal_to_local_rules_count;
+    bool bare_first_packet;
+};
+
 struct conf_listener {
     struct conf_place place;
     const char *name;
@@ -276,6 +293,7 @@ struct conf_listener {
     const char *const *mechanisms; /* Kafka's spelling, in the order they are offered */
     size_t mechanisms_count;       /* 0 = no SASL: the client certificate is the login */
     bool allow_plain_without_tls;
+    struct conf_listener_gssapi gssapi;
     struct conf_listener_tls tls;
 };
 

@@ -41,12 +41,12 @@ static const char *const api_versions[] = {"intersection", "broker", NULL};
 static const char *const metadata[] = {"as-is", "merged", NULL};
 static const char *const protocols[] = {"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL", NULL};
 static const char *const logins[] = {"mapped-certificate", "passthrough", "sasl", "none",
-                                     "scram-relay", NULL};
+                                     "scram-relay",        NULL};
 static const char *const tls_versions[] = {"1.2", "1.3", NULL};
 static const char *const roles[] = {"clients", "brokers", NULL};
 static const char *const client_auths[] = {"none", "required", "requested", NULL};
-static const char *const mechanisms[] = {"SCRAM-SHA-512", "SCRAM-SHA-256", "OAUTHBEARER", "PLAIN",
-                                         NULL};
+static const char *const mechanisms[] = {"GSSAPI",      "SCRAM-SHA-512", "SCRAM-SHA-256",
+                                         "OAUTHBEARER", "PLAIN",         NULL};
 
 static const struct key log_keys[] = {
     {FIELD(conf_log, level), .type = KEY_CHOICE, .words = levels, .fallback = "info",
@@ -71,8 +71,7 @@ static const struct key audit_keys[] = {
      .max = 1000000, .doc = "How many audit records are signed by one checkpoint, at most."},
     {FIELD(conf_audit, checkpoint_interval_ms), .type = KEY_MS, .fallback = "60000", .min = 100,
      .max = DAY_MS, .doc = "How long an audit record waits for a checkpoint, at most."},
-    {FIELD(conf_audit, rotate_bytes), .type = KEY_SIZE, .fallback = "67108864",
-     .max = INT32_MAX,
+    {FIELD(conf_audit, rotate_bytes), .type = KEY_SIZE, .fallback = "67108864", .max = INT32_MAX,
      .doc = "The size at which a file of the audit log ends: it gets the numbers of its first and "
             "last record as a suffix, and the chain goes on in a new file; 0 is never."},
     {FIELD(conf_audit, keep), .type = KEY_SIZE, .fallback = "0", .max = 1000000,
@@ -249,8 +248,12 @@ static const struct key generation_sasl_keys[] = {
      .words = mechanisms, .doc = "The mechanism used towards brokers."},
     {FIELD(conf_generation_sasl, credentials_file), .type = KEY_TEXT, .required = true,
      .form = form_path,
-     .doc = "YAML file with the user name and the password file of each principal, or, for "
-            "OAUTHBEARER, with its token file, which is read anew for each login."},
+     .doc = "YAML file with the user name and the password file, or for GSSAPI the keytab, of each "
+            "principal, or, for OAUTHBEARER, with its token file, which is read anew for each "
+            "login."},
+    {FIELD(conf_generation_sasl, service_name), .type = KEY_TEXT, .fallback = "kafka",
+     .form = form_name,
+     .doc = "For GSSAPI: the brokers' Kerberos service, Kafka's sasl.kerberos.service.name."},
 };
 static const struct key_section generation_sasl_section = {
     "clusters[].generations[].sasl", OPTIONAL(conf_generation_sasl), KEYS(generation_sasl_keys)};
@@ -303,14 +306,20 @@ static const struct key_section generation_section = {
     "clusters[].generations[]", PLACE(conf_generation), KEYS(generation_keys)};
 
 static const struct key identity_sasl_keys[] = {
-    {FIELD(conf_identity_sasl, mechanism), .type = KEY_WORD, .required = true,
-     .words = mechanisms, .doc = "The mechanism Setu itself logs in with."},
+    {FIELD(conf_identity_sasl, mechanism), .type = KEY_WORD, .required = true, .words = mechanisms,
+     .doc = "The mechanism Setu itself logs in with."},
     {FIELD(conf_identity_sasl, username), .type = KEY_TEXT, .required = true,
-     .doc = "The user name Setu itself logs in with."},
-    {FIELD(conf_identity_sasl, password_file), .type = KEY_TEXT, .required = true,
-     .form = form_path,
+     .doc = "The user name Setu itself logs in with; with GSSAPI its Kerberos principal."},
+    {FIELD(conf_identity_sasl, password_file), .type = KEY_TEXT, .form = form_path,
      .doc = "File that holds nothing but the password, readable by nobody else; for OAUTHBEARER "
-            "the token, read anew at each look."},
+            "the token, read anew at each look. Required but with GSSAPI."},
+    {FIELD(conf_identity_sasl, keytab), .type = KEY_TEXT, .form = form_path,
+     .doc =
+         "For GSSAPI, and required with it: keytab with the principal's keys, readable by nobody "
+         "else."},
+    {FIELD(conf_identity_sasl, service_name), .type = KEY_TEXT, .fallback = "kafka",
+     .form = form_name,
+     .doc = "For GSSAPI: the brokers' Kerberos service, Kafka's sasl.kerberos.service.name."},
 };
 static const struct key_section identity_sasl_section = {
     "clusters[].identity.sasl", OPTIONAL(conf_identity_sasl), KEYS(identity_sasl_keys)};
@@ -378,6 +387,26 @@ static const struct key listener_tls_keys[] = {
 static const struct key_section listener_tls_section = {
     "listeners[].tls", OPTIONAL(conf_listener_tls), KEYS(listener_tls_keys)};
 
+static const struct key listener_gssapi_keys[] = {
+    {FIELD(conf_listener_gssapi, keytab), .type = KEY_TEXT, .required = true, .form = form_path,
+     .doc = "Keytab with the listener's keys, readable by nobody else. Others in it are not used."},
+    {FIELD(conf_listener_gssapi, service_name), .type = KEY_TEXT, .fallback = "kafka",
+     .form = form_name,
+     .doc = "The service clients ask tickets for; their sasl.kerberos.service.name."},
+    {LIST(conf_listener_gssapi, hosts), .type = KEY_TEXTS, .max = 256, .form = form_reachable,
+     .doc = "The host names clients dial and so ask tickets for; 'advertised_host' if not given."},
+    {FIELD(conf_listener_gssapi, realm), .type = KEY_TEXT,
+     .doc = "The realm whose principals DEFAULT gives a name; krb5.conf's default_realm if not "
+            "given."},
+    {LIST(conf_listener_gssapi, principal_to_local_rules), .type = KEY_TEXTS, .max = 256,
+     .doc = "How a Kerberos principal becomes a principal, a rule each; Kafka's "
+            "sasl.kerberos.principal.to.local.rules; DEFAULT if not given."},
+    {FIELD(conf_listener_gssapi, bare_first_packet), .type = KEY_BOOL, .fallback = "false",
+     .doc = "Takes clients of Kafka 0.9, which begin with their ticket and without a request."},
+};
+static const struct key_section listener_gssapi_section = {
+    "listeners[].gssapi", OPTIONAL(conf_listener_gssapi), KEYS(listener_gssapi_keys)};
+
 static const struct key listener_keys[] = {
     {FIELD(conf_listener, name), .type = KEY_TEXT, .required = true, .form = form_name,
      .doc = "The name in logs, counters and audit records."},
@@ -413,6 +442,8 @@ static const struct key listener_keys[] = {
     {FIELD(conf_listener, allow_plain_without_tls), .type = KEY_BOOL, .fallback = "false",
      .doc = "Allows PLAIN and OAUTHBEARER, which send the password or the token as it is, on an "
             "address other than loopback without TLS."},
+    {FIELD(conf_listener, gssapi), .type = KEY_SECTION, .section = &listener_gssapi_section,
+     .doc = "Kerberos towards clients, for GSSAPI in 'mechanisms'."},
     {FIELD(conf_listener, tls), .type = KEY_SECTION, .section = &listener_tls_section,
      .doc = "TLS towards clients; without it the listener speaks plaintext."},
 };

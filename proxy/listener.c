@@ -417,6 +417,12 @@ static bool door_secure(struct door *door)
     return door->gate.tls != NULL && door->gate.rules != NULL;
 }
 
+static const struct kerberos_acceptor *door_acceptor(const struct shared *shared,
+                                                     const struct conf_listener *conf)
+{
+    return shared->acceptors != NULL ? shared->acceptors[conf - shared->config->listeners] : NULL;
+}
+
 struct door *door_new(struct world *world, struct edition *edition, struct cluster *cluster,
                       const struct conf_listener *conf)
 {
@@ -428,6 +434,7 @@ struct door *door_new(struct world *world, struct edition *edition, struct clust
                                .edition = edition_ref(edition),
                                .cluster = cluster,
                                .conf = conf,
+                               .acceptor = door_acceptor(edition->shared, conf),
                                .node_port = gate_node_port,
                                .on_gone = gate_gone};
     if (!door_secure(door)) {

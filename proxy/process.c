@@ -13,6 +13,7 @@
 #include "auth/mapping.h"
 #include "conf/config.h"
 #include "conf/errors.h"
+#include "proxy/io/slow_work.h"
 #include "proxy/listener.h"
 #include "proxy/ops/audit_inlet.h"
 #include "proxy/ops/audit_log.h"
@@ -469,6 +470,7 @@ int process_run(const struct run_options *options)
         return EXIT_CONFIG;
     }
     signal(SIGPIPE, SIG_IGN);
+    slow_work_size_pool(process.shared->config->workers);
     int status = process_open_log(process.shared->config) ? process_live(&process) : 1;
     free(process.promised.sockets);
     free(process.received.sockets);

@@ -10,6 +10,8 @@
 #include "auth/audit_key.h"
 #include "auth/certificates.h"
 #include "auth/credentials.h"
+#include "auth/cyrus.h"
+#include "auth/kerberos.h"
 #include "auth/mapping_context.h"
 #include "auth/mapping_predict.h"
 #include "auth/mech.h"
@@ -98,6 +100,7 @@ static void hash_cluster(const struct config *config, const struct conf_cluster 
     if (strcmp(cluster->identity.sasl.mechanism, "OAUTHBEARER") != 0) {
         hash_content(md, cluster->identity.sasl.password_file);
     }
+    hash_content(md, cluster->identity.sasl.keytab);
     for (size_t i = 0; i < cluster->generations_count; i++) {
         hash_content(md, cluster->generations[i].tls.ca);
         hash_content(md, cluster->generations[i].tls.crl);
@@ -165,9 +168,7 @@ static void load_passwords(struct shared *shared, struct conf_errors *errors)
             const struct conf_generation *generation = &cluster->generations[k];
             if (generation->login == CONF_LOGIN_SASL) {
                 const char *file = generation->sasl.credentials_file;
-                enum passwords_kind kind = strcmp(generation->sasl.mechanism, "OAUTHBEARER") == 0
-                                               ? PASSWORDS_TOKENS
-                                               : PASSWORDS_SECRETS;
+                enum passwords_kind kind = passwords_kind_of(generation->sasl.mechanism);
                 shared->secrets[shared->secret_count++] =
                     (struct generation_secrets){file, passwords_load(file, kind, errors)};
             }
@@ -186,6 +187,27 @@ static bool wants_users(const struct config *config)
         }
     }
     return false;
+}
+
+static void load_acceptors(struct shared *shared, struct conf_errors *errors)
+{
+    const struct config *config = shared->config;
+    shared->acceptors = calloc(config->listeners_count, sizeof(*shared->acceptors));
+    if (shared->acceptors == NULL) {
+        abort();
+    }
+    for (size_t i = 0; i < config->listeners_count; i++) {
+        const struct conf_listener *listener = &config->listeners[i];
+        struct kerberos_fault fault;
+        if (!listener->gssapi.present) {
+            continue;
+        }
+        if (!cyrus_begin(&fault)) {
+            conf_errors_add(errors, listener->gssapi.place, "%s", fault.text);
+            return;
+        }
+        shared->acceptors[i] = kerberos_acceptor_load(config, listener, errors);
+    }
 }
 
 static void check_listener_tls(const struct config *config, struct conf_errors *errors)
@@ -352,6 +374,7 @@ static void load_all(struct shared *shared, struct conf_errors *errors)
         check_peers(shared, errors);
     }
     load_passwords(shared, errors);
+    load_acceptors(shared, errors);
     check_listener_tls(config, errors);
     if (shared->certificates != NULL && shared->mapping != NULL) {
         check_predictions(shared, errors);
@@ -400,6 +423,10 @@ void shared_unref(struct shared **shared)
         passwords_unref(&gone->secrets[i].passwords);
     }
     free(gone->secrets);
+    for (size_t i = 0; gone->acceptors != NULL && i < gone->config->listeners_count; i++) {
+        kerberos_acceptor_unref(&gone->acceptors[i]);
+    }
+    free(gone->acceptors);
     credentials_unref(&gone->users);
     tokens_unref(&gone->tokens);
     mapping_unref(&gone->mapping);

@@ -189,13 +189,16 @@ static enum broker_login_status ask_after_login(struct broker_login *login, stru
 static enum broker_login_status exchange_denied(struct broker_login *login)
 {
     enum auth_reason reason = exchange_reason(login->exchange);
-    const char *name = auth_reason_name(reason);
     if (reason == AUTH_REASON_KEYS_SALT || reason == AUTH_REASON_KEYS_ITERATIONS) {
         return fail_text(login, BROKER_LOGIN_KEYS_DIFFER, "%s", auth_reason_meaning(reason));
     }
-    return fail_text(
-        login, reason == AUTH_REASON_SERVER_ERROR ? BROKER_LOGIN_DENIED : BROKER_LOGIN_IMPOSTOR,
-        "%s", name);
+    const char *detail = exchange_detail(login->exchange);
+    enum broker_login_reason as = reason == AUTH_REASON_SERVER_ERROR ? BROKER_LOGIN_DENIED
+                                  : reason == AUTH_REASON_KERBEROS_NO_TICKET
+                                      ? BROKER_LOGIN_NO_TICKET
+                                      : BROKER_LOGIN_IMPOSTOR;
+    return fail_text(login, as, "%s%s%s", auth_reason_name(reason), detail[0] != 0 ? ": " : "",
+                     detail);
 }
 
 static enum broker_login_status exchange_moved(struct broker_login *login,
@@ -480,6 +483,9 @@ static bool copy_mechanism(struct broker_login *login, const struct broker_login
         .username = view_from_string(params->username),
         .password = params->password != NULL ? secret_view(params->password) : view_of(NULL, 0),
         .keys_only = params->keys_only,
+        .kerberos = params->kerberos,
+        .service = params->service,
+        .host = params->host,
         .random = params->random != NULL ? params->random : random_bytes,
         .random_context = params->random_context,
     };
@@ -504,7 +510,7 @@ struct broker_login *broker_login_new(const struct broker_login_params *params)
                                       : params->authenticate_version;
     login->next_correlation_id = params->correlation_id;
     frame_collector_init(&login->frames, params->frame_max > 0 ? params->frame_max : FRAME_MAX);
-    writer_init_growing(&login->token, EXCHANGE_REPLY_BYTES_MAX);
+    writer_init_growing(&login->token, EXCHANGE_CLIENT_REPLY_BYTES_MAX);
     login->token.wipe = true;
     copy_software(login, params->software_name, params->software_version);
     login->client_id_null = params->client_id.at == NULL;
@@ -553,6 +559,11 @@ enum broker_login_status broker_login_feed(struct broker_login *login, struct vi
         return fail_text(login, BROKER_LOGIN_MALFORMED, "bytes after the response");
     }
     return login->status;
+}
+
+bool broker_login_waits(const struct broker_login *login)
+{
+    return exchange_waits(login->exchange);
 }
 
 void broker_login_work(struct broker_login *login)
@@ -652,7 +663,7 @@ const char *broker_login_reason_name(enum broker_login_reason reason)
     static const char *const names[] = {"none",      "rejected",  "closed",      "no_mechanism",
                                         "not_sasl",  "denied",    "impostor",    "error_code",
                                         "malformed", "too_large", "unsupported", "internal",
-                                        "keys_differ"};
+                                        "keys_differ", "no_ticket"};
     size_t at = (size_t)reason;
     return at < sizeof names / sizeof names[0] ? names[at] : "unknown";
 }

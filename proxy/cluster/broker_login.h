@@ -33,6 +33,7 @@
 #include "protocol/handshake.h"
 
 struct broker_login;
+struct kerberos_login;
 struct scram_keys;
 struct secret;
 
@@ -56,7 +57,8 @@ enum broker_login_reason {
     BROKER_LOGIN_TOO_LARGE,    /* a frame above frame_max; text says so when it looks like TLS */
     BROKER_LOGIN_UNSUPPORTED,  /* no common version */
     BROKER_LOGIN_INTERNAL,     /* no memory, or a step out of order */
-    BROKER_LOGIN_KEYS_DIFFER   /* keys_only: the broker's salt or iterations are others */
+    BROKER_LOGIN_KEYS_DIFFER,  /* keys_only: the broker's salt or iterations are others */
+    BROKER_LOGIN_NO_TICKET     /* Kerberos gave Setu no ticket for the broker; text says why */
 };
 
 /* Everything is copied by broker_login_new. At least one of mechanism, want_versions,
@@ -65,6 +67,9 @@ struct broker_login_params {
     const char *mechanism; /* NULL: no SASL (plaintext, or mTLS) */
     const char *username;
     const struct secret *password;
+    /* GSSAPI, instead of the password: keys, and whose ticket is shown (service on host). */
+    const struct kerberos_login *kerberos;
+    const char *service, *host;
     const struct scram_keys *keys; /* kept from an earlier login, saves PENDING; NULL: none */
     bool keys_only; /* SCRAM: there is no password, only keys */
     /* Highest SaslAuthenticate version the broker is known to take; -1: ask first, which costs one
@@ -97,6 +102,10 @@ enum broker_login_status broker_login_start(struct broker_login *login, struct w
 enum broker_login_status broker_login_feed(struct broker_login *login, struct view in,
                                            size_t *consumed_r, struct writer *out)
     __attribute__((warn_unused_result));
+
+/* True: the dear step may wait for another process, not just for this one's arithmetic
+ * (exchange_waits). */
+bool broker_login_waits(const struct broker_login *login);
 
 /* The dear step; any one thread, touches nothing but `login`. Nothing else may be called meanwhile
  * but broker_login_closed, which takes note. */

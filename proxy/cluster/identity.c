@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/kerberos.h"
 #include "auth/mech.h"
 #include "auth/tls_context.h"
 #include "conf/config.h"
@@ -15,14 +16,24 @@ static bool load_sasl(struct identity *identity, struct conf_errors *errors)
     if (!sasl->present) {
         return true;
     }
+    identity->mechanism = sasl->mechanism;
+    identity->username = sasl->username;
+    identity->service = sasl->service_name;
+    if (sasl->keytab[0] != '\0') {
+        struct kerberos_fault fault;
+        identity->kerberos = kerberos_login_new(sasl->username, sasl->keytab, &fault);
+        if (identity->kerberos == NULL) {
+            conf_errors_add(errors, sasl->place, "keytab %s of %s: %s", sasl->keytab,
+                            sasl->username, fault.text);
+        }
+        return identity->kerberos != NULL;
+    }
     enum secret_file_status status = secret_read_password(&identity->password, sasl->password_file);
     if (status != SECRET_FILE_OK) {
         conf_errors_add(errors, sasl->place, "password_file %s: %s", sasl->password_file,
                         secret_file_text(status));
         return false;
     }
-    identity->mechanism = sasl->mechanism;
-    identity->username = sasl->username;
     return true;
 }
 
@@ -114,6 +125,7 @@ void identity_free(struct identity *identity)
     }
     free(identity->contexts);
     secret_wipe(&identity->password);
+    kerberos_login_unref(&identity->kerberos);
     scram_keys_wipe(&identity->keys);
     memset(identity, 0, sizeof *identity);
 }

@@ -13,6 +13,7 @@
 #include "auth/secret.h"
 
 struct certificates;
+struct kerberos_login;
 struct conf_cluster;
 struct conf_errors;
 struct conf_generation;
@@ -22,13 +23,15 @@ struct identity {
     const char *certificate; /* configured name; NULL: none */
     const char *mechanism;   /* NULL: no SASL */
     const char *username;
-    struct secret password;
+    struct secret password;          /* or, with GSSAPI: */
+    struct kerberos_login *kerberos;
+    const char *service;
     struct scram_keys keys; /* of the last SCRAM login: spares PBKDF2 */
     bool keys_known;
     SSL_CTX **contexts; /* by index of conf->generations; NULL for plaintext */
 };
 
-/* Reads the password file and makes the contexts. False with errors added. conf outlives identity;
+/* Reads the password file or keytab and makes the contexts. False with errors added. conf outlives identity;
  * certificates may be NULL when there are none. */
 bool identity_load(struct identity *identity_r, const struct conf_cluster *conf,
                    const struct certificates *certificates, struct conf_errors *errors)

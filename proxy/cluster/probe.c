@@ -174,6 +174,7 @@ static bool is_mismatch(const struct probe *probe)
         case BROKER_LOGIN_UNSUPPORTED:
         case BROKER_LOGIN_INTERNAL:
         case BROKER_LOGIN_KEYS_DIFFER:
+        case BROKER_LOGIN_NO_TICKET:
             return false;
         }
         return false;

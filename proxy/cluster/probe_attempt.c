@@ -57,6 +57,9 @@ static struct broker_login *attempt_login(const struct probe *probe)
             params.mechanism = identity->mechanism;
             params.username = identity->username;
             params.password = &identity->password;
+            params.kerberos = identity->kerberos;
+            params.service = identity->service;
+            params.host = probe->host;
             params.keys = identity->keys_known ? &identity->keys : NULL;
         }
     }
@@ -156,16 +159,15 @@ static void flush(struct probe *probe)
 
 static void on_login(struct probe *probe, enum broker_login_status status);
 
-static void on_work(uv_work_t *work)
+static void on_work(struct slow_work *work)
 {
-    struct probe *probe = work->data;
+    struct probe *probe = work->owner;
     broker_login_work(probe->login);
 }
 
-static void on_worked(uv_work_t *work, int status)
+static void on_worked(struct slow_work *work)
 {
-    struct probe *probe = work->data;
-    (void)status;
+    struct probe *probe = work->owner;
     probe->working = false;
     if (probe->done == NULL) {
         probe_release_if_idle(probe);
@@ -189,7 +191,8 @@ static void on_login(struct probe *probe, enum broker_login_status status)
     case BROKER_LOGIN_PENDING:
         leg_pause(&probe->leg);
         probe->working = true;
-        if (uv_queue_work(probe->io->loop, &probe->work, on_work, on_worked) != 0) {
+        if (!slow_work_begin(probe->io, &probe->work, broker_login_waits(probe->login), on_work,
+                             on_worked)) {
             probe->working = false;
             end_attempt(probe, PROBE_END_INTERNAL);
         }
@@ -344,7 +347,7 @@ bool probe_attempt_init(struct probe *probe)
     }
     probe->timer.data = probe;
     probe->timer_open = true;
-    probe->work.data = probe;
+    probe->work.owner = probe;
     leg_init(&probe->leg, probe->io, on_leg, probe);
     writer_init_growing(&probe->out, OUT_BYTES_MAX);
     writer_init_growing(&probe->topics, OUT_BYTES_MAX / 2);

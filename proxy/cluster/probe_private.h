@@ -40,7 +40,7 @@ enum probe_attempt_end {
 struct probe {
     struct leg leg;
     uv_timer_t timer; /* 0 ms: begin the next attempt; else the limit of the attempt */
-    uv_work_t work;
+    struct slow_work work;
     probe_fn done; /* NULL: cancelled */
     void (*gone)(void *context);
     void *context;

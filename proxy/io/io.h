@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "proxy/io/slow_work.h"
+
 struct leg;
 
 enum {
@@ -43,6 +45,7 @@ struct io {
     struct leg *again_head;
     uint8_t *spares[IO_SPARES]; /* owned; IO_SPARE_BYTES each, for the next backlogs */
     size_t spares_count, spares_made; /* those that wait; in all, at most IO_SPARES */
+    struct slow_queue slow; /* work that waits for other processes */
     uint64_t spill_bytes;   /* heap held by unsent output of all legs now */
 };
 

@@ -63,6 +63,9 @@ static bool stored(struct session *s, struct broker_login_params *params)
         return stored_token(s, params);
     }
     params->password = &password->secret;
+    params->kerberos = password->kerberos;
+    params->service = s->route.generation->sasl.service_name;
+    params->host = s->route.host;
     params->keys = edition_find_keys(s->gate->edition, password);
     return true;
 }

@@ -37,6 +37,7 @@ static bool login_mismatches(const struct session *s, enum broker_login_reason r
     case BROKER_LOGIN_UNSUPPORTED:
     case BROKER_LOGIN_INTERNAL:
     case BROKER_LOGIN_KEYS_DIFFER:
+    case BROKER_LOGIN_NO_TICKET:
         break;
     }
     return false;

@@ -5,10 +5,12 @@
 
 #include "auth/audit.h"
 #include "auth/certificates.h"
+#include "auth/exchange.h"
 #include "auth/mapping.h"
 #include "conf/config.h"
 #include "proxy/ops/audit_log.h"
 #include "proxy/ops/log.h"
+#include "proxy/session/handshake_data.h"
 #include "proxy/session/session.h"
 
 /* Texts that an event borrows while it is queued. */
@@ -58,15 +60,24 @@ bool evidence_admits(const struct session *s)
     return audit_log_admits(session_shared(s)->audit);
 }
 
+/* What the mechanism has to add: the Kerberos principal behind the name, or what a ticket lacked. */
+static const char *evidence_detail(const struct session *s)
+{
+    const struct exchange *exchange = s->handshake != NULL ? s->handshake->exchange : NULL;
+    const char *detail = exchange != NULL ? exchange_detail(exchange) : "";
+    return detail[0] != '\0' ? detail : NULL;
+}
+
 void evidence_login_accepted(struct session *s)
 {
     struct evidence ev;
     evidence_begin(&ev, s, AUDIT_LOGIN_ACCEPTED);
     ev.event.outcome = AUDIT_ALLOWED;
-    ev.event.detail = s->passthrough ? "judged by the broker" : NULL;
+    ev.event.detail = s->passthrough ? "judged by the broker" : evidence_detail(s);
     evidence_send(&ev, s);
     stats_add(&s->world->stats.auth_ok, 1);
-    session_log(s, LOG_LEVEL_INFO, "login_accepted", NULL, 0);
+    struct log_field extra[] = {log_str("detail", ev.event.detail)};
+    session_log(s, LOG_LEVEL_INFO, "login_accepted", extra, 1);
 }
 
 void evidence_login_denied(struct session *s, const char *claimed, const char *reason)
@@ -76,10 +87,12 @@ void evidence_login_denied(struct session *s, const char *claimed, const char *r
     ev.event.outcome = AUDIT_DENIED;
     ev.event.principal = claimed;
     ev.event.reason = reason;
+    ev.event.detail = evidence_detail(s);
     evidence_send(&ev, s);
     stats_add(&s->world->stats.auth_denied, 1);
-    struct log_field extra[] = {log_str("claimed", claimed), log_str("reason", reason)};
-    session_log(s, LOG_LEVEL_WARN, "login_denied", extra, 2);
+    struct log_field extra[] = {log_str("claimed", claimed), log_str("reason", reason),
+                                log_str("detail", ev.event.detail)};
+    session_log(s, LOG_LEVEL_WARN, "login_denied", extra, 3);
 }
 
 static void mapping_count_outcome(struct stats *stats, const struct mapping_decision *decision,

@@ -33,23 +33,29 @@ struct handshake *handshake_new(struct session *s, size_t frame_max)
     return hs;
 }
 
-static void work_run(uv_work_t *work)
+static void work_run(struct slow_work *work)
 {
-    struct handshake *hs = work->data;
+    struct handshake *hs = work->owner;
     hs->job(hs);
 }
 
-static void work_done(uv_work_t *work, int status)
+static void work_done(struct slow_work *work)
 {
-    struct handshake *hs = work->data;
+    struct handshake *hs = work->owner;
     struct session *s = hs->session;
     hs->working = false;
     if (s->state == SESSION_CLOSED) {
         session_work_done(s);
         return;
     }
-    assert(status == 0); /* only a session that is closed has its work cancelled */
-    hs->done(s);
+    hs->done(s); /* only a session that is closed has its work cancelled */
+}
+
+/* The login of the client leg has ended before that of the broker leg begins. */
+static bool work_waits(const struct handshake *hs)
+{
+    return hs->broker_login != NULL ? broker_login_waits(hs->broker_login)
+                                    : hs->exchange != NULL && exchange_waits(hs->exchange);
 }
 
 void handshake_begin_work(struct handshake *hs, handshake_job_fn job, handshake_done_fn done)
@@ -58,8 +64,8 @@ void handshake_begin_work(struct handshake *hs, handshake_job_fn job, handshake_
     assert(!hs->working);
     hs->job = job;
     hs->done = done;
-    hs->work.data = hs;
-    if (uv_queue_work(s->world->io.loop, &hs->work, work_run, work_done) != 0) {
+    hs->work.owner = hs;
+    if (!slow_work_begin(&s->world->io, &hs->work, work_waits(hs), work_run, work_done)) {
         session_close(s, CLOSE_INTERNAL);
         return;
     }
@@ -73,8 +79,8 @@ void handshake_cancel(struct handshake *hs)
     }
     cluster_wait_cancel(&hs->waiter);
     cluster_dial_leave(&hs->dial);
-    if (hs->working) {
-        uv_cancel((uv_req_t *)&hs->work); /* its callback comes in any case */
+    if (hs->working && slow_work_cancel(&hs->work)) {
+        hs->working = false;
     }
 }
 

@@ -13,6 +13,7 @@
 #include "protocol/bytes.h"
 #include "protocol/frame.h"
 #include "proxy/cluster/cluster.h"
+#include "proxy/io/slow_work.h"
 #include "proxy/session/close_reason.h"
 
 struct broker_login;
@@ -58,7 +59,7 @@ struct handshake {
     struct secret token;            /* for the broker, read for this dial */
     enum secret_file_status token_status;
     uint8_t redials;
-    uv_work_t work;
+    struct slow_work work;
     handshake_job_fn job;           /* of the work under way */
     handshake_done_fn done;
     enum login_step step;

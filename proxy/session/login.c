@@ -187,7 +187,8 @@ static void login_proved(struct session *s, const char *name, struct view reply)
     login_address(s, &address);
     penalty_succeeded(s->world->penalty, &address, uv_now(s->world->io.loop));
     leg_pause(&s->client);
-    if (hs->step == LOGIN_TOKENS) {
+    bool silent = hs->raw_tokens && exchange_ends_silently(hs->exchange) && reply.length == 0;
+    if (hs->step == LOGIN_TOKENS && !silent) {
         login_write_token(hs, &hs->out, reply);
         login_send(s);
     }
@@ -352,6 +353,28 @@ static void login_write_handshake(struct session *s, struct writer *w,
     sasl_handshake_encode_response(w, header->api_version, header->correlation_id, &response);
 }
 
+/* False: the session is closed. */
+static bool login_begin_tokens(struct session *s, bool raw)
+{
+    struct handshake *hs = s->handshake;
+    hs->exchange = exchange_server_new(s->mechanism, session_shared(s)->users, world_random, NULL);
+    if (hs->exchange == NULL) {
+        session_close(s, CLOSE_INTERNAL);
+        return false;
+    }
+    if (s->gate->acceptor != NULL) {
+        exchange_accept_tickets(hs->exchange, s->gate->acceptor);
+    }
+    if (config_cluster_logs_in(config_cluster(session_shared(s)->config, s->gate->conf->cluster),
+                               CONF_LOGIN_SCRAM_RELAY)) {
+        exchange_keep_keys(hs->exchange);
+    }
+    exchange_trust_tokens(hs->exchange, session_shared(s)->tokens, world_now_ns() / 1000000);
+    hs->step = LOGIN_TOKENS;
+    hs->raw_tokens = raw;
+    return true;
+}
+
 static void login_handshake(struct session *s, const struct request_header *header,
                             struct view body, struct view payload)
 {
@@ -376,18 +399,9 @@ static void login_handshake(struct session *s, const struct request_header *head
         passthrough_start(s, header, payload);
         return;
     }
-    hs->exchange = exchange_server_new(s->mechanism, session_shared(s)->users, world_random, NULL);
-    if (hs->exchange == NULL) {
-        session_close(s, CLOSE_INTERNAL);
+    if (!login_begin_tokens(s, header->api_version == 0)) {
         return;
     }
-    if (config_cluster_logs_in(config_cluster(session_shared(s)->config, s->gate->conf->cluster),
-                               CONF_LOGIN_SCRAM_RELAY)) {
-        exchange_keep_keys(hs->exchange);
-    }
-    exchange_trust_tokens(hs->exchange, session_shared(s)->tokens, world_now_ns() / 1000000);
-    hs->step = LOGIN_TOKENS;
-    hs->raw_tokens = header->api_version == 0;
     login_write_handshake(s, &hs->out, header, HANDSHAKE_NONE);
     login_send(s);
 }
@@ -420,13 +434,33 @@ static void login_keep_client_id(struct session *s, const struct request_header 
     }
 }
 
+/*
+ * 0x60 opens a GSSAPI token and no request of Kafka's: a client of 0.9, which sends no SaslHandshake
+ * (KIP-43). Closed (T37) unless the listener is told to take it, and its broker is not to judge.
+ */
+static void login_bare_token(struct session *s, struct view payload)
+{
+    if (s->gate->acceptor == NULL || !s->gate->conf->gssapi.bare_first_packet) {
+        session_close(s, CLOSE_CLIENT_NOT_KAFKA);
+        return;
+    }
+    s->mechanism = "GSSAPI";
+    if (passthrough_wanted(s)) {
+        session_close(s, CLOSE_CLIENT_NOT_KAFKA);
+    } else if (login_begin_tokens(s, true)) {
+        login_token(s, payload);
+    }
+}
+
 static void login_request(struct session *s, struct view payload)
 {
     struct request_header header;
+    if (s->handshake->step == LOGIN_INITIAL && payload.length > 0 && payload.at[0] == 0x60) {
+        login_bare_token(s, payload);
+        return;
+    }
     if (request_header_decode(payload, &header) != FRAME_OK) {
-        bool gssapi =
-            s->handshake->step == LOGIN_INITIAL && payload.length > 0 && payload.at[0] == 0x60;
-        session_close(s, gssapi ? CLOSE_CLIENT_NOT_KAFKA : CLOSE_FRAME_MALFORMED);
+        session_close(s, CLOSE_FRAME_MALFORMED);
         return;
     }
     struct view body = view_from(payload, header.length);
@@ -509,13 +543,29 @@ static void login_bytes(struct session *s, struct view in)
     }
 }
 
+/*
+ * Raw GSSAPI ends with a token of the client's that nothing answers: its next request may be right behind. Only the
+ * token is taken then; what follows stays in the socket until the token has been judged.
+ */
+static size_t login_room(const struct session *s)
+{
+    const struct handshake *hs = s->handshake;
+    const struct frame_collector *in = &hs->in;
+    if (hs->step != LOGIN_TOKENS || !hs->raw_tokens || !exchange_ends_silently(hs->exchange)) {
+        return IO_SCRATCH_BYTES;
+    }
+    size_t room = in->size_have < sizeof in->size ? sizeof in->size - in->size_have
+                                                  : in->expected - in->length;
+    return room < IO_SCRATCH_BYTES ? room : IO_SCRATCH_BYTES;
+}
+
 void login_readable(struct session *s)
 {
     uint8_t *scratch = s->world->io.scratch;
-    size_t length = 0;
-    switch (leg_read(&s->client, scratch, IO_SCRATCH_BYTES, &length)) {
+    size_t length = 0, room = login_room(s);
+    switch (leg_read(&s->client, scratch, room, &length)) {
     case LEG_READ_SOME:
-        if (length == IO_SCRATCH_BYTES) {
+        if (length == room) {
             leg_again(&s->client); /* OpenSSL may hold the rest */
         }
         login_bytes(s, view_of(scratch, length));

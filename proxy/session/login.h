@@ -7,6 +7,7 @@
  *
  * Three APIs, one frame at a time, frames of at most limits.login_frame_max_bytes, an absolute deadline. Bytes behind
  * the request that ends the login close the session: they were sent before the client could know who it is talking to.
+ * But for raw GSSAPI (SaslHandshake v0), which Kafka ends without an answer: there they wait.
  */
 #pragma once
 

@@ -26,6 +26,7 @@ struct conf_listener;
 struct config;
 struct credentials;
 struct edition;
+struct kerberos_acceptor;
 struct ledger;
 struct ledger_lane;
 struct mapping;
@@ -50,6 +51,7 @@ struct shared {
     struct tokens *tokens;           /* NULL: no listener offers OAUTHBEARER */
     struct generation_secrets *secrets; /* one per generation with `login: sasl` */
     size_t secret_count;
+    struct kerberos_acceptor **acceptors; /* by listener of the configuration; NULL: no GSSAPI */
     char config_hash[65];            /* SHA-256 of the configuration file, hex */
     char users_hash[65];             /* of the users file's content */
     char (*peer_hashes)[65];         /* of each listener: by what client certificates are judged */
@@ -89,6 +91,7 @@ struct gate {
     const struct conf_listener *conf;
     SSL_CTX *tls;                    /* NULL: plaintext */
     struct rules *rules;             /* ssl principal mapping; NULL: DEFAULT */
+    const struct kerberos_acceptor *acceptor; /* for GSSAPI; NULL: not offered; shared's */
     /** The port at which clients reach node_id through this listener, opened now if need be; 0: none can be had. */
     uint16_t (*node_port)(struct gate *gate, int32_t node_id);
     char alias[16]; /* of the node that was named last: what node_address_shown needs */

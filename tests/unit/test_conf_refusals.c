@@ -204,6 +204,28 @@ Test(conf_refusals, values)
     CHECK(refusals);
 }
 
+Test(conf_refusals, kerberos)
+{
+    static const struct refusal refusals[] = {
+        {"[SCRAM-SHA-512]", "[GSSAPI]",
+         "24:17: GSSAPI needs the section 'gssapi' (add at least 'keytab')\n"},
+        {"[SCRAM-SHA-512]", "[GSSAPI]\n    gssapi: {service_name: kafka}",
+         "25:13: missing key 'keytab' (add it: Keytab with the listener's keys, readable by nobody "
+         "else. Others in it are not used.)\n"},
+        {"[SCRAM-SHA-512]", "[SCRAM-SHA-512]\n    gssapi: {keytab: k}",
+         "25:13: section 'gssapi' has no use without GSSAPI (add it to 'mechanisms')\n"},
+        {"{certificate: setu}",
+         "{certificate: setu, sasl: {mechanism: GSSAPI, username: s, password_file: p}}",
+         "11:41: mechanism GSSAPI needs 'keytab'\n"
+         "11:89: 'password_file' has no use with mechanism GSSAPI (remove it)\n"},
+        {"{certificate: setu}",
+         "{certificate: setu, sasl: {mechanism: PLAIN, username: s, keytab: p}}",
+         "11:41: mechanism PLAIN needs 'password_file'\n"
+         "11:81: 'keytab' has no use with mechanism PLAIN (remove it)\n"},
+    };
+    CHECK(refusals);
+}
+
 Test(conf_refusals, references_and_duplicates)
 {
     static const struct refusal refusals[] = {

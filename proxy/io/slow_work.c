@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/io/slow_work.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proxy/io/io.h"
+
+enum { POOL_MIN = 4, POOL_MAX = 1024 /* libuv's own */ };
+
+void slow_work_size_pool(size_t loops)
+{
+    char text[24];
+    size_t size = POOL_MIN + SLOW_WORK_MAX * (loops > 1 ? loops - 1 : 0);
+    snprintf(text, sizeof text, "%zu", size < POOL_MAX ? size : POOL_MAX);
+    (void)setenv("UV_THREADPOOL_SIZE", text, 0);
+}
+
+static void on_run(uv_work_t *request)
+{
+    struct slow_work *work = request->data;
+    work->run(work);
+}
+
+static void on_done(uv_work_t *request, int status);
+
+static bool submit(struct slow_work *work)
+{
+    work->request.data = work;
+    return uv_queue_work(work->io->loop, &work->request, on_run, on_done) == 0;
+}
+
+static void unlink_from(struct slow_queue *queue, struct slow_work *work)
+{
+    struct slow_work **link = &queue->first, *before = NULL;
+    while (*link != work) {
+        before = *link;
+        link = &before->next;
+    }
+    *link = work->next;
+    if (queue->last == work) {
+        queue->last = before;
+    }
+    work->next = NULL;
+    work->queued = false;
+}
+
+static void begin_next(struct slow_queue *queue)
+{
+    struct slow_work *work = queue->first;
+    if (work == NULL || queue->running >= SLOW_WORK_MAX) {
+        return;
+    }
+    unlink_from(queue, work);
+    queue->running++;
+    if (!submit(work)) {
+        abort(); /* libuv refuses only what has no function */
+    }
+}
+
+static void on_done(uv_work_t *request, int status)
+{
+    struct slow_work *work = request->data;
+    (void)status;
+    if (work->waits) {
+        work->io->slow.running--;
+        begin_next(&work->io->slow);
+    }
+    work->done(work);
+}
+
+bool slow_work_begin(struct io *io, struct slow_work *work, bool waits, slow_work_fn run,
+                     slow_work_fn done)
+{
+    struct slow_queue *queue = &io->slow;
+    assert(!work->queued);
+    work->io = io;
+    work->waits = waits;
+    work->run = run;
+    work->done = done;
+    if (!waits) {
+        return submit(work);
+    }
+    work->queued = true;
+    *(queue->last != NULL ? &queue->last->next : &queue->first) = work;
+    queue->last = work;
+    begin_next(queue);
+    return true;
+}
+
+bool slow_work_cancel(struct slow_work *work)
+{
+    if (work->queued) {
+        unlink_from(&work->io->slow, work);
+        return true;
+    }
+    (void)uv_cancel((uv_req_t *)&work->request);
+    return false;
+}
