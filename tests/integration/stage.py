@@ -440,7 +440,12 @@ class StageTest(unittest.TestCase):
                 raise unittest.SkipTest(f"{needed} is not built")
         cls.stage = Stage(program, **cls.stage_options)
         cls.addClassCleanup(cls._close)
+        cls.arrange(cls.stage)
         cls.stage.start()
+
+    @classmethod
+    def arrange(cls, stage: Stage) -> None:
+        """What a class changes before it starts."""
 
     @classmethod
     def _close(cls):
