@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bearer tokens, and keys that are passed on: clients of every kind towards Setu, and Setu towards brokers."""
 
+import hashlib
+import hmac
 import json
 import re
 import subprocess
@@ -52,6 +54,24 @@ class TokenTest(RigTest):
         producer.flush(25)
         self.assertEqual(sorted(written, key=str), [(None, n) for n in range(3)], wrong)
         return written
+
+
+def places(pid: int, needle: bytes) -> list[str]:
+    """The mappings of a process in which these bytes stand."""
+    found = []
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in maps:
+            span, rights = line.split()[:2]
+            first, last = (int(n, 16) for n in span.split("-"))
+            if not rights.startswith("rw") or last - first > 1 << 30:  # a sanitizer's shadow
+                continue
+            try:
+                memory.seek(first)
+                if needle in memory.read(last - first):
+                    found.append(line.strip())
+            except (OSError, ValueError, OverflowError):
+                continue
+    return found
 
 
 class ClientLeg(TokenTest):
@@ -196,6 +216,16 @@ class ClientLeg(TokenTest):
                 else:
                     self.assertEqual(set(client.metadata([])[0]), set(self.cluster.nodes))
 
+    def test_the_token_is_gone_after_the_login(self):
+        setu, token = self.bearer_setu(), self.cluster.issuer.token("orders")
+        with kafka.Client(setu.node_base_port + 3, timeout_s=20) as client:
+            client.handshake("OAUTHBEARER")
+            self.assertEqual(client.authenticate(first_message(token)), b"")
+            client.metadata([])
+            signature = token.rpartition(".")[2].encode()
+            self.assertEqual([places(setu.process.pid, signature[at:at + 48]) for at in (0, 100, len(signature) - 48)],
+                             [[], [], []])
+
     def test_who_hangs_up_at_the_error_object_is_on_record(self):
         setu = self.bearer_setu()
         self.bearer(setu, first_message(self.cluster.issuer.token("orders", -60)), None)
@@ -293,6 +323,16 @@ class ScramRelay(TokenTest):
                 self.kcat_write(setu.login("orders", mechanism), topic, [mechanism], "-p", partition)
         self.assertEqual(self.cluster.end_offsets(topic), [2, 2, 2])
         self.assert_seen_as("User:orders", topic)
+
+    def test_the_key_is_gone_when_the_relay_begins(self):
+        setu = self.setu(legacy_login="scram-relay")
+        salted = hashlib.pbkdf2_hmac("sha512", self.cluster.passwords["orders"].encode(), self.cluster.salts["orders"],
+                                     rig_cluster.ITERATIONS)
+        with kafka.Client(setu.node_base_port + 1, "orders", self.cluster.passwords["orders"]) as client:
+            client.metadata([])
+            self.assertEqual(places(setu.process.pid, hmac.digest(salted, b"Client Key", "sha512")), [])
+            server_key = hmac.digest(salted, b"Server Key", "sha512")
+            self.assertNotEqual(places(setu.process.pid, server_key), [], "the users file's keys: one can look")
 
     def test_records_as_kafkas_own_tool_stored_them(self):
         """kafka-configs prints what ZooKeeper has; that goes into Setu's users file as it is."""
