@@ -296,8 +296,8 @@ class Audit(unittest.TestCase):
         self.assertEqual((inside / "config.yaml").read_bytes(), stage.config_file.read_bytes())
         self.assertTrue(json.loads((inside / "verify.json").read_text())["ok"])
         stage.audit("verify", "--key", stage.public, inside / "log")
-        for file in inside.glob("map-*.json"):
-            json.loads(file.read_text())
+        reports = {file.name: json.loads(file.read_text())["report"] for file in inside.glob("map-*.json")}
+        self.assertEqual(reports, {f"map-{verb}.json": f"map {verb}" for verb in ("list", "lint", "export", "diff")})
         data = bytearray(archive.read_bytes())
         data[data.index(b"SETU1000I")] ^= 1
         archive.write_bytes(data)
