@@ -27,7 +27,6 @@ struct inflight_entry {
     int16_t api_version;
     int32_t correlation_id;
     struct gaps_question question; /* of a FindCoordinator whose answer may have gaps */
-    uint64_t sent_ns;       /* loop time of the request */
     uint8_t *answer;        /* owned; a whole frame made by Setu, or NULL: the broker answers */
     size_t answer_length;
 };

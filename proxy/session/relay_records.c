@@ -70,7 +70,6 @@ static void on_acks(void *context, int16_t acks)
         .api_key = flow->api_key,
         .api_version = flow->api_version,
         .correlation_id = flow->correlation_id,
-        .sent_ns = uv_now(s->world->io.loop) * 1000000,
     };
     s->relay.acks_known = acks == 0 || inflight_push(&s->relay.inflight, &entry);
 }

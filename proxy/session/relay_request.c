@@ -21,14 +21,13 @@
 #include "proxy/session/session.h"
 #include "proxy/session/session_private.h"
 
-static struct inflight_entry request_entry(const struct session *s, const struct flow *flow)
+static struct inflight_entry request_entry(const struct flow *flow)
 {
     return (struct inflight_entry){
         .api_key = flow->api_key,
         .api_version = flow->api_version,
         .correlation_id = flow->correlation_id,
         .question = {.type = -1},
-        .sent_ns = uv_now(s->world->io.loop) * 1000000,
     };
 }
 
@@ -43,7 +42,7 @@ static bool request_push_entry(struct session *s, const struct inflight_entry *e
 
 static bool request_push(struct session *s, const struct flow *flow)
 {
-    struct inflight_entry entry = request_entry(s, flow);
+    struct inflight_entry entry = request_entry(flow);
     return request_push_entry(s, &entry);
 }
 
@@ -191,7 +190,7 @@ static bool request_answer(struct session *s, struct flow *flow, struct view pay
     if (!request_versions(s, flow, payload, &w)) {
         return false;
     }
-    struct inflight_entry entry = request_entry(s, flow);
+    struct inflight_entry entry = request_entry(flow);
     entry.answer_length = w.length;
     entry.answer = writer_ok(&w) ? malloc(w.length) : NULL;
     if (entry.answer == NULL) {
@@ -222,7 +221,7 @@ static bool request_pass(struct session *s, struct flow *flow, struct view paylo
 
 static bool request_question(struct session *s, struct flow *flow, struct view payload)
 {
-    struct inflight_entry entry = request_entry(s, flow);
+    struct inflight_entry entry = request_entry(flow);
     if (!gaps_question_read(flow->api_version, payload, &entry.question)) {
         entry.question.type = -1; /* the broker judges it */
     }
