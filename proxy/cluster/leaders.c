@@ -18,8 +18,10 @@ struct known {
 };
 
 struct topic {
-    const void *wanted; /* by this kind; NULL: by none */
+    bool wanted;
+    const void *kind;  /* that wanted it last */
     uint64_t used_ms, asked_ms;
+    uint64_t warm_ms;  /* without an epoch it was asked for last; 0 never */
     unsigned vain;      /* answers in a row that were nothing new */
     int32_t partitions; /* that it has; 0: not known */
     struct known *known; /* ascending by partition */
@@ -32,7 +34,6 @@ struct leaders {
     struct topic **topics; /* ascending by name */
     size_t count, capacity;
     size_t partitions; /* known, of all topics */
-    size_t wanted;     /* topics */
 };
 
 struct leaders *leaders_new(void)
@@ -43,7 +44,6 @@ struct leaders *leaders_new(void)
 static void topic_free(struct leaders *leaders, struct topic *topic)
 {
     leaders->partitions -= topic->count;
-    leaders->wanted -= topic->wanted != NULL ? 1 : 0;
     free(topic->known);
     free(topic);
 }
@@ -210,13 +210,15 @@ int32_t leaders_find(struct leaders *leaders, struct view topic_name, int32_t pa
         return -1;
     }
     topic->used_ms = now_ms;
+    topic->warm_ms = epoch < 0 ? now_ms : topic->warm_ms;
     const struct known *known = find_partition(topic, partition);
     if (known == NULL) {
         return -1;
     }
-    *fresh_r = now_ms - known->learned_ms <= LEADERS_FRESH_MS;
-    bool holds = epoch >= 0 && known->epoch >= 0 ? known->epoch == epoch : *fresh_r;
-    *fresh_r = *fresh_r && holds;
+    uint64_t age_ms = now_ms - known->learned_ms;
+    bool holds = epoch >= 0 && known->epoch >= 0 ? known->epoch == epoch
+                                                 : age_ms <= LEADERS_KNOWN_MS;
+    *fresh_r = holds && age_ms <= LEADERS_FRESH_MS;
     return holds ? known->leader : -1;
 }
 
@@ -228,6 +230,12 @@ int32_t leaders_partitions(const struct leaders *leaders, struct view topic_name
 
 static uint64_t due_ms(const struct topic *topic)
 {
+    if (!topic->wanted) {
+        uint64_t again_ms = topic->asked_ms + LEADERS_WARM_MS;
+        bool warm = topic->asked_ms > 0 && topic->warm_ms > 0 &&
+                    again_ms < topic->warm_ms + UNUSED_MS;
+        return warm ? again_ms : UINT64_MAX;
+    }
     if (topic->asked_ms == 0) {
         return 0;
     }
@@ -245,17 +253,16 @@ uint64_t leaders_want(struct leaders *leaders, struct view topic_name, const voi
         return UINT64_MAX;
     }
     topic->used_ms = now_ms;
-    leaders->wanted += topic->wanted == NULL ? 1 : 0;
-    topic->wanted = kind;
+    topic->wanted = true;
+    topic->kind = kind;
     return due_ms(topic);
 }
 
 uint64_t leaders_due_ms(const struct leaders *leaders)
 {
     uint64_t first_ms = UINT64_MAX;
-    for (size_t i = 0; leaders->wanted > 0 && i < leaders->count; i++) {
-        uint64_t at_ms = leaders->topics[i]->wanted != NULL ? due_ms(leaders->topics[i])
-                                                            : UINT64_MAX;
+    for (size_t i = 0; i < leaders->count; i++) {
+        uint64_t at_ms = due_ms(leaders->topics[i]);
         first_ms = at_ms < first_ms ? at_ms : first_ms;
     }
     return first_ms;
@@ -266,19 +273,18 @@ size_t leaders_next(struct leaders *leaders, uint64_t now_ms, size_t bytes_max,
 {
     size_t taken = 0, bytes = 0;
     *kind_r = NULL;
-    for (size_t i = 0; leaders->wanted > 0 && i < leaders->count; i++) {
+    for (size_t i = 0; i < leaders->count; i++) {
         struct topic *topic = leaders->topics[i];
-        bool wanted = topic->wanted != NULL && (*kind_r == NULL || *kind_r == topic->wanted);
-        if (!wanted || due_ms(topic) > now_ms || bytes + 2 + topic->length > bytes_max) {
+        bool other = *kind_r != NULL && *kind_r != topic->kind;
+        if (other || due_ms(topic) > now_ms || bytes + 2 + topic->length > bytes_max) {
             continue;
         }
-        *kind_r = topic->wanted;
+        *kind_r = topic->kind;
         writer_string(names, false, view_of(topic->name, topic->length));
         bytes += 2 + topic->length;
-        topic->wanted = NULL;
+        topic->vain += topic->wanted ? 1 : 0; /* until something new is learned */
+        topic->wanted = false;
         topic->asked_ms = now_ms > 0 ? now_ms : 1;
-        topic->vain++; /* until something new is learned */
-        leaders->wanted--;
         taken++;
     }
     return taken;

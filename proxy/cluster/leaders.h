@@ -10,8 +10,12 @@
  *
  * What holds, and how long: a leader is told with its leader epoch, and in one epoch a partition has
  * one leader. So where the gap tells an epoch, only a leader of that very epoch is put in, whenever
- * it was learned (a topic may be deleted and made again: what is older than LEADERS_FRESH_MS is used
- * and asked for anew). Where it tells none, only what was learned within LEADERS_FRESH_MS is.
+ * it was learned. Where it tells none, what was learned within LEADERS_KNOWN_MS is, which is no older
+ * than what brokers may say themselves. In both cases what is older than LEADERS_FRESH_MS is used and
+ * asked for anew: the leader may have moved, or the topic been deleted and made again.
+ *
+ * Clients that ask without epochs, as old ones do, may take a gap badly. For ten minutes after one
+ * has asked for a topic, that is asked for every LEADERS_WARM_MS, so that the next finds it known.
  *
  * A topic is not asked for again within a quarter of a second, doubled up to 5 s while the answers
  * are nothing new. Only topics that were wanted are kept, at most LEADERS_TOPICS_MAX with
@@ -27,6 +31,8 @@
 
 enum {
     LEADERS_FRESH_MS = 5000,
+    LEADERS_WARM_MS = 25000,
+    LEADERS_KNOWN_MS = 60000,
     LEADERS_TOPICS_MAX = 16384,
     LEADERS_PARTITIONS_MAX = 500000,
     LEADERS_TOPIC_BYTES_MAX = 255
@@ -50,7 +56,7 @@ int32_t leaders_partitions(const struct leaders *leaders, struct view topic);
 uint64_t leaders_want(struct leaders *leaders, struct view topic, const void *kind,
                       uint64_t now_ms);
 
-/* When leaders_next will have something; UINT64_MAX: nothing is wanted. */
+/* When leaders_next will have something; UINT64_MAX: nothing is wanted, nor kept known. */
 uint64_t leaders_due_ms(const struct leaders *leaders);
 
 /*

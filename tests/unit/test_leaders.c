@@ -89,11 +89,15 @@ Test(leaders, without_an_epoch_only_what_was_learned_lately_counts)
 {
     leaders_want(l, t("orders"), &legacy, 100);
     leaders_learn(l, t("orders"), 1, 3, 5, 100);
-    cr_assert_eq(find("orders", 1, -1, 100 + LEADERS_FRESH_MS), 3);
-    cr_assert_eq(find("orders", 1, -1, 101 + LEADERS_FRESH_MS), -1);
+    bool fresh;
+    cr_assert_eq(leaders_find(l, t("orders"), 1, -1, 100 + LEADERS_FRESH_MS, &fresh), 3);
+    cr_assert(fresh);
+    cr_assert_eq(leaders_find(l, t("orders"), 1, -1, 100 + LEADERS_KNOWN_MS, &fresh), 3);
+    cr_assert_not(fresh, "it is asked for anew");
+    cr_assert_eq(find("orders", 1, -1, 101 + LEADERS_KNOWN_MS), -1);
     leaders_learn(l, t("orders"), 2, 4, -1, 100);
     cr_assert_eq(find("orders", 2, 9, 100), 4, "a broker that tells no epochs");
-    cr_assert_eq(find("orders", 2, 9, 101 + LEADERS_FRESH_MS), -1);
+    cr_assert_eq(find("orders", 2, 9, 101 + LEADERS_KNOWN_MS), -1);
 }
 
 Test(leaders, one_question_for_all_that_one_kind_wants)
@@ -135,6 +139,33 @@ Test(leaders, what_comes_to_nothing_new_is_asked_ever_later)
     leaders_heard(l, t("a"), 0, 1);
     leaders_learn(l, t("a"), 0, 3, 0, now_ms + 250);
     cr_assert_eq(leaders_want(l, t("a"), &legacy, now_ms + 250), now_ms + 750, "the same again");
+}
+
+Test(leaders, what_is_asked_without_epochs_is_kept_known)
+{
+    const void *kind;
+    uint64_t now_ms = 1000, last_ms = 1000 + 10 * 60000;
+    leaders_want(l, t("a"), &legacy, now_ms);
+    leaders_want(l, t("b"), &legacy, now_ms);
+    cr_assert_str_eq(next(now_ms, &kind), "a b ");
+    leaders_learn(l, t("a"), 0, 3, 1, now_ms);
+    leaders_learn(l, t("b"), 0, 3, 1, now_ms);
+    cr_assert_eq(find("a", 0, -1, now_ms), 3);
+    cr_assert_eq(find("b", 0, 1, now_ms), 3);
+    for (now_ms += LEADERS_WARM_MS; now_ms < last_ms; now_ms += LEADERS_WARM_MS) {
+        cr_assert_eq(leaders_due_ms(l), now_ms);
+        cr_assert_str_eq(next(now_ms - 1, &kind), "");
+        cr_assert_str_eq(next(now_ms, &kind), "a ");
+        cr_assert_eq(kind, &legacy);
+        leaders_learn(l, t("a"), 0, 3, 1, now_ms);
+        cr_assert_eq(leaders_want(l, t("a"), &legacy, now_ms), now_ms + 250, "none was in vain");
+        cr_assert_str_eq(next(now_ms + 500, &kind), "a ");
+        leaders_heard(l, t("a"), 0, 1);
+        leaders_learn(l, t("a"), 0, 4, 1, now_ms);
+        leaders_learn(l, t("a"), 0, 3, 1, now_ms);
+        now_ms += 500;
+    }
+    cr_assert_eq(leaders_due_ms(l), UINT64_MAX, "ten minutes later nobody cares any more");
 }
 
 Test(leaders, a_question_has_its_size)
