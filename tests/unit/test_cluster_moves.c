@@ -123,6 +123,19 @@ Test(cluster_moves, the_operators_word_needs_no_look)
     cr_assert_null(waiter.link);
 }
 
+Test(cluster_moves, a_bootstrap_address_that_is_a_nodes_is_not_waited_for)
+{
+    struct route route;
+    struct cluster_waiter waiter = {.node_id = -1, .fn = kit_on_told};
+    kit_start(kit_by_look, "pencil", "");
+    cr_assert(kit_run_until(kit_is_ready, 20000));
+    cr_assert_eq(cluster_route(kit.cluster, 1, &route), ROUTE_OK);
+    route.node_id = -1; /* as it was when nobody had said who is there */
+    cluster_report(kit.cluster, &route, CLUSTER_MISMATCH);
+    cr_assert_not(cluster_wait_look(kit.cluster, &route, &waiter));
+    cr_assert_null(waiter.link);
+}
+
 /* ---- who answers ---- */
 
 static bool is_node_3_another(void)

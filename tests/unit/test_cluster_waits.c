@@ -111,6 +111,32 @@ Test(cluster_waits, two_at_a_time_and_the_others_in_turn)
     cluster_dial_leave(&dials[0]);
 }
 
+static bool had_a_turn(void)
+{
+    return turn_count > 0;
+}
+
+Test(cluster_waits, limits_of_a_reload_hold_at_once)
+{
+    struct route route;
+    kit_start(kit_legacy_by_rule, "pencil", "");
+    cr_assert(kit_run_until(kit_is_ready, 20000));
+    cr_assert_eq(cluster_route(kit.cluster, 2, &route), ROUTE_OK);
+    for (int i = 0; i < 4; i++) {
+        dials[i].fn = on_turn;
+        cr_assert_eq(cluster_dial_enter(kit.cluster, &route, &dials[i]), i < 2);
+    }
+    struct conf_limits limits = kit.config->limits;
+    limits.dials_per_broker = 3;
+    cluster_limit(kit.cluster, &limits);
+    cr_assert(kit_run_until(had_a_turn, 5000));
+    cr_assert_eq(turn_count, 1);
+    cr_assert_eq(turns[0], 2);
+    for (int i = 0; i < 4; i++) {
+        cluster_dial_leave(&dials[i]);
+    }
+}
+
 Test(cluster_waits, who_waits_when_the_cluster_goes_is_let_go)
 {
     struct route route;
