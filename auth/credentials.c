@@ -326,7 +326,8 @@ static void mechanism_wanted(const struct yaml_node *node, struct user *user,
     }
     if (!mech_known(text)) {
         conf_errors_add(errors, node->place,
-                        "unknown mechanism (SCRAM-SHA-512, SCRAM-SHA-256, OAUTHBEARER or PLAIN)");
+                        "unknown mechanism (GSSAPI, SCRAM-SHA-512, SCRAM-SHA-256, OAUTHBEARER or "
+                        "PLAIN)");
     }
 }
 

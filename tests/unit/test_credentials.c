@@ -288,23 +288,27 @@ Test(credentials, t30_a_user_is_held_to_his_mechanisms)
         "  - name: any\n    scram-sha-256: \"" R256 "\"\n"
         "  - name: one\n    scram-sha-256: \"" R256 "\"\n    mechanisms: [SCRAM-SHA-256]\n"
         "  - name: token\n    mechanisms: [OAUTHBEARER]\n"
+        "  - name: ticket\n    mechanisms: [GSSAPI]\n"
         "  - name: two\n    scram-sha-256: \"" R256 "\"\n"
         "    mechanisms: [OAUTHBEARER, SCRAM-SHA-256]\n");
     static const struct {
         const char *name;
-        bool scram_256, plain, oauth;
-    } cases[] = {{"any", true, true, true},
-                 {"one", true, false, false},
-                 {"token", false, false, true},
-                 {"two", true, false, true},
-                 {"not there", true, true, true},
-                 {"", true, true, true}};
+        bool scram_256, plain, oauth, gssapi;
+    } cases[] = {{"any", true, true, true, true},
+                 {"one", true, false, false, false},
+                 {"token", false, false, true, false},
+                 {"ticket", false, false, false, true},
+                 {"two", true, false, true, false},
+                 {"not there", true, true, true, true},
+                 {"", true, true, true, true}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct view name = view_from_string(cases[i].name);
         cr_assert_eq(credentials_permit(users, name, "SCRAM-SHA-256"), cases[i].scram_256, "%s",
                      cases[i].name);
         cr_assert_eq(credentials_permit(users, name, "PLAIN"), cases[i].plain, "%s", cases[i].name);
         cr_assert_eq(credentials_permit(users, name, "OAUTHBEARER"), cases[i].oauth, "%s",
+                     cases[i].name);
+        cr_assert_eq(credentials_permit(users, name, "GSSAPI"), cases[i].gssapi, "%s",
                      cases[i].name);
     }
     /* Who has no record is a phantom to the mechanisms that ask for one. */
