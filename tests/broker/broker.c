@@ -166,6 +166,31 @@ static bool door_open(struct broker *broker, const struct door_option *option)
 
 /* ---- commands ---- */
 
+/* From now on whoever comes by a door with a login is asked for this one; who is there is sent away. What is stored
+ * stays. */
+static bool command_door(struct broker *broker, const char *name)
+{
+    int kind = DOOR_SASL;
+    while (kind <= DOOR_SASL_SSL && strcmp(options_kind_name((enum door_kind)kind), name) != 0) {
+        kind++;
+    }
+    if (kind > DOOR_SASL_SSL) {
+        return false;
+    }
+    for (size_t i = 0; i < broker->door_count; i++) {
+        struct door *door = &broker->doors[i];
+        door->kind = door->kind == DOOR_PLAIN ? DOOR_PLAIN : (enum door_kind)kind;
+    }
+    struct conn *next = NULL;
+    for (struct conn *conn = broker->conns; conn != NULL; conn = next) {
+        next = conn->next;
+        if (conn->door->kind != DOOR_PLAIN) {
+            conn_close(conn);
+        }
+    }
+    return true;
+}
+
 static void command_run(struct broker *broker, const char *line)
 {
     char error[128];
@@ -182,10 +207,12 @@ static void command_run(struct broker *broker, const char *line)
         printf("peak settling=%zu\n", broker->settling_peak);
         broker->settling_peak = broker->settling;
         printf("done peak\n");
+    } else if (strncmp(line, "door ", 5) == 0 && command_door(broker, line + 5)) {
+        printf("done %s\n", line);
     } else if (strcmp(line, "quit") == 0) {
         uv_stop(&broker->loop);
     } else {
-        printf("error %s: not fault, clear, peak or quit\n", line);
+        printf("error %s: not fault, clear, door, peak or quit\n", line);
     }
 }
 
