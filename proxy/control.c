@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -262,6 +263,13 @@ void control_drop(struct control *control, uint64_t peer)
     if (gone != NULL) {
         peer_end(gone);
     }
+}
+
+bool control_kill(struct control *control, uint64_t peer)
+{
+    struct peer *of = control != NULL ? peer_find(control, peer) : NULL;
+    pid_t pid = of != NULL ? channel_peer(of->channel) : 0;
+    return pid > 1 && pid != getpid() && kill(pid, SIGKILL) == 0;
 }
 
 static void control_on_closed(uv_handle_t *handle)

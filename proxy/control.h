@@ -54,5 +54,8 @@ const char *control_peer_who(const struct control *control, uint64_t peer,
 /** Ends a peer; no call for it any more. */
 void control_drop(struct control *control, uint64_t peer);
 
+/** Kills the process behind a peer, which hangs and holds what we need. False: it is not known who that is. */
+bool control_kill(struct control *control, uint64_t peer);
+
 /** Ends all; the path stays. The memory goes later. Nulls; NULL is fine. */
 void control_close(struct control **control);

@@ -14,7 +14,10 @@
 #include "proxy/process_private.h"
 #include "proxy/session/world.h"
 
-enum { SUCCESSOR_MS = 60000 };
+enum {
+    SUCCESSOR_MS = 60000, /* until it is ready */
+    AUDITED_MS = 10000,   /* then, until it serves: what is decided lies in memory only */
+};
 
 /* ---- back to normal ---- */
 
@@ -85,9 +88,17 @@ void process_cancel_handover(struct process *process)
 static void on_impatient(uv_timer_t *timer)
 {
     struct process *process = timer->data;
-    if (process->phase == PHASE_HANDING) {
-        take_back(process, "not ready within 60 s");
+    if (process->phase != PHASE_HANDING) {
+        return;
     }
+    if (process->audit_end < 0) {
+        take_back(process, "not ready within 60 s");
+        return;
+    }
+    /* While it lives nobody else can write the audit log, and so nobody could come in. */
+    bool killed = control_kill(process->control, process->successor);
+    take_back(process, killed ? "it has had the audit log for 10 s and does not serve: killed"
+                              : "it has had the audit log for 10 s and does not serve");
 }
 
 static void send_away(struct process *process, uint64_t peer, const char *why)
@@ -264,7 +275,9 @@ static void on_ready(struct process *process)
     close(ends[1]);
     if (!sent) {
         take_back(process, "it does not take the audit log");
+        return;
     }
+    uv_timer_start(&process->patience, on_impatient, AUDITED_MS, 0);
 }
 
 static void hand_over_run(struct process_worker *of)
@@ -279,6 +292,11 @@ static void handed_over(struct process *process)
 
 static void on_serving(struct process *process)
 {
+    if (!control_send(process->control, process->successor, HANDOVER_YOURS, view_of(NULL, 0), NULL,
+                      0)) {
+        take_back(process, "it does not hear that it may serve");
+        return;
+    }
     uv_timer_stop(&process->patience);
     process->phase = PHASE_HANDED;
     process->control_is_ours = false;

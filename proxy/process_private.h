@@ -99,6 +99,8 @@ struct process {
     int dialled; /* -1: none */
     struct channel *predecessor;
     struct audit_inlet *inlet;
+    bool adopted; /* all ports are here, and the predecessor has been told */
+    bool allowed; /* it has said that they are ours */
     struct handover_sockets promised; /* sockets: owned */
     struct handover_sockets received; /* the same */
 };

@@ -95,6 +95,18 @@ static void adopt_run(struct process_worker *of)
     of->socket_count = 0;
 }
 
+/* A predecessor may have changed its mind by now: nobody is served before it has confirmed. */
+static void adopt_and_wait_run(struct process_worker *of)
+{
+    adopt_run(of);
+    worker_suspend(of->worker);
+}
+
+static void serve_run(struct process_worker *of)
+{
+    worker_resume(of->worker);
+}
+
 /* ---- the predecessor's words ---- */
 
 static void adopted(struct process *process)
@@ -103,10 +115,23 @@ static void adopted(struct process *process)
         fail(process, "a port cannot be had; see the log");
         return;
     }
-    uv_timer_stop(&process->patience);
-    process->control_is_ours = process->control != NULL;
+    process->adopted = true;
     say(process, HANDOVER_SERVING);
+}
+
+static void serving(struct process *process)
+{
     process_started(process, "took_over");
+}
+
+static void on_yours(struct process *process)
+{
+    uv_timer_stop(&process->patience);
+    process->allowed = true; /* from here on this is the one that serves */
+    process->control_is_ours = process->control != NULL;
+    if (!process_round(process, serve_run, serving)) {
+        fail(process, "the workers are ending");
+    }
 }
 
 static void on_sockets(struct process *process, struct view payload, const int *fds,
@@ -140,7 +165,7 @@ static void on_sockets(struct process *process, struct view payload, const int *
     }
     if (message.last) {
         atomic_store(&process->session_ids, message.session_id);
-        if (!deal(process) || !process_round(process, adopt_run, adopted)) {
+        if (!deal(process) || !process_round(process, adopt_and_wait_run, adopted)) {
             fail(process, "no descriptor, or the workers are ending");
         }
     }
@@ -187,7 +212,7 @@ static void on_welcome(struct process *process, struct view payload)
 static void on_end(struct process *process)
 {
     channel_close(&process->predecessor); /* the inlet stays: its last events may still come */
-    if (process->phase == PHASE_STARTING) {
+    if (process->phase == PHASE_STARTING && !process->allowed) {
         fail(process, "the predecessor has ended the takeover; its log says why");
     } else {
         log_text(LOG_LEVEL_INFO, "predecessor_gone", "its part is over");
@@ -223,6 +248,8 @@ static void on_message(struct channel *channel, int kind, struct view payload, c
         on_welcome(process, payload);
     } else if (kind == HANDOVER_REFUSED && starting) {
         on_refused(process, payload);
+    } else if (kind == HANDOVER_YOURS && starting && process->adopted && !process->allowed) {
+        on_yours(process);
     } else if (starting) {
         fail(process, "the predecessor said something out of turn");
     }

@@ -61,6 +61,14 @@ bool channel_peer_is(int fd, uid_t uid)
            (peer.uid == uid || peer.uid == 0);
 }
 
+pid_t channel_peer(const struct channel *channel)
+{
+    struct ucred peer = {0};
+    socklen_t length = sizeof peer;
+    bool known = getsockopt(channel->fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0;
+    return known && peer.pid > 0 ? peer.pid : 0;
+}
+
 /* ---- sending ---- */
 
 static bool wait_for(int fd, short events, int timeout_ms)

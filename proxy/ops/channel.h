@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <uv.h>
 
 #include "proxy/ops/handover.h"
@@ -35,6 +36,9 @@ struct channel *channel_new(uv_loop_t *loop, int fd, channel_fn on_message, void
     __attribute__((warn_unused_result));
 
 void *channel_owner(const struct channel *channel);
+
+/** The process that connected, as the kernel says; 0: not known. */
+pid_t channel_peer(const struct channel *channel);
 
 /** false: it failed, and the end is told soon. fds stay the caller's. */
 bool channel_send(struct channel *channel, enum handover_kind kind, struct view payload,

@@ -3,11 +3,11 @@
 
 #include <string.h>
 
-enum { HANDOVER_MAGIC = 0x53545531 /* "STU1" */ };
+enum { HANDOVER_MAGIC = 0x53545532 /* "STU2" */ };
 
 static bool kind_is_known(int8_t kind)
 {
-    return (kind >= HANDOVER_HELLO && kind <= HANDOVER_GOODBYE) ||
+    return (kind >= HANDOVER_HELLO && kind <= HANDOVER_YOURS) ||
            (kind >= HANDOVER_STATUS && kind <= HANDOVER_REPLY);
 }
 

@@ -2,7 +2,7 @@
 /*
  * handover: the words spoken over the control socket, as bytes. Pure: no descriptor, no clock.
  *
- *   message  =  magic "STU1", kind (u8), 0 (u8), descriptors (u16), length (u32), payload
+ *   message  =  magic "STU2", kind (u8), 0 (u8), descriptors (u16), length (u32), payload
  *
  *   successor            predecessor
  *     HELLO ───────────▶             who I am
@@ -11,8 +11,10 @@
  *           ◀─────────── RELEASED    the audit log is yours; later events come by this descriptor
  *     TAKEN ───────────▶             it is mine
  *           ◀─────────── SOCKETS …   every listening socket; from here on I accept nothing
- *   SERVING ───────────▶             I do. The predecessor drains; until it has ended, both stay connected, and it
- *                                    serves again should the successor die
+ *   SERVING ───────────▶             I can accept from all of them, and wait for your word
+ *           ◀─────────── YOURS       do. The predecessor drains; until it has ended, both stay connected, and it
+ *                                    serves again should the successor die. Who never hears this never serves: it is
+ *                                    the predecessor alone that decides, and takes back what it gave when that is late
  *   GOODBYE ───────────▶             I stop because I was told to: do not serve again
  *
  *   setu status, drain, reload: STATUS, DRAIN, RELOAD with an empty payload; REPLY, one JSON object
@@ -45,6 +47,7 @@ enum handover_kind {
     HANDOVER_SOCKETS,
     HANDOVER_SERVING,
     HANDOVER_GOODBYE,
+    HANDOVER_YOURS,
     HANDOVER_STATUS = 16,
     HANDOVER_DRAIN,
     HANDOVER_RELOAD,

@@ -47,9 +47,10 @@ class LifeStage(Stage):
     def status(self) -> dict:
         return self.command("status")[1]
 
-    def successor(self, config_file: pathlib.Path | None = None) -> Process:
+    def successor(self, config_file: pathlib.Path | None = None, before: list | None = None) -> Process:
+        """before: what its command line is put behind."""
         self.lives += 1
-        return Process(f"setu {self.lives}", [self.program, "run", "--takeover", "-c", config_file or self.config_file,
+        return Process(f"setu {self.lives}", [*(before or []), self.program, "run", "--takeover", "-c", config_file or self.config_file,
                                               "--stats-file", self.stats_file], self.log).start()
 
     def take_over(self, timeout_s: float = 60) -> float:
@@ -84,11 +85,16 @@ class LifeStage(Stage):
         return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
 
 
-def gone(pid: int) -> bool:
+def state(pid: int) -> str:
+    """As the kernel calls it: R, S, T (stopped), Z, …"""
     try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
-        return True
+        return "Z"
+
+
+def gone(pid: int) -> bool:
+    return state(pid) == "Z"
 
 
 class Writer(threading.Thread):

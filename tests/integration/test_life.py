@@ -2,7 +2,8 @@
 """The life of the process under load: reloads, takeovers, drains, and what goes wrong with them. No connect is refused,
 no acknowledged record is lost or doubled, and memory stays where it was.
 
-SETU_LIFE_COUNT sets how many reloads and takeovers there are; python3 -m tests.integration.test_life --count 500 too."""
+SETU_LIFE_COUNT sets how many reloads and takeovers there are; python3 -m tests.integration.test_life --count 500 does nothing
+but these, and tells how it goes."""
 
 import argparse
 import os
@@ -14,7 +15,9 @@ import time
 import unittest
 
 from tests.integration import kafka_client as kafka
-from tests.integration.life import LifeStage, Load, audit_codes, gone
+from tests.integration import shim
+from tests.integration.faults import either
+from tests.integration.life import LifeStage, Load, audit_codes, gone, state
 from tests.integration.stage import PASSWORDS, broker_program, setu_program
 from tests.rig.certificates import Authority
 from tests.rig.process import Process, wait_until
@@ -22,6 +25,7 @@ from tests.rig.setu import private_file, yaml
 
 COUNT = int(os.environ.get("SETU_LIFE_COUNT", "20"))
 GROWTH_KB = 4096  # of resident memory, once warm
+TELL_EVERY = 100
 
 
 class Life(unittest.TestCase):
@@ -50,6 +54,13 @@ class Life(unittest.TestCase):
         self.assertEqual(status, expected, f"{answer} {error}")
         return answer
 
+    def progress(self, what: str, sizes: list[int], load: Load, began: float) -> None:
+        if len(sizes) % TELL_EVERY == 0:
+            self.assertEqual(load.errors(), [])
+            print(f"    {len(sizes)} {what} in {time.monotonic() - began:.0f} s, {sizes[-1]} kB resident, "
+                  f"{sum(len(writer.acked) for writer in load.writers)} records acknowledged, {load.knocker.knocks} "
+                  "knocks, nothing refused", flush=True)
+
     def assert_flat(self, sizes: list[int]) -> str:
         """Resident kB; the first fifth warms up. AddressSanitizer keeps what was freed: then they are only told."""
         warm, last = max(sizes[:max(1, len(sizes) // 5)]), max(sizes[-max(1, len(sizes) // 5):])
@@ -62,7 +73,7 @@ class Life(unittest.TestCase):
 class Reload(Life):
     def test_reloads_under_load(self):
         stage = self.start(legacy_login="sasl")
-        load, sizes = self.load(stage), []
+        load, sizes, began = self.load(stage), [], time.monotonic()
         spare = dict(stage.config["listeners"][0], name="spare", port=stage.base + 18, node_base_port=stage.tls_base,
                      node_ports_max=1, bind="127.0.0.2")
         for turn in range(COUNT):
@@ -73,6 +84,7 @@ class Reload(Life):
             if turn % 5 == 0:
                 load.further(f"after reload {turn}")
             sizes.append(stage.rss_of(stage.process.pid))
+            self.progress("reloads", sizes, load, began)
         told = load.check(self)
         self.assertEqual(stage.status()["reloads"], COUNT)
         self.assertFalse({"identity_changed", "drain_timeout", "stopped"} & set(stage.closes()))
@@ -190,11 +202,12 @@ class Reload(Life):
 
 class Takeover(Life):
     def takeovers(self, stage: LifeStage, load: Load, count: int) -> str:
-        times, sizes = [], []
+        times, sizes, began = [], [], time.monotonic()
         for turn in range(count):
             times.append(stage.take_over())
             load.further(f"after takeover {turn}")
             sizes.append(stage.rss_of(stage.process.pid))
+            self.progress("takeovers", sizes, load, began)
         told = load.check(self)
         self.assertLessEqual(set(stage.closes()), {"client_closed", "client_reset", "handed_over"})
         codes = audit_codes(stage.directory / "audit.log")
@@ -301,6 +314,57 @@ class FailedTakeover(Life):
         load.check(self)
         audit_codes(stage.directory / "audit.log")
 
+    def stopped(self, stage: LifeStage, where: str):
+        """A successor that has stopped itself there."""
+        if not shim.library().is_file():
+            self.skipTest(f"{shim.library()} is not built")
+        successor = stage.successor(before=shim.before(SETU_SHIM_STOP=where))
+        wait_until(lambda: state(successor.pid) == "T", 60, f"it stops with the {where}", 0.01)
+        return successor
+
+    def test_a_successor_that_hangs(self):
+        """With the audit log, or with all ports as well: it is sent away in seconds, and killed, for while it lives nobody
+        can write the log, so nobody could come in."""
+        stage = self.start()
+        load, pid = self.load(stage), stage.process.pid
+        for where in either(["sockets"], ["lock", "sockets"]):
+            mark = stage.mark()
+            successor, began = self.stopped(stage, where), time.monotonic()
+            if where == "lock":
+                load.further("while it hangs")
+                stage.client(1, "payments").close()
+            wait_until(lambda: stage.events(mark, "successor_lost"), 30, "it is given up")
+            self.assertLess(time.monotonic() - began, 15)
+            self.assertEqual(successor.wait(10), -signal.SIGKILL)
+            self.failed(stage, load, pid)
+            stage.client(2, "payments").close()
+            self.assertEqual(stage.events(mark, "took_over"), [])
+        load.check(self)
+        stage.take_over()
+        audit_codes(stage.directory / "audit.log")
+
+    def test_a_predecessor_that_sleeps(self):
+        """…while the successor says that it could serve, and perhaps longer than it has patience: one of them serves."""
+        stage = self.start()
+        load, pid, mark = self.load(stage), stage.process.pid, stage.mark()
+        successor = self.stopped(stage, "sockets")
+        os.kill(pid, signal.SIGSTOP)
+        successor.resume()
+        time.sleep(either(1, 11))
+        self.assertEqual(stage.events(mark, "took_over"), [], "it has not heard that it may")
+        os.kill(pid, signal.SIGCONT)
+        wait_until(lambda: gone(pid) or not successor.alive, 30, "one of them goes")
+        if gone(pid):
+            self.assertEqual(stage.process.wait(10), 0)
+            stage.process = successor
+        load.further("with the other")
+        self.assertEqual(stage.status()["pid"], stage.process.pid)
+        for node in (1, 2):
+            stage.client(node, "payments").close()
+        load.check(self)
+        stage.take_over()
+        audit_codes(stage.directory / "audit.log")
+
     def test_two_at_once_and_one_too_late(self):
         stage = self.start(limits={"drain_timeout_ms": 12000})  # longer than a start takes on a busy machine
         load = self.load(stage)
@@ -350,7 +414,7 @@ class Drain(Life):
         os.chmod(stage.socket, 0o666)
         done = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", sys.executable, "-c",
                                f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({str(stage.socket)!r}); "
-                               "s.sendall(b'STU1\\x10\\0\\0\\0\\0\\0\\0\\0'); print(len(s.recv(10)))"],
+                               "s.sendall(b'STU2\\x10\\0\\0\\0\\0\\0\\0\\0'); print(len(s.recv(10)))"],
                               capture_output=True, text=True)
         self.assertIn("0", done.stdout.strip() or "0")
         wait_until(lambda: stage.events(name="control_refused"), 10, "refused")

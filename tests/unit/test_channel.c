@@ -171,7 +171,7 @@ Test(channel, what_is_not_ours_ends_it_once)
 
 Test(channel, an_end_in_the_middle_is_an_end)
 {
-    cr_assert_eq(send(theirs, "STU1\x01", 5, 0), 5);
+    cr_assert_eq(send(theirs, "STU2\x01", 5, 0), 5);
     shutdown(theirs, SHUT_WR);
     turns();
     cr_assert_eq(messages, 0);
