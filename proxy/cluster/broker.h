@@ -54,6 +54,8 @@ struct broker {
     unsigned partial;  /* looks in a row that left out brokers of another generation */
     size_t dials;      /* connections of sessions that are being set up */
     struct cluster_dial *dials_first, **dials_last; /* those that wait for their turn */
+    /* The last one that was dialled found nobody: since when, and when the next one may try. 0: not so. */
+    uint64_t away_since_ms, away_until_ms, away_gap_ms;
     uint64_t flips;
     const struct conf_generation *generation; /* NULL: not decided */
     const struct conf_generation *last_good;  /* under which it answered last */

@@ -140,12 +140,16 @@ bool cluster_wait_look(struct cluster *cluster, const struct route *route,
 /**
  * A connection to a broker that is being set up, from the dial to the end of its login. So many at a
  * time go to one broker (limits.dials_per_broker, for each worker); more wait, first come, first
- * served. Lives in the owner; all zero at first.
+ * served. At a broker that could not be connected to a moment ago only one tries every now and then;
+ * the others wait, half a second at most, and all have their turn when one has got through. Lives in
+ * the owner; all zero at first.
  */
 struct cluster_dial {
     struct cluster_dial *next, **link;
     struct broker *broker; /* NULL: neither holds a place nor waits */
     bool holds;
+    bool in_vain; /* fn: nobody has got through; it holds no place, and waits for none */
+    uint64_t since_ms;
     void (*fn)(struct cluster_dial *dial); /* it is its turn: it holds a place now */
     void *owner;
 };
@@ -153,6 +157,7 @@ struct cluster_dial {
 /** True: it holds a place. False: fn is called later, from the loop. */
 bool cluster_dial_enter(struct cluster *cluster, const struct route *route,
                         struct cluster_dial *dial) __attribute__((warn_unused_result));
+void cluster_dial_reached(struct cluster_dial *dial); /* somebody answers there */
 void cluster_dial_leave(struct cluster_dial *dial); /* in any state; idempotent */
 
 /**

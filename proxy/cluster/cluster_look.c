@@ -278,6 +278,7 @@ static void on_reached(struct broker *broker, const struct probe_result *result)
         note_error(broker, result);
     }
     broker->live = true;
+    cluster_dials_welcome(cluster, broker);
     broker->failures = 0;
     broker->last_answer_ms = cluster_now_ms(cluster);
 }

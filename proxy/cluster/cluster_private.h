@@ -28,6 +28,7 @@ struct cluster {
     size_t looking;   /* probes and resolutions under way */
     uv_timer_t timer; /* next look */
     uv_timer_t wake;  /* tells waiters, a turn later */
+    uint64_t wake_ms; /* when, if it is active */
     struct cluster_waiter *waiters;
     struct api_versions advertised; /* intersection, admitted */
     bool advertised_known, advertised_stale;
@@ -78,6 +79,9 @@ bool cluster_gaps_start(struct cluster *cluster) __attribute__((warn_unused_resu
 void cluster_gaps_cancel(struct cluster *cluster);
 
 /* cluster_dials.c */
+/* A dial found nobody at the broker, or somebody is there after all. */
+void cluster_dials_refused(struct cluster *cluster, struct broker *broker);
+void cluster_dials_welcome(struct cluster *cluster, struct broker *broker);
 /* Whose turn it is, is told. */
 void cluster_dials_admit(struct cluster *cluster);
 /* Nobody is told any more. */
@@ -90,3 +94,5 @@ struct broker *cluster_find_route(const struct cluster *cluster, const struct ro
 struct broker *cluster_broker_at(const struct cluster *cluster, size_t i);
 /* Something that waiters, readiness or the advertised versions depend on has changed. */
 void cluster_changed(struct cluster *cluster);
+/* Something will have changed at that time. */
+void cluster_changes_at(struct cluster *cluster, uint64_t at_ms);

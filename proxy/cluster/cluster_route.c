@@ -89,6 +89,7 @@ static void report_ok(struct cluster *cluster, struct broker *broker)
 {
     bool was_live = broker->live;
     broker->live = true;
+    cluster_dials_welcome(cluster, broker);
     broker->last_answer_ms = cluster_now_ms(cluster);
     if (!was_live) {
         cluster_changed(cluster);
@@ -99,6 +100,7 @@ static void report_no_connection(struct cluster *cluster, struct broker *broker)
 {
     broker->live = false;
     broker->confirmed = false;
+    cluster_dials_refused(cluster, broker);
     bool busy = broker->probe != NULL || broker->resolve != NULL;
     if (!busy && broker_try_other(broker)) {
         broker_decide(broker, cluster->params.conf);
@@ -124,6 +126,7 @@ void cluster_report(struct cluster *cluster, const struct route *route,
         break;
     case CLUSTER_MISMATCH:
         broker->confirmed = false;
+        cluster_dials_welcome(cluster, broker);
         broker->asked = broker->by_look;
         look_ms = broker->by_look ? broker_at_once_ms(broker, now_ms) : look_ms;
         break;
@@ -134,6 +137,7 @@ void cluster_report(struct cluster *cluster, const struct route *route,
         broker->confirmed = false;
         return;
     case CLUSTER_LOGIN_FAILED:
+        cluster_dials_welcome(cluster, broker);
         break;
     }
     cluster_look_at(cluster, broker, look_ms);
@@ -173,7 +177,16 @@ static void on_wake(uv_timer_t *timer);
 static void wake_in(struct cluster *cluster, uint64_t delay_ms)
 {
     if (!cluster->closing) {
+        cluster->wake_ms = cluster_now_ms(cluster) + delay_ms;
         uv_timer_start(&cluster->wake, on_wake, delay_ms, 0);
+    }
+}
+
+void cluster_changes_at(struct cluster *cluster, uint64_t at_ms)
+{
+    uint64_t now_ms = cluster_now_ms(cluster);
+    if (!uv_is_active((uv_handle_t *)&cluster->wake) || at_ms < cluster->wake_ms) {
+        wake_in(cluster, at_ms > now_ms ? at_ms - now_ms : 0);
     }
 }
 

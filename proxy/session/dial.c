@@ -121,6 +121,11 @@ static void dial_turn(struct cluster_dial *dial)
     struct session *s = hs->session;
     struct route route;
     assert(s->state == SESSION_DIAL);
+    if (dial->in_vain) {
+        evidence_broker_failed(s, "away", "nobody has reached it for half a second", true);
+        session_close(s, CLOSE_BROKER_UNREACHABLE);
+        return;
+    }
     if (!s->passthrough && s->route.node_id >= 0) {
         enum route_status status = cluster_route(s->gate->cluster, s->route.node_id, &route);
         if (status != ROUTE_OK) {
@@ -317,6 +322,7 @@ void dial_open(struct session *s)
     struct handshake *hs = s->handshake;
     struct scram_keys keys;
     struct broker_login_params params = dial_questions(s);
+    cluster_dial_reached(&hs->dial);
     if (s->broker.ssl != NULL) {
         struct stats *stats = &s->world->stats;
         stats_add(tls_sessions_settle(s->broker.ssl) ? &stats->tls_broker_resumed

@@ -137,6 +137,83 @@ Test(cluster_waits, limits_of_a_reload_hold_at_once)
     }
 }
 
+/* A node that is known, and nobody listens where it should be. */
+static struct route nobody(void)
+{
+    struct route route;
+    kit.nodes[3] = (struct fake_node){44, "127.0.0.1", 1, NULL};
+    kit.node_count = 4;
+    kit_start(kit_legacy_by_rule, "pencil", "");
+    cr_assert(kit_run_until(kit_is_ready, 20000));
+    cr_assert_eq(cluster_route(kit.cluster, 44, &route), ROUTE_OK);
+    return route;
+}
+
+static bool had_three_turns(void)
+{
+    return turn_count >= 3;
+}
+
+Test(cluster_waits, where_nobody_is_one_tries_and_the_others_wait)
+{
+    struct route route = nobody();
+    cluster_report(kit.cluster, &route, CLUSTER_CONNECT_FAILED);
+    for (int i = 0; i < 3; i++) {
+        dials[i].fn = on_turn;
+        cr_assert_not(cluster_dial_enter(kit.cluster, &route, &dials[i]));
+    }
+    cr_assert(kit_run_until(had_a_turn, 5000));
+    cr_assert_eq(kit.stats.dials_now, 1, "although there is a place for another");
+    cluster_dial_leave(&dials[0]);
+    cluster_report(kit.cluster, &route, CLUSTER_CONNECT_FAILED);
+    cr_assert(kit_run_until(had_turns, 5000));
+    cr_assert_eq(kit.stats.dials_now, 1);
+    cluster_dial_reached(&dials[1]);
+    cr_assert(kit_run_until(had_three_turns, 5000));
+    cr_assert_eq(kit.stats.dials_now, 2);
+    cr_assert(turns[0] == 0 && turns[1] == 1 && turns[2] == 2);
+    cluster_dial_leave(&dials[1]);
+    cluster_dial_leave(&dials[2]);
+    cr_assert(cluster_dial_enter(kit.cluster, &route, &dials[0]), "somebody is there");
+    cluster_dial_leave(&dials[0]);
+}
+
+static struct route nobody_there;
+static int in_vain;
+
+static void on_try(struct cluster_dial *dial)
+{
+    turn_count++;
+    if (dial->in_vain) {
+        in_vain++;
+        cr_assert(!dial->holds && dial->broker == NULL);
+        return;
+    }
+    cluster_dial_leave(dial);
+    cluster_report(kit.cluster, &nobody_there, CLUSTER_CONNECT_FAILED);
+}
+
+static bool had_all_turns(void)
+{
+    return turn_count >= 6;
+}
+
+Test(cluster_waits, who_waits_in_vain_is_told)
+{
+    nobody_there = nobody();
+    cluster_report(kit.cluster, &nobody_there, CLUSTER_CONNECT_FAILED);
+    uint64_t began_ms = uv_now(&kit.loop);
+    for (int i = 0; i < 6; i++) {
+        dials[i].fn = on_try;
+        cr_assert_not(cluster_dial_enter(kit.cluster, &nobody_there, &dials[i]));
+    }
+    cr_assert(kit_run_until(had_all_turns, 5000));
+    cr_assert_geq(in_vain, 1, "of six in half a second");
+    cr_assert_geq(uv_now(&kit.loop) - began_ms, 500u);
+    cr_assert_eq(kit.stats.dials_waiting, 0);
+    cr_assert_eq(kit.stats.dials_now, 0);
+}
+
 Test(cluster_waits, who_waits_when_the_cluster_goes_is_let_go)
 {
     struct route route;
