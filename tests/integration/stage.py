@@ -77,9 +77,10 @@ class TestBroker:
         self.directory, self.peers, self.options, self.host = directory, peers, options, host
         self.door = "--sasl" if node_id == 1 else "--ssl"
         self.log = directory / f"broker-{node_id}.log"
-        self._make()
+        self.make()
 
-    def _make(self) -> None:
+    def make(self) -> None:
+        """Its next life, as it was or as it has been changed; start() begins it."""
         ca = self.directory / "ca"
         arguments = [broker_program(), "--id", self.node_id, self.door, f"{self.host}:{self.port}",
                      "--plain", f"127.0.0.1:{self.plain}", "--users", self.directory / "broker-users.yaml",
@@ -100,7 +101,7 @@ class TestBroker:
             raise AssertionError(f"broker {self.node_id} ended badly\n{tail(self.log, 40)}")
         self.door, self.options = door or self.door, self.options if options is None else options
         self.node_id = self.node_id if node_id is None else node_id
-        self._make()
+        self.make()
         self.start()
 
     def text(self, mark: int = 0) -> str:
@@ -125,6 +126,11 @@ class TestBroker:
 
     def clear(self) -> None:
         self.command("clear")
+
+    def become(self, door: str) -> None:
+        """Of another generation from now on, with all that it has stored: `--sasl` or `--ssl`."""
+        self.door = door
+        self.command(f"door {door.removeprefix('--')}")
 
     def peak(self) -> int:
         """The most connections that were logging in at a time since this was asked last."""
@@ -265,8 +271,12 @@ class Stage:
         return self
 
     def kill_and_restart(self, wait: bool = True) -> None:
-        """kill -9 Setu; the next life has a log of its own."""
+        """kill -9 Setu, and start it again."""
         self.process.kill()
+        self.start_again(wait)
+
+    def start_again(self, wait: bool = True) -> None:
+        """Setu has ended; the next life has a log of its own."""
         text = self.log.read_text(errors="replace")
         if "Sanitizer" in text or "runtime error:" in text:
             raise AssertionError(f"a sanitizer spoke:\n{tail(self.log, 80)}")

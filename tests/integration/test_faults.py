@@ -1,57 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fault list, under load: whatever breaks, what was acknowledged is there, once, in its order.
+"""The fault list, under load: processes and the network. Whatever breaks, what was acknowledged is there and is read, once,
+in its order. (The machine: test_faults_machine; brokers: test_faults_brokers; README.md has the whole list.)"""
 
-Short by default; SETU_LONG_FAULTS=1 lets each fault last as long as it may in life (about a quarter of an hour in all).
-"""
-
-import datetime
-import os
-import pathlib
 import random
-import subprocess
 import time
 import unittest
 
-from tests.integration import own_setu
-from tests.integration.helpers import RigTest, paths
+from tests.integration import kafka_client
+from tests.integration.faults import SEED, Faults, either
 from tests.integration.numbered import Load
 from tests.integration.private_network import HERE, THERE, LossyNetwork, PrivateNetwork
-from tests.integration.stage import NODES, Stage, broker_program, setu_program
-from tests.integration.steady import Load as RigLoad
-from tests.rig.process import wait_until
-
-LONG = os.environ.get("SETU_LONG_FAULTS") == "1"
-SEED = int(os.environ.get("SETU_FAULT_SEED", "1"))
-
-
-def either(short, long):
-    return long if LONG else short
-
-
-class Faults(unittest.TestCase):
-    """Each test has brokers and a Setu of its own; when they end, nothing is left, and no sanitizer spoke."""
-
-    longMessage = True
-
-    def setUp(self):
-        for needed in (setu_program(), broker_program()):
-            if not needed.is_file():
-                self.skipTest(f"{needed} is not built")
-
-    def stage(self, prepare=None, **options) -> Stage:
-        made = Stage(**options)
-
-        def close():
-            wrong = made.close()
-            self.assertEqual(wrong, [], "\n".join(wrong))
-
-        self.addCleanup(close)
-        if prepare:
-            prepare(made)
-        return made.start()
-
-    def tell(self, text: str) -> None:
-        print(f"    {self._testMethodName}: {text}", flush=True)
+from tests.integration.stage import NODES, Stage
 
 
 # --- processes ---
@@ -64,7 +23,7 @@ class Processes(Faults):
         stopped = [stage.process, *(broker.process for broker in stage.brokers.values())]
         for process in stopped * either(1, 4):
             process.pause()
-            time.sleep(either(0.7, pause.uniform(1, 30)))
+            time.sleep(either(1.0, pause.uniform(1, 30)))
             process.resume()
             load.further(f"after {process.name} was stopped")
         text = load.check()
@@ -138,180 +97,25 @@ class Cable(Faults):
         self.tell(text)
 
 
-# --- the machine ---
+class Bytewise(kafka_client.Client):
+    """Sends a byte at a time, none together with the next."""
 
-class Disk(Faults):
-    """The audit log is on a file system that is full for a while."""
-
-    def small(self, stage: Stage) -> pathlib.Path:
-        where = stage.directory / "small"
-        where.mkdir()
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=700", "tmpfs", where], capture_output=True,
-                              text=True)
-        if done.returncode != 0:
-            self.skipTest(f"NO MOUNT, a full disk is not tested: {done.stderr.strip()}")
-        self.addCleanup(subprocess.run, ["umount", "-l", where], capture_output=True)
-        return where
-
-    @staticmethod
-    def fill(file: pathlib.Path) -> None:
-        with open(file, "wb", buffering=0) as filler:
-            try:
-                while True:
-                    filler.write(bytes(512))
-            except OSError:
-                pass
-
-    def enters(self, stage: Stage) -> bool:
-        try:
-            stage.client(user="payments", timeout_s=5).close()
-            return True
-        except OSError:
-            return False
-
-    def test_the_audit_log_finds_no_room(self):
-        made = {}
-        stage = self.stage(lambda s: made.update(where=self.small(s)) or
-                           s.config["audit"].update(file=made["where"] / "audit.log"))
-        load = Load(self, stage)
-        for _ in range(either(1, 20)):
-            filler = made["where"] / "filler"
-            self.fill(filler)
-            wait_until(lambda: not self.enters(stage), 20, "nobody comes in unseen")
-            load.further("while nobody may come in")
-            filler.unlink()
-            wait_until(lambda: self.enters(stage), 20, "who comes is let in again")
-        text = load.check()
-        self.assertEqual(load.ends(), [], "who was in stayed in")
-        self.assertIn("audit_unavailable", stage.closes())
-        self.tell(text)
+    def send(self, data: bytes):
+        for i in range(len(data)):
+            self.socket.sendall(data[i:i + 1])
+            if i % 8 == 0:
+                time.sleep(0.0002)
+        return self
 
 
-class Names(Faults):
-    """Brokers are named by a name; the name service goes away and comes back."""
-
-    NAME = "broker.setu-faults.test"
-
-    def named(self, stage: Stage) -> None:
-        self.hosts = stage.directory / "hosts"
-        self.known(True)
-        resolver = stage.directory / "resolv.conf"
-        resolver.write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
-        cluster = stage.config["clusters"][0]
-        cluster["bootstrap"] = [f"{self.NAME}:{broker.port}" for broker in stage.brokers.values()]
-        cluster["refresh_ms"] = 500
-        stage.wrap = ["unshare", "-m", "--propagation", "private", "sh", "-c",
-                      'mount --bind "$1" /etc/hosts && mount --bind "$2" /etc/resolv.conf && shift 2 && exec "$@"', "sh",
-                      self.hosts, resolver]
-
-    def known(self, known: bool) -> None:
-        """In place: what is bound to another name stays the same file."""
-        self.hosts.write_text(f"127.0.0.1 localhost\n{f'127.0.0.1 {self.NAME}' if known else ''}\n")
-
-    def test_names_do_not_resolve_for_a_while(self):
-        network = PrivateNetwork().open()  # where no name server answers, whatever this machine has
-        self.addCleanup(network.close)
-        stage = self.stage(self.named)
-        load = Load(self, stage)
-        self.known(False)
-        time.sleep(either(1.5, 60))
-        load.further("without names")
+class Bytes(Faults):
+    def test_bytes_come_one_at_a_time_from_both_sides(self):
+        stage = self.stage(broker_options={0: ["--slow", "1000"]})
+        load = Load(self, stage, client_class=Bytewise)
+        load.further("byte by byte", records=either(5, 300), timeout_s=either(60, 600))
         text = load.check()
         self.assertEqual(load.ends(), [], "nobody was cut")
-        stage.kill_and_restart(wait=False)
-        time.sleep(either(1, 20))
-        self.assertFalse(stage.serves(), "Setu has found no broker and lets nobody in")
-        self.known(True)
-        wait_until(stage.serves, 40, "Setu finds the brokers by itself")
         self.tell(text)
-
-
-class Certificates(Faults):
-    LIFE_S = 9
-
-    def short(self, stage: Stage) -> None:
-        self.ends = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=self.LIFE_S)
-        stage.authority.issue("orders", ends=self.ends)
-
-    def test_a_certificate_expires_under_load(self):
-        """Who is connected stays; nobody comes in on it any more; others are not concerned."""
-        stage = self.stage(self.short)
-        load = Load(self, stage, pause_s=0.03)
-        others = Load(self, stage, user="payments", pause_s=0.03)
-        left_s = (self.ends - datetime.datetime.now(datetime.timezone.utc)).total_seconds()
-        self.assertGreater(left_s, 0, "the load was too slow to start before the end")
-        time.sleep(left_s + 1.5)
-        load.further("on connections that were made before")
-        others.further("as others")
-        for node in NODES:
-            with self.assertRaises(PermissionError):
-                stage.client(node, "orders")
-            stage.client(node, "payments").close()
-        reasons = {row.get("reason") for row in stage.events(name="mapping_denied")}
-        self.assertEqual(reasons, {"certificate_expired"})
-        self.assertEqual(load.ends() + others.ends(), [])
-        self.tell(f"{load.check()}; others: {others.check()}")
-
-
-class Crowd(Faults):
-    NODES = 1000
-
-    def crowd(self, stage: Stage) -> None:
-        """All of them live at the address of node 1, which tells of them."""
-        broker = stage.brokers[1]
-        for node in range(3, self.NODES + 1):
-            broker.process.argv += ["--node", f"{node}={stage.broker_host}:{broker.port}"]
-        cluster = stage.config["clusters"][0]
-        cluster["generations"][0]["match"] = {"node_ids": f"1,3-{self.NODES}"}
-        # Below all ports that rig/ports.py hands out, of which the brokers have some.
-        stage.port, stage.tls_port, stage.base, stage.tls_base = 10000, 10001, 10002, 10003 + self.NODES
-        for listener, port, base in zip(stage.config["listeners"], (stage.port, stage.tls_port),
-                                        (stage.base, stage.tls_base)):
-            listener.update(port=port, node_base_port=base, node_ports_max=self.NODES + 1)
-
-    def test_a_thousand_brokers(self):
-        network = PrivateNetwork().open()  # two thousand ports, all free
-        self.addCleanup(network.close)
-        began = time.monotonic()
-        stage = self.stage(self.crowd)
-        load = Load(self, stage)
-        with stage.client(user="payments") as client:
-            brokers, _ = client.metadata(["good"])
-        self.assertEqual(brokers, {node: ("localhost", stage.node_port(node)) for node in range(1, self.NODES + 1)})
-        for node in (1, 3, 500, self.NODES):
-            with stage.client(node, "payments") as client:
-                self.assertEqual(len(client.metadata(["good"])[0]), self.NODES)
-        wait_until(lambda: stage.number("nodes_live") == self.NODES, 120, "each was looked at")
-        self.tell(f"all seen after {time.monotonic() - began:.1f} s; {load.check()}")
-
-
-# --- real brokers ---
-
-class RealBrokers(RigTest):
-    """What needs brokers that know idempotent producers: nothing is there twice although it was sent twice."""
-
-    LEADERS = [1, 2, 3]
-
-    def test_setu_and_brokers_are_stopped_for_a_while(self):
-        setu, pause = own_setu.start(self, self.setu(start=False)), random.Random(SEED)
-        load = RigLoad(self, setu, len(self.LEADERS), self.topic(leaders=self.LEADERS), paths.AJNA)
-        stopped = [setu.process, self.cluster.nodes[1].process, self.cluster.nodes[3].process]
-        for process in stopped * either(1, 3):
-            process.pause()
-            time.sleep(either(1.0, pause.uniform(1, 30)))
-            process.resume()
-            load.wait_further(f"after {process.name} was stopped")
-        zookeeper = self.cluster.zookeeper
-        zookeeper.process.pause()
-        time.sleep(either(1.0, 10))
-        zookeeper.process.resume()
-        load.wait_further("after ZooKeeper was stopped")
-        zookeeper.process.kill()
-        load.wait_further("without ZooKeeper")
-        zookeeper.start()
-        zookeeper.wait_ready()
-        load.wait_further("with ZooKeeper again")
-        print(f"    stopped, ZooKeeper killed too: {load.check()}", flush=True)
 
 
 if __name__ == "__main__":
