@@ -50,8 +50,10 @@ static const struct cli_verb verbs[] = {
      "it could log in, 1 when not.\n",
      cli_probe_options, cli_probe},
     {"map list", "", 0, 0, true, "show the rules from principals to certificates",
-     "With what each says of where it holds, who owns it and who agreed to it. Exit status 0.\n",
-     NULL, cli_map_list},
+     "With what each says of where it holds, who owns it and who agreed to it. With --as: who\n"
+     "can become this principal at brokers, by their own rules for names. Exit status 0, or 78\n"
+     "when with --as a certificate cannot be read, so that the answer is not whole.\n",
+     cli_map_list_options, cli_map_list},
     {"map explain", "PRINCIPAL...", 1, 1000, true, "show how a principal is mapped, rule by rule",
      "Answers for every cluster, generation, listener and mechanism by which the principal may\n"
      "come, or those named; where answers differ, each is shown with its places. Predicts as\n"

@@ -108,6 +108,7 @@ extern const struct cli_option cli_control_options[];
 extern const struct cli_option cli_drain_options[];
 extern const struct cli_option cli_doctor_options[];
 extern const struct cli_option cli_ledger_verify_options[];
+extern const struct cli_option cli_map_list_options[];
 extern const struct cli_option cli_map_explain_options[];
 extern const struct cli_option cli_map_lint_options[];
 extern const struct cli_option cli_map_unused_options[];

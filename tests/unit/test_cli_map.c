@@ -177,8 +177,8 @@ static void write_audit(const char *const *principals, const int *days_ago, size
 Test(cli_map, list)
 {
     expect("setu map list -c @setu.yaml", CLI_OK, "orders-new (", "");
-    cr_assert_not_null(strstr(out, "  when: generation=old\n"), "%s", out);
-    cr_assert_not_null(strstr(out, "3 rules, mapping "));
+    cr_assert_not_null(strstr(out, "    when: generation=old\n"), "%s", out);
+    cr_assert_not_null(strstr(out, "3 of 3 rules, mapping "));
     cr_assert_eq(setu("setu map list -o json -c @setu.yaml"), CLI_OK);
     json_t *root = parse(), *rules = json_object_get(root, "rules");
     cr_assert_eq(json_array_size(rules), 3);
@@ -186,6 +186,18 @@ Test(cli_map, list)
     cr_assert_eq(strlen(text_at(root, "config_hash")), 64);
     cr_assert_str_eq(text_at(json_array_get(rules, 1), "approver"), "a");
     json_decref(root);
+}
+
+Test(cli_map, list_who_can_become_somebody)
+{
+    /* by the brokers' rules: new ones cut the name out of the subject, old ones do not */
+    expect("setu map list --as User:orders -c @setu.yaml", CLI_OK, "orders-new (", "");
+    cr_assert_not_null(strstr(out, "glob `svc-*` -> new\n2 of 3 rules"), "%s", out);
+    expect("setu map list --as CN=orders -c @setu.yaml", CLI_OK, "glob `svc-*` -> new\n1 of 3",
+           "");
+    expect("setu map list --as nobody -c @setu.yaml", CLI_OK, "0 of 3 rules", "");
+    unlink(pki_path("old.pem"));
+    expect("setu map list --as orders -c @setu.yaml", CLI_BAD_CONFIG, "2 of 3 rules", "old.pem");
 }
 
 Test(cli_map, explain_tells_places_apart_where_answers_differ)

@@ -125,7 +125,7 @@ Test(mapping, exact_glob_and_regex_name_a_certificate)
     mapping_unref(&mapping);
 }
 
-Test(mapping, what_no_rule_names_is_denied)
+Test(mapping, t58_what_no_rule_names_is_denied)
 {
     struct mapping *mapping = good("  - {principal: orders, certificate: a}\n"
                                    "  - {principal_glob: \"svc-*\", certificate: b}\n"
@@ -151,7 +151,7 @@ Test(mapping, a_configuration_without_rules_maps_nobody)
     mapping_unref(&mapping);
 }
 
-Test(mapping, two_certificates_for_one_principal_are_denied)
+Test(mapping, t59_two_certificates_for_one_principal_are_denied)
 {
     struct mapping *mapping = good("  - {principal_glob: \"svc-*\", certificate: a}\n"
                                    "  - {principal_glob: \"*-x\", certificate: b}\n"
@@ -188,7 +188,7 @@ static void trace_step(void *context, const struct mapping_step *step)
     cr_assert_str_eq(step->file, "setu.yaml");
 }
 
-Test(mapping, a_rule_that_runs_away_denies_even_when_another_matches)
+Test(mapping, t60_a_rule_that_runs_away_denies_even_when_another_matches)
 {
     struct mapping *mapping = good("  - {principal_glob: \"a*\", certificate: a}\n"
                                    "  - {principal_regex: \"(a+)+b\", certificate: a}\n");
