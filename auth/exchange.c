@@ -48,6 +48,14 @@ void exchange_trust_tokens(struct exchange *ex, const struct tokens *tokens, int
     ex->now_ms = now_ms;
 }
 
+void exchange_ask_saslauthd(struct exchange *ex, const char *path)
+{
+    ex->saslauthd = strdup(path);
+    if (ex->saslauthd == NULL) {
+        abort();
+    }
+}
+
 void exchange_accept_tickets(struct exchange *ex, const struct kerberos_acceptor *acceptor)
 {
     ex->acceptor = kerberos_acceptor_ref(acceptor);
@@ -125,6 +133,7 @@ void exchange_free(struct exchange **ex)
     credentials_unref(&it->users);
     tokens_unref(&it->tokens);
     kerberos_acceptor_unref(&it->acceptor);
+    free(it->saslauthd);
     kerberos_login_unref(&it->kerberos);
     free(it->service);
     free(it->host);
@@ -226,7 +235,7 @@ enum exchange_status exchange_resume(struct exchange *ex, struct writer *reply)
 
 bool exchange_waits(const struct exchange *ex)
 {
-    return ex->end->waits;
+    return ex->end->waits || ex->saslauthd != NULL;
 }
 
 bool exchange_ends_silently(const struct exchange *ex)

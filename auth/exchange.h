@@ -74,6 +74,10 @@ struct exchange *exchange_server_new(const char *mechanism, const struct credent
 /* Server end, OAUTHBEARER: what tokens are believed, and the wall clock. Before the first step;
  * takes its own reference. Without it such a login is denied. */
 void exchange_trust_tokens(struct exchange *ex, const struct tokens *tokens, int64_t now_ms);
+/* Server end of PLAIN, before the first step: passwords are judged by the saslauthd at this socket and
+ * not by users. The path is copied. */
+void exchange_ask_saslauthd(struct exchange *ex, const char *path);
+
 /* Server end of GSSAPI, before the first step: the listener's keys and rules. Takes a reference. */
 void exchange_accept_tickets(struct exchange *ex, const struct kerberos_acceptor *acceptor);
 

@@ -74,6 +74,7 @@ struct exchange {
     int64_t now_ms;                     /* wall clock, for tokens */
     int64_t expires_ms;                 /* of what the client showed; 0: never */
     uint8_t stamp[32];                  /* tokens.h; zero unless a token was believed */
+    char *saslauthd;                    /* server end, PLAIN; owned, NULL: users judge */
     struct kerberos_acceptor *acceptor; /* server end; one reference, or NULL */
     struct kerberos_login *kerberos;    /* client end; one reference, or NULL */
     char *service, *host;               /* client end, with kerberos; owned */

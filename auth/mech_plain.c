@@ -3,7 +3,8 @@
  * PLAIN (RFC 4616):  [authzid] NUL user NUL password
  *
  * The server end judges the password against a SCRAM record, so that no password is stored; that is
- * a PBKDF2, done off the loop. An unknown user costs the same, against a phantom.
+ * a PBKDF2, done off the loop. An unknown user costs the same, against a phantom. Or saslauthd judges
+ * it; then what an unknown user costs is saslauthd's.
  */
 #include <string.h>
 
@@ -11,12 +12,14 @@
 
 #include "auth/credentials.h"
 #include "auth/mech_end.h"
+#include "auth/saslauthd.h"
 
 struct plain_server {
     struct credentials_match match;
     uint8_t password[EXCHANGE_PASSWORD_BYTES_MAX];
     size_t password_length;
     bool matches;
+    enum saslauthd_verdict verdict;
 };
 
 struct plain_message {
@@ -69,10 +72,14 @@ static enum exchange_status server_step(struct exchange *ex, void *state, struct
 
 static void server_work(struct exchange *ex, void *state)
 {
-    (void)ex;
     struct plain_server *server = state;
-    server->matches = scram_record_matches(&server->match.record,
-                                           view_of(server->password, server->password_length));
+    struct view password = view_of(server->password, server->password_length);
+    if (ex->saslauthd != NULL) {
+        server->verdict =
+            saslauthd_ask(ex->saslauthd, view_from_string(ex->name), password, "kafka");
+    } else {
+        server->matches = scram_record_matches(&server->match.record, password);
+    }
     OPENSSL_cleanse(server->password, sizeof server->password);
 }
 
@@ -81,6 +88,11 @@ static enum exchange_status server_resume(struct exchange *ex, void *state, stru
     (void)reply;
     struct plain_server *server = state;
     enum auth_reason reason = credentials_judge(&server->match, server->matches);
+    if (ex->saslauthd != NULL) {
+        reason = server->verdict == SASLAUTHD_YES  ? AUTH_REASON_NONE
+                 : server->verdict == SASLAUTHD_NO ? AUTH_REASON_BAD_PASSWORD
+                                                   : AUTH_REASON_SASLAUTHD;
+    }
     return reason == AUTH_REASON_NONE ? EXCHANGE_DONE : exchange_deny(ex, reason);
 }
 

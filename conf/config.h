@@ -106,14 +106,15 @@ struct conf_certificate {
 };
 
 struct conf_users {
-    const char *file; /* "" = no users file */
+    const char *file;      /* "" = no users file */
+    const char *saslauthd; /* socket of who judges PLAIN; "" = the users file does */
 };
 
 /* Which bearer tokens clients may log in with; see auth/tokens.h. */
 struct conf_oauth {
-    const char *jwks_file;        /* "" = no key: no signed token is believed */
-    const char *issuer;           /* "" = any */
-    const char *const *audience;  /* one of them; none = any */
+    const char *jwks_file;       /* "" = no key: no signed token is believed */
+    const char *issuer;          /* "" = any */
+    const char *const *audience; /* one of them; none = any */
     size_t audience_count;
     const char *principal_claim;
     const char *scope_claim;
@@ -267,7 +268,7 @@ struct conf_listener_gssapi {
     const char *service_name;
     const char *const *hosts; /* count 0 = advertised_host alone */
     size_t hosts_count;
-    const char *realm; /* "" = krb5.conf's default_realm */
+    const char *realm;                           /* "" = krb5.conf's default_realm */
     const char *const *principal_to_local_rules; /* count 0 = DEFAULT alone; read by auth */
     size_t principal_to_local_rules_count;
     bool bare_first_packet;
@@ -277,7 +278,7 @@ struct conf_listener {
     struct conf_place place;
     const char *name;
     enum conf_role role;
-    const char *cluster; /* names an entry of clusters */
+    const char *cluster;     /* names an entry of clusters */
     const char *const *bind; /* literal IPv4 or IPv6 addresses, no brackets */
     size_t bind_count;       /* 1 to 8 */
     int port;

@@ -16,7 +16,7 @@ static const char sample[] =
     "  - {name: setu, chain: /etc/setu/certs/setu.pem, key: /etc/setu/certs/setu.key}\n"
     "  - {name: orders, chain: /etc/setu/certs/orders.pem, key: /etc/setu/certs/orders.key}\n"
     "  - {name: service, chain: /etc/setu/certs/service.pem, key: /etc/setu/certs/service.key}\n"
-    "users: {file: /etc/setu/users.yaml}\n"
+    "users: {file: /etc/setu/users.yaml, saslauthd: /run/saslauthd/mux}\n"
     "oauth: {jwks_file: /etc/setu/jwks.json, issuer: 'https://login.example', audience: kafka,\n"
     "        scopes: [kafka.use]}\n"
     "mapping:\n"

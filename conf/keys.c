@@ -160,6 +160,10 @@ static const struct key_section certificate_section = {"certificates[]", PLACE(c
 static const struct key users_keys[] = {
     {FIELD(conf_users, file), .type = KEY_TEXT, .form = form_path,
      .doc = "YAML file with the SCRAM records that clients are verified against."},
+    {FIELD(conf_users, saslauthd), .type = KEY_TEXT, .form = form_socket,
+     .doc =
+         "Socket of a saslauthd, which then judges every password of PLAIN in place of the users "
+         "file, as service \"kafka\"."},
 };
 static const struct key_section users_section = {"users", ALWAYS(conf_users), KEYS(users_keys)};
 

@@ -362,6 +362,10 @@ static bool login_begin_tokens(struct session *s, bool raw)
         session_close(s, CLOSE_INTERNAL);
         return false;
     }
+    const char *saslauthd = session_shared(s)->config->users.saslauthd;
+    if (saslauthd[0] != '\0' && strcmp(s->mechanism, "PLAIN") == 0) {
+        exchange_ask_saslauthd(hs->exchange, saslauthd);
+    }
     if (s->gate->acceptor != NULL) {
         exchange_accept_tickets(hs->exchange, s->gate->acceptor);
     }

@@ -316,7 +316,8 @@ Test(exchange, reasons_have_stable_names)
                                         "kerberos_ticket",
                                         "kerberos_name",
                                         "kerberos_no_ticket",
-                                        "kerberos_broker"};
+                                        "kerberos_broker",
+                                        "saslauthd"};
     cr_assert_eq(sizeof names / sizeof names[0], AUTH_REASON_COUNT);
     for (size_t i = 0; i < AUTH_REASON_COUNT; i++) {
         cr_assert_str_eq(auth_reason_name((enum auth_reason)i), names[i]);
