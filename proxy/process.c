@@ -269,6 +269,8 @@ static bool process_open_audit(struct process *process)
     stats_hash_init(&process->mapping_hash);
     stats_hash_set(&process->mapping_hash, mapping_hash(process->shared->mapping));
     process->stats_names.mapping = &process->mapping_hash;
+    audit_log_use(process->audit, mapping_hash(process->shared->mapping),
+                  process->shared->config_hash);
     return process_open_ledger(process);
 }
 

@@ -10,6 +10,7 @@
 #include "auth/mapping.h"
 #include "conf/config.h"
 #include "conf/errors.h"
+#include "proxy/ops/audit_log.h"
 #include "proxy/ops/log.h"
 #include "proxy/ops/notify.h"
 #include "proxy/process_private.h"
@@ -239,6 +240,8 @@ static void committed(struct process *process)
     process->phase = PHASE_SERVING;
     process->reloads++;
     stats_hash_set(&process->mapping_hash, mapping_hash(process->shared->mapping));
+    audit_log_use(process->audit, mapping_hash(process->shared->mapping),
+                  process->shared->config_hash);
     log_set_level((enum log_level)now->log.level);
     visitors_limit(process->visitors, now->limits.connections,
                    now->limits.connections_per_address);

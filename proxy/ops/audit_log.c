@@ -247,12 +247,30 @@ bool audit_log_take(struct audit_log *log, char *error_r, size_t error_size)
     return wrong == NULL;
 }
 
+void audit_log_use(struct audit_log *log, const char *mapping_hash, const char *config_hash)
+{
+    pthread_mutex_lock(&log->lock);
+    snprintf(log->mapping_hash, sizeof log->mapping_hash, "%s", mapping_hash);
+    snprintf(log->config_hash, sizeof log->config_hash, "%s", config_hash);
+    pthread_mutex_unlock(&log->lock);
+}
+
 bool audit_log_append(struct audit_log *log, const struct audit_event *event)
 {
+    char mapping_hash[sizeof log->mapping_hash], config_hash[sizeof log->config_hash];
+    struct audit_event whole = *event;
     if (!log->on) {
         return true;
     }
-    struct audit_entry *entry = audit_entry_new(event, audit_log_now_ns());
+    if (event->mapping_hash == NULL) {
+        pthread_mutex_lock(&log->lock);
+        memcpy(mapping_hash, log->mapping_hash, sizeof mapping_hash);
+        memcpy(config_hash, log->config_hash, sizeof config_hash);
+        pthread_mutex_unlock(&log->lock);
+        whole.mapping_hash = mapping_hash;
+        whole.config_hash = event->config_hash != NULL ? event->config_hash : config_hash;
+    }
+    struct audit_entry *entry = audit_entry_new(&whole, audit_log_now_ns());
     pthread_mutex_lock(&log->lock);
     bool taken = entry != NULL && audit_queue_push(&log->queue, entry);
     if (!taken) {

@@ -63,6 +63,9 @@ struct audit_log *audit_log_open(const struct audit_log_params *params, char *er
  * NULL; NULL is fine. */
 void audit_log_close(struct audit_log **log);
 
+/* The rules that are in use from now on: for events that do not bring their own. Any thread. */
+void audit_log_use(struct audit_log *log, const char *mapping_hash, const char *config_hash);
+
 /* Queues a copy of the event; any thread; never blocks on the disk. False: the queue was full and
  * the event is lost. */
 bool audit_log_append(struct audit_log *log, const struct audit_event *event);

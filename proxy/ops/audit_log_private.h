@@ -24,6 +24,7 @@ struct audit_log {
     pthread_cond_t changed;
     struct audit_queue queue;
     uint64_t lost_to_report;
+    char mapping_hash[72], config_hash[72]; /* of what is in use; "" not said */
     bool stopping, abandoned;
     bool gathering; /* the writer sleeps for a fixed time and need not be told of each event */
     enum audit_mode mode, wanted; /* the writer makes the one the other */

@@ -82,6 +82,35 @@ static struct audit_verdict verify(void)
     return verdict;
 }
 
+/* Who does not know by which rules is told them by the log. */
+Test(audit_log, every_event_says_by_which_rules)
+{
+    struct audit_log *log = open_log(0);
+    append(log, 1);
+    audit_log_use(log, "mapping-1", "config-1");
+    append(log, 2);
+    audit_log_use(log, "mapping-2", "config-2");
+    struct audit_event event = audit_event_init(AUDIT_GENERATION_LEARNED);
+    cr_assert(audit_log_append(log, &event));
+    event.mapping_hash = "its own";
+    cr_assert(audit_log_append(log, &event));
+    audit_log_close(&log);
+    static const char *const wanted[][2] = {
+        {"", ""}, {"mapping-1", "config-1"}, {"mapping-2", "config-2"}, {"its own", ""}};
+    size_t length = 0;
+    uint8_t *bytes = read_file(&length);
+    struct audit_reader reader;
+    struct audit_record record;
+    audit_reader_init(&reader, view_of(bytes, length));
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        cr_assert_eq(audit_read(&reader, &record), AUDIT_OK);
+        cr_expect_str_eq(record.event.mapping_hash, wanted[i][0], "%zu", i);
+        cr_expect_str_eq(record.event.config_hash, wanted[i][1], "%zu", i);
+    }
+    audit_reader_end(&reader);
+    free(bytes);
+}
+
 /* How many records of a code are there, and the sum of their counts. */
 static uint64_t find(enum audit_code code, uint64_t *count_r)
 {
