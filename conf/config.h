@@ -98,6 +98,10 @@ struct conf_crypto {
     enum conf_fast_aes fast_aes;
 };
 
+struct conf_security {
+    bool seccomp;
+};
+
 struct conf_certificate {
     struct conf_place place;
     const char *name;
@@ -308,6 +312,7 @@ struct config {
     struct conf_limits limits;
     struct conf_integrity integrity;
     struct conf_crypto crypto;
+    struct conf_security security;
     struct conf_users users;
     struct conf_oauth oauth;
     const struct conf_certificate *certificates;

@@ -146,6 +146,16 @@ static const struct key crypto_keys[] = {
 };
 static const struct key_section crypto_section = {"crypto", ALWAYS(conf_crypto), KEYS(crypto_keys)};
 
+static const struct key security_keys[] = {
+    {FIELD(conf_security, seccomp), .type = KEY_BOOL, .fallback = "true",
+     .doc = "Whether the kernel refuses this process what a proxy never does: starting programs, "
+            "reading other "
+            "processes, raw sockets, memory both written and executed. True on a kernel without "
+            "seccomp: no start."},
+};
+static const struct key_section security_section = {"security", ALWAYS(conf_security),
+                                                    KEYS(security_keys)};
+
 static const struct key certificate_keys[] = {
     {FIELD(conf_certificate, name), .type = KEY_TEXT, .required = true, .form = form_name,
      .doc = "The name other parts of this file use for it."},
@@ -471,6 +481,8 @@ static const struct key root_keys[] = {
      .doc = "Checks of the data that passes."},
     {FIELD(config, crypto), .type = KEY_SECTION, .section = &crypto_section,
      .doc = "Whose code encrypts."},
+    {FIELD(config, security), .type = KEY_SECTION, .section = &security_section,
+     .doc = "What the process denies itself."},
     {LIST(config, certificates), .type = KEY_ITEMS, .max = ITEMS_MAX,
      .section = &certificate_section, .doc = "The certificates Setu can show to brokers."},
     {FIELD(config, users), .type = KEY_SECTION, .section = &users_section,

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/process.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -22,6 +24,7 @@
 #include "proxy/ops/notify.h"
 #include "proxy/ops/stats_file.h"
 #include "proxy/process_private.h"
+#include "proxy/sandbox.h"
 #include "proxy/session/session.h"
 #include "proxy/shared.h"
 #include "proxy/visitors.h"
@@ -125,8 +128,9 @@ void process_end(struct process *process)
     uv_close((uv_handle_t *)&process->patience, NULL);
     uv_close((uv_handle_t *)&process->hurry, NULL);
     uv_close((uv_handle_t *)&process->wake, NULL);
-    if (process->child_open && !uv_is_closing((uv_handle_t *)&process->child)) {
-        uv_close((uv_handle_t *)&process->child, NULL);
+    if (process->launcher_open) {
+        uv_close((uv_handle_t *)&process->launcher_poll, NULL);
+        process->launcher_open = false;
     }
     if (process->control != NULL && process->control_is_ours) {
         (void)unlink(process->control_path);
@@ -295,12 +299,33 @@ static void process_choose_aes(struct process *process)
               "aes", fields, sizeof fields / sizeof fields[0]);
 }
 
+/* After everything that is opened once, before the first byte of a stranger. */
+static bool process_enter_sandbox(const struct process *process)
+{
+    if (!process->shared->config->security.seccomp) {
+        log_text(LOG_LEVEL_WARN, "seccomp_off",
+                 "by configuration: a break-in could start programs");
+        return true;
+    }
+    if (!sandbox_enter()) {
+        struct log_field fields[] = {
+            log_str("error", strerror(errno)),
+            log_str("text",
+                    "this kernel refuses the filter; security.seccomp: false runs without it"),
+        };
+        log_write(LOG_LEVEL_ERROR, "seccomp_failed", fields, 2);
+        return false;
+    }
+    log_text(LOG_LEVEL_INFO, "seccomp_on", "this process starts no programs from here on");
+    return true;
+}
+
 static bool process_ports_are_free(const struct process *process)
 {
     const struct config *config = process->shared->config;
     bool free = true;
-    for (size_t i = 0; config->workers > 1 && process->promised.sockets == NULL &&
-                       i < config->listeners_count;
+    for (size_t i = 0;
+         config->workers > 1 && process->promised.sockets == NULL && i < config->listeners_count;
          i++) {
         free = listener_port_is_free(&config->listeners[i]) && free;
     }
@@ -393,6 +418,9 @@ static bool process_open_loop(struct process *process)
     }
     process->wake.data = process;
     uv_timer_start(&process->trim, process_on_trim, TRIM_LOOK_MS, TRIM_LOOK_MS);
+    if (process->launcher.fd >= 0 && !process_watch_launcher(process)) {
+        return false;
+    }
     return process_signals(process);
 }
 
@@ -447,7 +475,7 @@ static int process_live(struct process *process)
     process->shared->session_ids = &process->session_ids;
     process_raise_limits(process->shared->config);
     process_choose_aes(process);
-    int status = process_serve(process);
+    int status = process_enter_sandbox(process) ? process_serve(process) : 1;
     ledger_close(&process->ledger);
     audit_log_close(&process->audit);
     if (status == 0) {
@@ -458,17 +486,20 @@ static int process_live(struct process *process)
 
 int process_run(const struct run_options *options)
 {
-    struct process process = {.options = options,
-                              .dialled = -1,
-                              .audit_end = -1,
-                              .command = process_own_command()};
+    struct process process = {
+        .options = options, .dialled = -1, .audit_end = -1, .launcher.fd = -1};
+    if (!launcher_begin(&process.launcher)) {
+        fprintf(stderr, "setu: no process to start a successor with (%s): USR2 will be refused\n",
+                strerror(errno));
+    }
     struct conf_errors errors;
     conf_errors_init(&errors);
     process.shared = shared_load(options->config_file, &errors);
     conf_errors_print(&errors, stderr);
     conf_errors_deinit(&errors);
     if (process.shared == NULL) {
-        free(process.command);
+        launcher_end(&process.launcher);
+        free(process.launcher.command);
         return EXIT_CONFIG;
     }
     signal(SIGPIPE, SIG_IGN);
@@ -476,7 +507,8 @@ int process_run(const struct run_options *options)
     int status = process_open_log(process.shared->config) ? process_live(&process) : 1;
     free(process.promised.sockets);
     free(process.received.sockets);
-    free(process.command);
+    launcher_end(&process.launcher);
+    free(process.launcher.command);
     shared_unref(&process.next);
     shared_unref(&process.shared);
     visitors_free(&process.visitors);

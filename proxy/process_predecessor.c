@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -156,9 +154,9 @@ static bool send_sockets(struct process *process, enum handover_kind kind,
     }
     writer_init_growing(&out, HANDOVER_PAYLOAD_MAX);
     handover_sockets_write(&out, sockets);
-    bool sent = writer_ok(&out) && control_send(process->control, process->successor, kind,
-                                                writer_view(&out), with ? fds : NULL,
-                                                with ? sockets->count : 0);
+    bool sent = writer_ok(&out) &&
+                control_send(process->control, process->successor, kind, writer_view(&out),
+                             with ? fds : NULL, with ? sockets->count : 0);
     writer_free(&out);
     return sent;
 }
@@ -186,8 +184,8 @@ static bool send_all(struct process *process, const struct handover_socket *all,
     bool sent = true;
     for (size_t at = 0; sent && at <= count;) {
         struct handover_socket part[HANDOVER_DESCRIPTORS_MAX];
-        size_t n = count - at < HANDOVER_DESCRIPTORS_MAX - 1 ? count - at
-                                                             : HANDOVER_DESCRIPTORS_MAX - 1;
+        size_t n =
+            count - at < HANDOVER_DESCRIPTORS_MAX - 1 ? count - at : HANDOVER_DESCRIPTORS_MAX - 1;
         memcpy(part, all + at, n * sizeof part[0]);
         at += n;
         struct handover_sockets message = {
@@ -351,111 +349,70 @@ void process_on_successor(struct process *process, uint64_t peer, int kind, stru
 
 /* ---- USR2 ---- */
 
-/* As it was called, so that what lies there by then is what starts. */
-char *process_own_command(void)
+static void on_news(struct process *process, const struct launcher_news *news)
 {
-    char name[PATH_MAX], folder[PATH_MAX], whole[2 * PATH_MAX];
-    FILE *file = fopen("/proc/self/cmdline", "rbe");
-    size_t n = file != NULL ? fread(name, 1, sizeof name - 1, file) : 0;
-    if (file != NULL) {
-        fclose(file);
+    bool failed = news->kind == LAUNCHER_FAILED;
+    struct log_field command[] = {
+        log_str("command", process->launcher.command),
+        log_str("error", failed ? strerror(news->value) : NULL),
+    };
+    struct log_field ended[] = {log_int("status", news->value), log_int("signal", news->signal)};
+    process->child_runs = news->kind == LAUNCHER_STARTED;
+    if (news->kind == LAUNCHER_ENDED) {
+        log_write(LOG_LEVEL_WARN, "successor_ended", ended, 2);
+    } else {
+        log_write(failed ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
+                  failed ? "successor_not_started" : "successor_started", command, 2);
     }
-    name[n] = '\0';
-    if (name[0] == '/') {
-        return strdup(name);
+}
+
+static void launcher_on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct process *process = poll->data;
+    struct launcher_news news;
+    (void)status;
+    (void)events;
+    while (launcher_hear(&process->launcher, &news)) {
+        on_news(process, &news);
     }
-    if (strchr(name, '/') != NULL && getcwd(folder, sizeof folder) != NULL) {
-        snprintf(whole, sizeof whole, "%s/%s", folder, name);
-        return strdup(whole);
+    if (process->launcher.gone) {
+        uv_poll_stop(poll);
+        process->child_runs = false;
+        log_text(LOG_LEVEL_ERROR, "launcher_gone", "USR2 can do nothing until Setu is restarted");
     }
-    for (const char *path = getenv("PATH"); path != NULL && name[0] != '\0';) {
-        size_t length = strcspn(path, ":");
-        snprintf(whole, sizeof whole, "%.*s/%s", (int)length, path, name);
-        if (path[0] == '/' && access(whole, X_OK) == 0) {
-            return strdup(whole);
-        }
-        path = path[length] == ':' ? path + length + 1 : NULL;
+}
+
+bool process_watch_launcher(struct process *process)
+{
+    int error = uv_poll_init(&process->loop, &process->launcher_poll, process->launcher.fd);
+    process->launcher_poll.data = process;
+    process->launcher_open = error == 0;
+    return error == 0 && uv_poll_start(&process->launcher_poll, UV_READABLE, launcher_on_poll) == 0;
+}
+
+static const char *cannot_spawn(const struct process *process)
+{
+    if (process->control == NULL) {
+        return "there is no control socket";
+    }
+    if (process->launcher.fd < 0 || process->launcher.gone) {
+        return process->launcher.command == NULL ? "our own program cannot be found"
+                                                 : "the process that starts programs is not there";
+    }
+    if (process->phase != PHASE_SERVING || process->child_runs) {
+        return "not now: starting, reloading or ending";
     }
     return NULL;
 }
 
-static void child_on_closed(uv_handle_t *handle)
-{
-    struct process *process = handle->data;
-    process->child_open = false;
-}
-
-static void child_on_exit(uv_process_t *child, int64_t status, int number)
-{
-    struct log_field fields[] = {log_int("status", status), log_int("signal", number)};
-    log_write(LOG_LEVEL_WARN, "successor_ended", fields, 2);
-    uv_close((uv_handle_t *)child, child_on_closed);
-}
-
-/* Our own arguments, with --takeover. One block each; NULL: no memory, or they cannot be read. */
-static char **own_arguments(char **block_r)
-{
-    enum { BYTES_MAX = 128 * 1024, ARGUMENTS_MAX = 256 };
-    static char flag[] = "--takeover";
-    char *block = calloc(1, BYTES_MAX);
-    char **list = calloc(ARGUMENTS_MAX, sizeof(char *));
-    FILE *file = fopen("/proc/self/cmdline", "rbe");
-    size_t length = block != NULL && file != NULL ? fread(block, 1, BYTES_MAX - 1, file) : 0;
-    size_t count = 0;
-    bool flagged = false;
-    for (size_t at = 0; list != NULL && at < length && count < ARGUMENTS_MAX - 2;
-         at += strlen(block + at) + 1) {
-        flagged = flagged || strcmp(block + at, flag) == 0;
-        list[count++] = block + at;
-    }
-    if (file != NULL) {
-        fclose(file);
-    }
-    if (list != NULL && !flagged) {
-        list[count] = flag;
-    }
-    *block_r = block;
-    return list;
-}
-
 void process_spawn(struct process *process)
 {
-    if (process->phase != PHASE_SERVING || process->child_open || process->command == NULL ||
-        process->control == NULL) {
-        log_text(LOG_LEVEL_ERROR, "takeover_refused",
-                 process->control == NULL   ? "there is no control socket"
-                 : process->command == NULL ? "our own program cannot be found"
-                                            : "not now: starting, reloading or ending");
-        return;
+    const char *why = cannot_spawn(process);
+    if (why == NULL && !launcher_start(&process->launcher)) {
+        why = "the process that starts programs does not listen";
     }
-    uv_stdio_container_t stdio[3];
-    for (int i = 0; i < 3; i++) {
-        stdio[i] = (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = i};
+    process->child_runs = process->child_runs || why == NULL;
+    if (why != NULL) {
+        log_text(LOG_LEVEL_ERROR, "takeover_refused", why);
     }
-    char *block = NULL;
-    char **arguments = own_arguments(&block);
-    uv_process_options_t options = {
-        .exit_cb = child_on_exit,
-        .file = process->command,
-        .args = arguments,
-        .stdio_count = 3,
-        .stdio = stdio,
-    };
-    int error = arguments != NULL ? uv_spawn(&process->loop, &process->child, &options)
-                                  : UV_ENOMEM;
-    process->child.data = process;
-    process->child_open = true; /* also after a failure the handle has to be closed */
-    struct log_field fields[] = {
-        log_str("command", process->command),
-        log_str("error", error != 0 ? uv_strerror(error) : NULL),
-    };
-    log_write(error != 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
-              error != 0 ? "successor_not_started" : "successor_started", fields, 2);
-    if (error != 0 && arguments != NULL) {
-        uv_close((uv_handle_t *)&process->child, child_on_closed);
-    } else if (error != 0) {
-        process->child_open = false;
-    }
-    free(arguments);
-    free(block);
 }

@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "proxy/control.h"
+#include "proxy/launcher.h"
 #include "proxy/ops/handover.h"
 #include "proxy/ops/stats.h"
 #include "proxy/process.h"
@@ -92,9 +93,10 @@ struct process {
     bool take_back; /* it went while the workers were busy for it */
     int audit_end;  /* ours, of the pair by which later events go; -1: none */
     bool successor_stops; /* it was told to: we do not serve again when it goes */
-    uv_process_t child;
-    bool child_open;
-    char *command; /* our own program, absolute; NULL: not known */
+    struct launcher launcher;
+    uv_poll_t launcher_poll;
+    bool launcher_open; /* the poll */
+    bool child_runs;    /* a successor that we had started */
     /* as a successor */
     int dialled; /* -1: none */
     struct channel *predecessor;
@@ -142,7 +144,7 @@ void process_reload(struct process *process, uint64_t asker);
 void process_on_successor(struct process *process, uint64_t peer, int kind, struct view payload);
 void process_cancel_handover(struct process *process); /* we are to end, not to serve on */
 void process_spawn(struct process *process);
-char *process_own_command(void);
+bool process_watch_launcher(struct process *process);
 
 /* process_successor.c */
 bool process_dial(struct process *process); /* false: cannot start; dialled -1: nobody is there */

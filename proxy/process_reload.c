@@ -156,6 +156,9 @@ static json_t *compare_fixed(const struct process *process, const struct shared 
     if (strcmp(before->control.socket, now->control.socket) != 0) {
         tell(fixed, "control.socket");
     }
+    if (before->security.seccomp != now->security.seccomp) {
+        tell(fixed, "security.seccomp");
+    }
     if (before->crypto.fast_aes != now->crypto.fast_aes) {
         tell(fixed, "crypto.fast_aes");
     }
