@@ -5,9 +5,9 @@
  *   setu ── "start" ──▶ launcher ── fork, exec ──▶ successor
  *        ◀── started, ended ──
  *
- * The process that serves strangers must not be able to start programs (sandbox.h), so this is done by a child that was
- * forked before any secret was read and that hears one word only: what is started was settled at the fork. It ignores the
- * signals meant for its parent, and ends when the parent has.
+ * The process that serves strangers must not be able to start programs (sandbox.h), so this is done by a child that
+ * was forked before any secret was read and that hears one word only: what is started was settled at the fork. It ignores
+ * the signals meant for its parent, and ends when the parent has.
  */
 #pragma once
 
@@ -24,7 +24,7 @@ enum launcher_kind { LAUNCHER_STARTED = 1, LAUNCHER_FAILED, LAUNCHER_ENDED };
 
 struct launcher_news {
     enum launcher_kind kind;
-    int value; /* of LAUNCHER_FAILED: errno; of LAUNCHER_ENDED: exit status, 0 when a signal ended it */
+    int value; /* of LAUNCHER_FAILED: errno; of LAUNCHER_ENDED: exit status, 0 with a signal */
     int signal;
 };
 

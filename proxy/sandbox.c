@@ -24,39 +24,44 @@
 /* clang-format off */
 static const char *const allowed[] = {
     /* the relay; first, since libseccomp keeps the order and the kernel caches the rest */
-    "read", "write", "readv", "writev", "recvfrom", "sendto", "recvmsg", "sendmsg", "epoll_wait", "epoll_pwait",
-    "epoll_pwait2", "epoll_ctl", "futex", "clock_gettime",
+    "read", "write", "readv", "writev", "recvfrom", "sendto", "recvmsg", "sendmsg", "epoll_wait",
+    "epoll_pwait", "epoll_pwait2", "epoll_ctl", "futex", "clock_gettime",
     /* sockets */
-    "accept", "accept4", "bind", "connect", "listen", "shutdown", "getsockname", "getpeername", "getsockopt",
-    "setsockopt", "socketpair", "recvmmsg", "sendmmsg",
+    "accept", "accept4", "bind", "connect", "listen", "shutdown", "getsockname", "getpeername",
+    "getsockopt", "setsockopt", "socketpair", "recvmmsg", "sendmmsg",
     /* descriptors */
-    "close", "close_range", "dup", "dup2", "dup3", "fcntl", "ioctl", "pipe", "pipe2", "poll", "ppoll", "select", "pselect6",
-    "epoll_create", "epoll_create1", "eventfd", "eventfd2", "timerfd_create", "timerfd_settime", "timerfd_gettime",
-    "inotify_init", "inotify_init1", "inotify_add_watch", "inotify_rm_watch", "signalfd4",
+    "close", "close_range", "dup", "dup2", "dup3", "fcntl", "ioctl", "pipe", "pipe2", "poll",
+    "ppoll", "select", "pselect6", "epoll_create", "epoll_create1", "eventfd", "eventfd2",
+    "timerfd_create", "timerfd_settime", "timerfd_gettime", "inotify_init", "inotify_init1",
+    "inotify_add_watch", "inotify_rm_watch", "signalfd4",
     /* files: configuration, keys, log, audit, ledger, ticket caches */
-    "open", "openat", "openat2", "stat", "fstat", "lstat", "newfstatat", "statx", "statfs", "fstatfs", "access",
-    "faccessat", "faccessat2", "readlink", "readlinkat", "getdents", "getdents64", "getcwd", "lseek", "pread64", "pwrite64", "preadv",
-    "pwritev", "ftruncate", "fallocate", "fsync", "fdatasync", "flock", "rename", "renameat", "renameat2", "unlink",
-    "unlinkat", "mkdir", "mkdirat", "link", "linkat", "chmod", "fchmod", "fchmodat", "umask", "fadvise64", "utimensat",
-    "sync_file_range",
+    "open", "openat", "openat2", "stat", "fstat", "lstat", "newfstatat", "statx", "statfs",
+    "fstatfs", "access", "faccessat", "faccessat2", "readlink", "readlinkat", "getdents",
+    "getdents64", "getcwd", "lseek", "pread64", "pwrite64", "preadv", "pwritev", "ftruncate",
+    "fallocate", "fsync", "fdatasync", "flock", "rename", "renameat", "renameat2", "unlink",
+    "unlinkat", "mkdir", "mkdirat", "link", "linkat", "chmod", "fchmod", "fchmodat", "umask",
+    "fadvise64", "utimensat", "sync_file_range",
     /* memory; mmap and mprotect have rules of their own */
     "munmap", "mremap", "brk", "madvise", "mlock", "mlock2", "munlock", "mincore", "membarrier",
     /* threads, signals, time, limits, who we are */
-    "set_robust_list", "get_robust_list", "set_tid_address", "rseq", "exit", "exit_group", "sched_yield",
-    "sched_getaffinity", "sched_setaffinity", "sched_getparam", "sched_getscheduler", "sched_get_priority_max",
-    "sched_get_priority_min", "getcpu", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigpending",
-    "rt_sigtimedwait", "rt_sigsuspend", "sigaltstack", "restart_syscall", "kill", "tkill", "tgkill", "wait4", "waitid",
-    "pause", "nanosleep", "clock_nanosleep", "clock_getres", "gettimeofday", "time", "times", "getrusage", "getrlimit",
-    "setrlimit", "prlimit64", "sysinfo", "uname", "getrandom", "getpid", "getppid", "gettid", "getpgrp", "getpgid", "getsid",
-    "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups", "prctl", "arch_prctl",
+    "set_robust_list", "get_robust_list", "set_tid_address", "rseq", "exit", "exit_group",
+    "sched_yield", "sched_getaffinity", "sched_setaffinity", "sched_getparam",
+    "sched_getscheduler", "sched_get_priority_max", "sched_get_priority_min", "getcpu",
+    "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigpending", "rt_sigtimedwait",
+    "rt_sigsuspend", "sigaltstack", "restart_syscall", "kill", "tkill", "tgkill", "wait4",
+    "waitid", "pause", "nanosleep", "clock_nanosleep", "clock_getres", "gettimeofday", "time",
+    "times", "getrusage", "getrlimit", "setrlimit", "prlimit64", "sysinfo", "uname", "getrandom",
+    "getpid", "getppid", "gettid", "getpgrp", "getpgid", "getsid", "getuid", "geteuid", "getgid",
+    "getegid", "getresuid", "getresgid", "getgroups", "prctl", "arch_prctl",
 };
 
 static const char *const deadly[] = {
-    "execve", "execveat", "process_vm_readv", "process_vm_writev", "kcmp", "pidfd_getfd", "bpf", "perf_event_open",
-    "userfaultfd", "mount", "umount2", "pivot_root", "chroot", "setns", "unshare", "open_by_handle_at", "kexec_load",
-    "kexec_file_load", "init_module", "finit_module", "delete_module", "reboot", "swapon", "swapoff", "acct",
-    "settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "iopl", "ioperm", "setuid", "setgid", "setreuid",
-    "setregid", "setresuid", "setresgid", "setgroups", "capset",
+    "execve", "execveat", "process_vm_readv", "process_vm_writev", "kcmp", "pidfd_getfd", "bpf",
+    "perf_event_open", "userfaultfd", "mount", "umount2", "pivot_root", "chroot", "setns",
+    "unshare", "open_by_handle_at", "kexec_load", "kexec_file_load", "init_module", "finit_module",
+    "delete_module", "reboot", "swapon", "swapoff", "acct", "settimeofday", "clock_settime",
+    "clock_adjtime", "adjtimex", "iopl", "ioperm", "setuid", "setgid", "setreuid", "setregid",
+    "setresuid", "setresgid", "setgroups", "capset",
 };
 /* clang-format on */
 
