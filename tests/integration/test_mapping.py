@@ -30,7 +30,7 @@ class Mapping(unittest.TestCase):
         self.addCleanup(lambda: self.assertEqual(self.stage.close(), []))
         generation = self.stage.config["clusters"][0]["generations"][1]
         self.stage.brokers[1].door = "--ssl"
-        self.stage.brokers[1]._make()
+        self.stage.brokers[1].make()
         self.stage.config["clusters"][0]["generations"] = [generation | {"name": "old", "match": {"node_ids": "1"}},
                                                            generation | {"name": "new"}]
         self.stage.config["mapping"] = copy.deepcopy(RULES)
