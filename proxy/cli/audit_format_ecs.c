@@ -22,7 +22,6 @@ static struct kind kind_of(enum audit_code code)
         return (struct kind){"authentication", {"start"}};
     case AUDIT_SESSION_CLOSED:
         return (struct kind){"authentication", {"end"}};
-    case AUDIT_LOGIN_DELAYED:
     case AUDIT_MAPPING_DECIDED:
     case AUDIT_MAPPING_DENIED:
     case AUDIT_CERTIFICATE_EXPIRED:

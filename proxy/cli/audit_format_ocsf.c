@@ -23,7 +23,6 @@ static struct kind kind_of(enum audit_code code)
     switch (code) {
     case AUDIT_LOGIN_ACCEPTED:
     case AUDIT_LOGIN_DENIED:
-    case AUDIT_LOGIN_DELAYED:
     case AUDIT_REAUTH_ACCEPTED:
     case AUDIT_REAUTH_DENIED:
     case AUDIT_BROKER_LOGIN_OK:

@@ -114,13 +114,23 @@ static void mapping_count_outcome(struct stats *stats, const struct mapping_deci
     }
 }
 
+static enum audit_code mapping_code(const struct mapping_decision *decision, bool allowed)
+{
+    return allowed                               ? AUDIT_MAPPING_DECIDED
+           : decision->outcome == MAPPING_MAPPED ? AUDIT_CERTIFICATE_EXPIRED
+                                                 : AUDIT_MAPPING_DENIED;
+}
+
 void evidence_mapping(struct session *s, const struct mapping_decision *decision, bool allowed,
                       const char *reason)
 {
     struct evidence ev;
-    evidence_begin(&ev, s, allowed ? AUDIT_MAPPING_DECIDED : AUDIT_MAPPING_DENIED);
+    evidence_begin(&ev, s, mapping_code(decision, allowed));
     ev.event.outcome = allowed ? AUDIT_ALLOWED : AUDIT_DENIED;
     ev.event.reason = reason;
+    if (!allowed && decision->outcome == MAPPING_MAPPED) {
+        ev.event.certificate = decision->certificate; /* the one that would have been shown */
+    }
     bool break_glass = false;
     if (decision->rule != MAPPING_NO_RULE) {
         const struct conf_mapping *rule =
