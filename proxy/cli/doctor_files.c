@@ -139,7 +139,19 @@ static void judge_file(struct doctor *doctor, const char *check, const char *pat
                "%s: %s", path, in_the_way != NULL ? in_the_way : "can be written");
 }
 
-static void judge_audit(struct doctor *doctor, const char *path)
+static void judge_signing(struct doctor *doctor, const char *key)
+{
+    if (key == NULL || key[0] == '\0') {
+        doctor_add(doctor, "audit_signing", DOCTOR_WARN,
+                   "whoever may write the audit log can change it and hash it anew",
+                   "make a key with `setu audit keygen` and set audit.signing_key",
+                   "the audit log has no signed checkpoints");
+    } else {
+        doctor_add(doctor, "audit_signing", DOCTOR_OK, NULL, NULL, "signed with the key in %s", key);
+    }
+}
+
+static void judge_audit(struct doctor *doctor, const char *path, const char *key)
 {
     char parent[PATH_SIZE];
     if (path[0] == '\0') {
@@ -152,6 +164,7 @@ static void judge_audit(struct doctor *doctor, const char *path)
     parent_of(path, parent);
     judge_space(doctor, "audit_space", parent,
                 "with `audit.on_failure: deny` a full disk refuses every login");
+    judge_signing(doctor, key);
 }
 
 /* ledger.c makes files of its own names there. */
@@ -172,7 +185,7 @@ static void judge_ledger(struct doctor *doctor, const char *folder)
 
 void doctor_judge_files(struct doctor *doctor, const struct config *config, const char *stats_file)
 {
-    judge_audit(doctor, config->audit.file);
+    judge_audit(doctor, config->audit.file, config->audit.signing_key);
     judge_ledger(doctor, config->ledger.directory);
     if (strcmp(config->log.file, "-") != 0) {
         judge_file(doctor, "log", config->log.file, log_obstacle(config->log.file),

@@ -49,6 +49,7 @@ Test(doctor_files, files_that_cannot_be_written)
     cr_assert_eq(says("log"), DOCTOR_FAIL);
     cr_assert_eq(says("stats"), DOCTOR_OK);
     cr_assert_neq(says("audit_space"), -1);
+    cr_assert_eq(says("audit_signing"), DOCTOR_WARN, "nobody signs it");
     cr_assert_eq(access(config.audit.file, F_OK), -1, "looking made it");
     forget();
     config.audit.file = pki_path("."); /* a directory */
