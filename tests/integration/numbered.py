@@ -104,7 +104,7 @@ class Load:
     """Two writers a node, one of them over TLS, and a reader, until check(). `client_class` makes their connections."""
 
     def __init__(self, case: unittest.TestCase, stage: Stage, user: str = "orders", patience_s: float = 120,
-                 pause_s: float = 0.002, client_class=kafka.Client):
+                 pause_s: float = 0.002, client_class=kafka.Client, first: int = 20):
         self.case, self.stage, self.patience_s, self.pause_s = case, stage, patience_s, pause_s
         self.client_class = client_class
         self.ending = threading.Event()
@@ -115,7 +115,7 @@ class Load:
         case.addCleanup(self._give_up)
         for visitor in (*self.writers, *self.readers):
             visitor.start()
-        self.further("at the start")
+        self.further("at the start", first)
 
     def _give_up(self) -> None:
         self.ending.set()

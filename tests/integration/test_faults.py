@@ -111,7 +111,7 @@ class Bytewise(kafka_client.Client):
 class Bytes(Faults):
     def test_bytes_come_one_at_a_time_from_both_sides(self):
         stage = self.stage(broker_options={0: ["--slow", "1000"]})
-        load = Load(self, stage, client_class=Bytewise)
+        load = Load(self, stage, client_class=Bytewise, first=5)
         load.further("byte by byte", records=either(5, 300), timeout_s=either(60, 600))
         text = load.check()
         self.assertEqual(load.ends(), [], "nobody was cut")
