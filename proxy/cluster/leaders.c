@@ -9,7 +9,8 @@ enum {
     AGAIN_DOUBLED = 5, /* times: 8 s, cut to … */
     AGAIN_MAX_MS = 5000,
     UNUSED_MS = 10 * 60000,
-    PARTITION_MAX = 1000000
+    PARTITION_MAX = 1000000,
+    SORT_AFTER = 64
 };
 
 struct known {
@@ -24,8 +25,8 @@ struct topic {
     uint64_t warm_ms;  /* without an epoch it was asked for last; 0 never */
     unsigned vain;      /* answers in a row that were nothing new */
     int32_t partitions; /* that it has; 0: not known */
-    struct known *known; /* ascending by partition */
-    size_t count, capacity;
+    struct known *known; /* the first `sorted` ascend by partition; the rest are as they came */
+    size_t sorted, count, capacity;
     size_t length;
     uint8_t name[];
 };
@@ -155,9 +156,43 @@ static struct topic *add(struct leaders *leaders, struct view name, uint64_t now
 
 /* ---- partitions ---- */
 
-static size_t partition_place(const struct topic *topic, int32_t partition)
+/* Of two of one partition the one with the later epoch, else the one learned later, is kept: it comes last. */
+static int by_partition(const void *a, const void *b)
 {
-    size_t low = 0, high = topic->count;
+    const struct known *one = a, *other = b;
+    if (one->partition != other->partition) {
+        return one->partition < other->partition ? -1 : 1;
+    }
+    if (one->epoch != other->epoch) {
+        return one->epoch < other->epoch ? -1 : 1;
+    }
+    return one->learned_ms < other->learned_ms ? -1 : one->learned_ms > other->learned_ms;
+}
+
+/*
+ * Brokers name partitions in any order, and a hostile one half a million of them in the worst: put in place one
+ * by one they would hold the loop for minutes.
+ */
+static void sort(struct leaders *leaders, struct topic *topic)
+{
+    size_t kept = 0;
+    if (topic->sorted == topic->count) {
+        return;
+    }
+    qsort(topic->known, topic->count, sizeof topic->known[0], by_partition);
+    for (size_t i = 0; i < topic->count; i++) {
+        bool again = kept > 0 && topic->known[kept - 1].partition == topic->known[i].partition;
+        kept -= again;
+        topic->known[kept++] = topic->known[i];
+    }
+    leaders->partitions -= topic->count - kept;
+    topic->count = topic->sorted = kept;
+}
+
+/* Among those that are sorted. NULL: not there. */
+static struct known *find_partition(const struct topic *topic, int32_t partition)
+{
+    size_t low = 0, high = topic->sorted;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         if (topic->known[middle].partition < partition) {
@@ -166,20 +201,17 @@ static size_t partition_place(const struct topic *topic, int32_t partition)
             high = middle;
         }
     }
-    return low;
-}
-
-static struct known *find_partition(const struct topic *topic, int32_t partition)
-{
-    size_t place = partition_place(topic, partition);
-    bool found = place < topic->count && topic->known[place].partition == partition;
-    return found ? &topic->known[place] : NULL;
+    bool found = low < topic->sorted && topic->known[low].partition == partition;
+    return found ? &topic->known[low] : NULL;
 }
 
 static struct known *add_partition(struct leaders *leaders, struct topic *topic, int32_t partition)
 {
     if (leaders->partitions >= LEADERS_PARTITIONS_MAX || partition > PARTITION_MAX) {
         return NULL;
+    }
+    if (topic->count - topic->sorted > SORT_AFTER + topic->sorted) {
+        sort(leaders, topic); /* the same ones again and again take no more room than once */
     }
     if (topic->count == topic->capacity) {
         size_t capacity = topic->capacity > 0 ? topic->capacity * 2 : 4;
@@ -190,13 +222,13 @@ static struct known *add_partition(struct leaders *leaders, struct topic *topic,
         topic->known = known;
         topic->capacity = capacity;
     }
-    size_t place = partition_place(topic, partition);
-    memmove(&topic->known[place + 1], &topic->known[place],
-            (topic->count - place) * sizeof topic->known[0]);
-    topic->count++;
+    bool next = topic->sorted == topic->count &&
+                (topic->count == 0 || topic->known[topic->count - 1].partition < partition);
+    struct known *known = &topic->known[topic->count++];
+    *known = (struct known){.partition = partition, .leader = -1, .epoch = -1};
+    topic->sorted += next;
     leaders->partitions++;
-    topic->known[place] = (struct known){.partition = partition, .leader = -1, .epoch = -1};
-    return &topic->known[place];
+    return known;
 }
 
 /* ---- the surface ---- */
@@ -211,6 +243,7 @@ int32_t leaders_find(struct leaders *leaders, struct view topic_name, int32_t pa
     }
     topic->used_ms = now_ms;
     topic->warm_ms = epoch < 0 ? now_ms : topic->warm_ms;
+    sort(leaders, topic);
     const struct known *known = find_partition(topic, partition);
     if (known == NULL) {
         return -1;
@@ -280,6 +313,7 @@ size_t leaders_next(struct leaders *leaders, uint64_t now_ms, size_t bytes_max,
             continue;
         }
         *kind_r = topic->kind;
+        sort(leaders, topic);
         writer_string(names, false, view_of(topic->name, topic->length));
         bytes += 2 + topic->length;
         topic->vain += topic->wanted ? 1 : 0; /* until something new is learned */

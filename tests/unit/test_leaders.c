@@ -207,3 +207,30 @@ Test(leaders, there_is_an_end_to_what_is_kept)
     leaders_learn(l, t("one more"), INT32_MAX, 1, 1, later_ms);
     leaders_learn(l, t("one more"), -1, 1, 1, later_ms);
 }
+
+/* In the order that costs most where each is put in its place: minutes then, well below a second now. */
+Test(leaders, half_a_million_partitions_backwards, .timeout = 20)
+{
+    const int32_t count = LEADERS_PARTITIONS_MAX;
+    bool fresh;
+    leaders_want(l, t("orders"), &legacy, 100);
+    leaders_heard(l, t("orders"), 0, count);
+    for (int32_t i = count - 1; i >= 0; i--) {
+        leaders_learn(l, t("orders"), i, i % 7, 1, 100);
+    }
+    for (int32_t i = 0; i < count; i += 997) {
+        cr_assert_eq(leaders_find(l, t("orders"), i, 1, 200, &fresh), i % 7);
+    }
+}
+
+Test(leaders, the_same_ones_again_and_again_take_no_room)
+{
+    bool fresh;
+    leaders_want(l, t("orders"), &legacy, 100);
+    for (int32_t i = 0; i < 4 * LEADERS_PARTITIONS_MAX; i++) {
+        leaders_learn(l, t("orders"), 99 - i % 100, 3, i, 100);
+    }
+    leaders_learn(l, t("orders"), 100, 5, 1, 100);
+    cr_assert_eq(leaders_find(l, t("orders"), 100, 1, 200, &fresh), 5, "there was room");
+    cr_assert_eq(leaders_find(l, t("orders"), 99, 4 * LEADERS_PARTITIONS_MAX - 100, 200, &fresh), 3, "the latest");
+}
