@@ -100,7 +100,7 @@ static bool request_verdict(struct session *s, struct flow *flow)
     if (!bridged && forwarded && !request_is_served(s, flow)) {
         return false;
     }
-    if (!bridged && request_is_question(s, flow)) {
+    if (!bridged && forwarded && request_is_question(s, flow)) {
         return request_hold(s, flow, limits->rewrite_max_bytes);
     }
     switch (action) {
