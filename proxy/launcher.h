@@ -6,8 +6,8 @@
  *        ◀── started, ended ──
  *
  * The process that serves strangers must not be able to start programs (sandbox.h), so this is done by a child that
- * was forked before any secret was read and that hears one word only: what is started was settled at the fork. It ignores
- * the signals meant for its parent, and ends when the parent has.
+ * was forked before any secret was read and that hears one word only: what is started was settled at the fork. It
+ * ignores the signals meant for its parent, and ends when the parent has.
  */
 #pragma once
 
