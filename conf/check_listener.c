@@ -193,6 +193,17 @@ static void check_mechanisms(const struct check *check, const struct conf_listen
     }
 }
 
+/* A login by certificate lasts as long as its connection: Kafka knows no way to renew it. */
+static void check_lifetime(const struct check *check, const struct conf_listener *listener)
+{
+    if (listener->session_lifetime_ms > 0 && listener->mechanisms_count == 0 &&
+        check_sound(check, &listener->mechanisms)) {
+        conf_errors_add(check->errors, check_place(check, &listener->session_lifetime_ms),
+                        "'session_lifetime_ms' has no use without 'mechanisms': a login by "
+                        "certificate cannot be renewed (remove it)");
+    }
+}
+
 /* A client must have one way to say who it is. */
 static void check_way_in(const struct check *check, const struct conf_listener *listener)
 {
@@ -373,6 +384,7 @@ static void check_listener(const struct check *check, const struct conf_listener
     check_own_ports(check, listener);
     check_mechanisms(check, listener);
     check_way_in(check, listener);
+    check_lifetime(check, listener);
     check_client_ca(check, listener);
     const struct conf_cluster *cluster = config_cluster(config, listener->cluster);
     check_role(check, listener, cluster);

@@ -297,6 +297,7 @@ struct conf_listener {
     size_t peers_count;            /* at least 1 there, 0 elsewhere */
     const char *const *mechanisms; /* Kafka's spelling, in the order they are offered */
     size_t mechanisms_count;       /* 0 = no SASL: the client certificate is the login */
+    uint64_t session_lifetime_ms;  /* of a SASL login; 0 = it does not end */
     bool allow_plain_without_tls;
     struct conf_listener_gssapi gssapi;
     struct conf_listener_tls tls;

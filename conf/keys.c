@@ -453,6 +453,10 @@ static const struct key listener_keys[] = {
     {LIST(conf_listener, mechanisms), .type = KEY_WORDS, .max = 8, .words = mechanisms,
      .doc = "SASL mechanisms offered to clients, best first; none is login by client "
             "certificate."},
+    {FIELD(conf_listener, session_lifetime_ms), .type = KEY_MS, .fallback = "0", .max = WEEK_MS,
+     .doc = "How long a SASL login lasts: clients are told and renew it in time (KIP-368), from "
+            "others the next request after that is not taken and the connection ends; 0 is for "
+            "ever. Where the broker judges the login (passthrough), its lifetime counts instead."},
     {FIELD(conf_listener, allow_plain_without_tls), .type = KEY_BOOL, .fallback = "false",
      .doc = "Allows PLAIN and OAUTHBEARER, which send the password or the token as it is, on an "
             "address other than loopback without TLS."},

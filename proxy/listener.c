@@ -102,6 +102,12 @@ static void gate_gone(struct gate *gate, const struct sockaddr *peer)
     }
 }
 
+static const struct gate *gate_newest(const struct gate *gate)
+{
+    const struct door *door = (const struct door *)gate;
+    return &door->listener->door->gate;
+}
+
 /* ---- accept ---- */
 
 static void port_on_poll(uv_poll_t *poll, int status, int events);
@@ -436,6 +442,7 @@ struct door *door_new(struct world *world, struct edition *edition, struct clust
                                .conf = conf,
                                .acceptor = door_acceptor(edition->shared, conf),
                                .node_port = gate_node_port,
+                               .newest = gate_newest,
                                .on_gone = gate_gone};
     if (!door_secure(door)) {
         door_free(&door);

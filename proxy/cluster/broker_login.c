@@ -612,6 +612,11 @@ int64_t broker_login_lifetime_ms(const struct broker_login *login)
     return login->lifetime_ms;
 }
 
+int16_t broker_login_authenticate_version(const struct broker_login *login)
+{
+    return login->authenticate_version;
+}
+
 int32_t broker_login_next_correlation_id(const struct broker_login *login)
 {
     return login->next_correlation_id;

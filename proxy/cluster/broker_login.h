@@ -122,6 +122,8 @@ bool broker_login_answered(const struct broker_login *login); /* some answer cam
 /* As the broker said, not admitted; NULL: not known. */
 const struct api_versions *broker_login_versions(const struct broker_login *login);
 int64_t broker_login_lifetime_ms(const struct broker_login *login); /* KIP-368; 0 none */
+/* That was spoken, for a renewal; -1: none was. */
+int16_t broker_login_authenticate_version(const struct broker_login *login);
 int32_t broker_login_next_correlation_id(const struct broker_login *login);
 /* The Metadata response without its size, for endpoint_visit; at == NULL: none. */
 struct view broker_login_metadata(const struct broker_login *login, int16_t *version_r);

@@ -17,6 +17,7 @@
 #include "proxy/session/handshake_data.h"
 #include "proxy/session/mapped.h"
 #include "proxy/session/passthrough.h"
+#include "proxy/session/reauth_broker.h"
 #include "proxy/session/session.h"
 #include "proxy/session/session_private.h"
 
@@ -196,11 +197,6 @@ void dial_start(struct session *s)
 
 static void dial_step(struct session *s, enum broker_login_status status);
 
-static void dial_work(struct handshake *hs)
-{
-    broker_login_work(hs->broker_login);
-}
-
 static void dial_work_done(struct session *s)
 {
     struct handshake *hs = s->handshake;
@@ -212,7 +208,7 @@ static void dial_work_done(struct session *s)
 static void dial_begin_work(struct session *s)
 {
     leg_pause(&s->broker); /* an end would be reported again and again until the work is done */
-    handshake_begin_work(s->handshake, dial_work, dial_work_done);
+    errand_broker_login(&s->handshake->errand, s, s->handshake->broker_login, dial_work_done);
 }
 
 /* False: at the node's address another one answers; nothing of the client's may reach it. */
@@ -253,6 +249,7 @@ static void dial_logged_in(struct session *s)
     if (versions != NULL) {
         s->served = cluster_saw_versions(s->gate->cluster, &s->route, versions);
     }
+    reauth_broker_term(s, s->handshake->broker_login, s->handshake->broker_term_ms);
     if (dial_keeps_promise(s) && (!s->passthrough || passthrough_done(s))) {
         dial_done(s);
     }
@@ -303,6 +300,7 @@ static struct broker_login_params dial_questions(const struct session *s)
 static void dial_begin_login(struct session *s, const struct broker_login_params *params)
 {
     struct handshake *hs = s->handshake;
+    hs->broker_term_ms = 0;
     hs->broker_login = broker_login_new(params);
     if (hs->broker_login == NULL) {
         session_close(s, CLOSE_INTERNAL);
@@ -350,6 +348,10 @@ static void dial_bytes(struct session *s, struct view in)
         return;
     }
     enum broker_login_status status = broker_login_feed(hs->broker_login, in, &consumed, &hs->out);
+    if (hs->broker_term_ms == 0 && broker_login_lifetime_ms(hs->broker_login) > 0) {
+        /* What is asked behind the login takes its time. */
+        hs->broker_term_ms = uv_now(s->world->io.loop);
+    }
     if (status != BROKER_LOGIN_FAILED && consumed < in.length) {
         session_close(s, CLOSE_RESPONSE_UNEXPECTED);
         return;

@@ -10,18 +10,24 @@
 #include "proxy/session/handshake_data.h"
 #include "proxy/session/session.h"
 
-static const struct password *stored_password(struct session *s)
+static const struct password *password_of(const struct session *s, const struct edition *edition)
 {
-    const struct passwords *passwords = edition_passwords(s->gate->edition, s->route.generation);
+    const struct passwords *passwords = edition_passwords(edition, s->route.generation);
     return passwords != NULL ? passwords_find(passwords, s->principal) : NULL;
 }
 
-static void read_token(struct handshake *hs)
+static const struct password *stored_password(const struct session *s)
 {
+    return password_of(s, s->gate->edition);
+}
+
+static void read_token(void *handshake)
+{
+    struct handshake *hs = handshake;
     hs->token_status = passwords_read_token(hs->stored, &hs->token);
 }
 
-bool dial_credential_read(struct session *s, handshake_done_fn then)
+bool dial_credential_read(struct session *s, errand_done_fn then)
 {
     struct handshake *hs = s->handshake;
     if (s->route.generation->login != CONF_LOGIN_SASL) {
@@ -32,7 +38,7 @@ bool dial_credential_read(struct session *s, handshake_done_fn then)
         return false;
     }
     secret_wipe(&hs->token); /* of an earlier dial */
-    handshake_begin_work(hs, read_token, then);
+    errand_call(&hs->errand, s, read_token, hs, then);
     return true;
 }
 
@@ -113,4 +119,21 @@ void dial_credential_used(struct session *s)
         edition_keep_keys(s->gate->edition, stored_password(s), &keys);
         scram_keys_wipe(&keys);
     }
+}
+
+const struct password *dial_credential_again(const struct session *s, const struct edition *edition,
+                                             struct broker_login_params *params)
+{
+    const struct password *password =
+        s->route.generation->login == CONF_LOGIN_SASL ? password_of(s, edition) : NULL;
+    if (password != NULL) {
+        params->mechanism = s->route.generation->sasl.mechanism;
+        params->username = password->username;
+        params->password = &password->secret;
+        params->keys = edition_find_keys(edition, password);
+        params->kerberos = password->kerberos;
+        params->service = s->route.generation->sasl.service_name;
+        params->host = s->route.host;
+    }
+    return password;
 }

@@ -9,9 +9,11 @@
 
 #include <stdbool.h>
 
-#include "proxy/session/handshake_data.h"
+#include "proxy/session/errand.h"
 
 struct broker_login_params;
+struct edition;
+struct password;
 struct scram_keys;
 struct session;
 
@@ -20,7 +22,7 @@ struct session;
  * session has been closed meanwhile. False: nothing is to be read, and `then` is not called. Only while the broker leg
  * is not open: nothing else may happen to the session.
  */
-bool dial_credential_read(struct session *s, handshake_done_fn then)
+bool dial_credential_read(struct session *s, errand_done_fn then)
     __attribute__((warn_unused_result));
 
 /**
@@ -30,6 +32,14 @@ bool dial_credential_read(struct session *s, handshake_done_fn then)
  */
 bool dial_credential(struct session *s, struct broker_login_params *params,
                      struct scram_keys *keys_r) __attribute__((warn_unused_result));
+
+/**
+ * The same for a renewal of the login, with what `edition` has stored, and nothing else. NULL: nothing. A password with
+ * a token_file has its token still to be read.
+ */
+const struct password *dial_credential_again(const struct session *s, const struct edition *edition,
+                                             struct broker_login_params *params)
+    __attribute__((warn_unused_result));
 
 /** The login is done: keeps what spares work at the next one (login: sasl). */
 void dial_credential_used(struct session *s);

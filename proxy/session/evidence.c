@@ -26,7 +26,7 @@ static void evidence_begin(struct evidence *ev, const struct session *s, enum au
     ev->event = audit_event_init(code);
     struct audit_event *event = &ev->event;
     /* As it was at the accept: a socket that was reset has no peer any more. */
-    leg_address_text((const struct sockaddr *)&s->peer, ev->client, sizeof ev->client);
+    leg_address_text(&s->peer.any, ev->client, sizeof ev->client);
     event->time_ns = world_now_ns();
     event->session_id = s->id;
     event->listener = s->gate->conf->name;
@@ -186,6 +186,67 @@ void evidence_broker_failed(struct session *s, const char *reason, const char *d
         log_str("detail", detail),
     };
     session_log(s, LOG_LEVEL_ERROR, "broker_login_failed", extra, 5);
+}
+
+void evidence_reauth_accepted(struct session *s, const char *detail)
+{
+    struct evidence ev;
+    evidence_begin(&ev, s, AUDIT_REAUTH_ACCEPTED);
+    ev.event.outcome = AUDIT_ALLOWED;
+    ev.event.detail = detail;
+    evidence_send(&ev, s);
+    stats_add(&s->world->stats.reauth_ok, 1);
+    session_log(s, LOG_LEVEL_INFO, "reauth_accepted", NULL, 0);
+}
+
+void evidence_reauth_denied(struct session *s, const char *claimed, const char *reason)
+{
+    struct evidence ev;
+    evidence_begin(&ev, s, AUDIT_REAUTH_DENIED);
+    ev.event.outcome = AUDIT_DENIED;
+    ev.event.reason = reason;
+    ev.event.detail = claimed; /* the principal is the session's */
+    evidence_send(&ev, s);
+    stats_add(&s->world->stats.reauth_denied, 1);
+    struct log_field extra[] = {log_str("claimed", claimed), log_str("reason", reason)};
+    session_log(s, LOG_LEVEL_WARN, "reauth_denied", extra, 2);
+}
+
+void evidence_session_expired(struct session *s, const char *api)
+{
+    struct evidence ev;
+    evidence_begin(&ev, s, AUDIT_SESSION_EXPIRED);
+    ev.event.outcome = AUDIT_DENIED;
+    ev.event.detail = api;
+    evidence_send(&ev, s);
+    struct log_field extra[] = {log_str("api", api)};
+    session_log(s, LOG_LEVEL_INFO, "session_expired", extra, 1);
+}
+
+void evidence_broker_renewed(struct session *s)
+{
+    struct evidence ev;
+    evidence_begin(&ev, s, AUDIT_BROKER_REAUTH_OK);
+    ev.event.outcome = AUDIT_ALLOWED;
+    evidence_send(&ev, s);
+    stats_add(&s->world->stats.broker_reauth_ok, 1);
+    struct log_field extra[] = {log_str("broker", ev.broker)};
+    session_log(s, LOG_LEVEL_INFO, "broker_reauth_ok", extra, 1);
+}
+
+void evidence_broker_not_renewed(struct session *s, const char *reason, const char *detail,
+                                 bool trusted)
+{
+    struct evidence ev;
+    evidence_begin(&ev, s, trusted ? AUDIT_BROKER_REAUTH_FAILED : AUDIT_BROKER_UNTRUSTED);
+    ev.event.outcome = AUDIT_FAILED;
+    ev.event.reason = reason;
+    ev.event.detail = detail;
+    evidence_send(&ev, s);
+    stats_add(&s->world->stats.broker_reauth_failed, 1);
+    struct log_field extra[] = {log_str("broker", ev.broker), log_str("reason", reason),
+                                log_str("detail", detail)};
+    session_log(s, LOG_LEVEL_ERROR, "broker_reauth_failed", extra, 3);
 }
 
 void evidence_request_refused(struct session *s, const char *reason, const char *api)

@@ -30,6 +30,20 @@ void evidence_broker_ok(struct session *s);
 void evidence_broker_failed(struct session *s, const char *reason, const char *detail,
                             bool trusted);
 
+/** The client has renewed its login as s->principal; detail may be NULL. */
+void evidence_reauth_accepted(struct session *s, const char *detail);
+
+/** It has not: claimed, the name it used, may be NULL; reason as for a login. */
+void evidence_reauth_denied(struct session *s, const char *claimed, const char *reason);
+
+/** Its login has ended, and it sends `api` instead of renewing it. */
+void evidence_session_expired(struct session *s, const char *api);
+
+/** Setu's login at the broker is renewed, or is not, as for the login. */
+void evidence_broker_renewed(struct session *s);
+void evidence_broker_not_renewed(struct session *s, const char *reason, const char *detail,
+                                 bool trusted);
+
 /** A logged-in client sent what it may not send. */
 void evidence_request_refused(struct session *s, const char *reason, const char *api);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/secret.h"
 #include "protocol/records.h"
 #include "proxy/io/leg.h"
 #include "proxy/session/session.h"
@@ -48,9 +49,27 @@ static bool pass_end_frame(struct pass *p)
 
 static void held_free(struct flow *flow)
 {
+    if (flow->secret && flow->held != NULL) {
+        secret_cleanse(flow->held, flow->held_length);
+    }
     free(flow->held);
     flow->held = NULL;
     flow->held_length = flow->held_capacity = 0;
+}
+
+/* realloc would leave a copy behind. */
+static uint8_t *held_grow(const struct flow *flow, size_t capacity)
+{
+    if (!flow->secret) {
+        return realloc(flow->held, capacity);
+    }
+    uint8_t *grown = malloc(capacity);
+    if (grown != NULL && flow->held != NULL) {
+        memcpy(grown, flow->held, flow->held_length);
+        secret_cleanse(flow->held, flow->held_length);
+        free(flow->held);
+    }
+    return grown;
 }
 
 /* Grows with the bytes received, never with the size declared. */
@@ -62,7 +81,7 @@ static void held_append(struct flow *flow, const uint8_t *bytes, size_t length)
         while (capacity < needed) {
             capacity *= 2;
         }
-        uint8_t *grown = realloc(flow->held, capacity);
+        uint8_t *grown = held_grow(flow, capacity);
         if (grown == NULL) {
             abort();
         }
@@ -73,17 +92,27 @@ static void held_append(struct flow *flow, const uint8_t *bytes, size_t length)
     flow->held_length = needed;
 }
 
+/* The bytes taken have been looked at or copied. */
+static void pass_wipe(const struct pass *p, size_t take)
+{
+    if (p->flow->secret) {
+        secret_cleanse(p->at, take);
+    }
+}
+
 static bool pass_hold(struct pass *p, size_t take)
 {
     struct flow *flow = p->flow;
     if (flow->held_length == 0 && take == flow->frame_bytes) {
         /* Whole within this read: looked at where it lies. */
         bool open = p->direction->held(p->s, flow, p->at);
+        pass_wipe(p, take);
         p->at += take;
         p->run = p->at;
         return open && pass_end_frame(p);
     }
     held_append(flow, p->at, take);
+    pass_wipe(p, take);
     p->at += take;
     p->run = p->at;
     flow->remaining -= take;
@@ -130,6 +159,7 @@ static bool pass_head(struct pass *p, bool *open_r)
         p->run = p->at = p->end;
         return false;
     }
+    flow->secret = false;
     *open_r = p->direction->head(p->s, flow, p->at);
     flow->remaining = flow->frame_bytes;
     if (*open_r && flow->mode == FLOW_HOLD) {

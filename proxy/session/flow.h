@@ -24,6 +24,7 @@ struct flow {
     enum flow_mode mode;
     uint8_t cut_length;           /* bytes in cut */
     uint8_t cut[FLOW_HEAD_BYTES_MAX]; /* the beginning of a frame head */
+    bool secret;                  /* the frame under way is held, and wiped wherever it lay */
     /* bytes of the frame still to come, in WATCH and HOLD and STREAM */
     size_t remaining;
     size_t frame_bytes;           /* of the whole frame under way, its 4 size bytes included */
@@ -38,7 +39,8 @@ struct flow {
 /** What a direction does at each moment. Each returns false when it has closed the session. */
 struct flow_direction {
     size_t head_bytes; /* that head() needs */
-    /* A frame begins; at holds head_bytes. Sets api_key…, frame_bytes, and mode (STREAM, WATCH or HOLD). */
+    /* A frame begins; at holds head_bytes. Sets api_key…, frame_bytes, and mode (STREAM, WATCH or HOLD); secret
+     * is false before. */
     bool (*head)(struct session *s, struct flow *flow, const uint8_t *at);
     /* The next bytes of a watched frame's payload, about to be sent; flow->remaining == length with the last ones. */
     bool (*watch)(struct session *s, struct flow *flow, uint8_t *at, size_t length);

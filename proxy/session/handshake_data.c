@@ -7,8 +7,6 @@
 #include "auth/exchange.h"
 #include "auth/secret.h"
 #include "proxy/cluster/broker_login.h"
-#include "proxy/session/session.h"
-#include "proxy/session/session_private.h"
 
 enum { HANDSHAKE_OUT_MAX = 1024 * 1024 };
 
@@ -33,45 +31,6 @@ struct handshake *handshake_new(struct session *s, size_t frame_max)
     return hs;
 }
 
-static void work_run(struct slow_work *work)
-{
-    struct handshake *hs = work->owner;
-    hs->job(hs);
-}
-
-static void work_done(struct slow_work *work)
-{
-    struct handshake *hs = work->owner;
-    struct session *s = hs->session;
-    hs->working = false;
-    if (s->state == SESSION_CLOSED) {
-        session_work_done(s);
-        return;
-    }
-    hs->done(s); /* only a session that is closed has its work cancelled */
-}
-
-/* The login of the client leg has ended before that of the broker leg begins. */
-static bool work_waits(const struct handshake *hs)
-{
-    return hs->broker_login != NULL ? broker_login_waits(hs->broker_login)
-                                    : hs->exchange != NULL && exchange_waits(hs->exchange);
-}
-
-void handshake_begin_work(struct handshake *hs, handshake_job_fn job, handshake_done_fn done)
-{
-    struct session *s = hs->session;
-    assert(!hs->working);
-    hs->job = job;
-    hs->done = done;
-    hs->work.owner = hs;
-    if (!slow_work_begin(&s->world->io, &hs->work, work_waits(hs), work_run, work_done)) {
-        session_close(s, CLOSE_INTERNAL);
-        return;
-    }
-    hs->working = true;
-}
-
 void handshake_cancel(struct handshake *hs)
 {
     if (hs == NULL) {
@@ -79,14 +38,12 @@ void handshake_cancel(struct handshake *hs)
     }
     cluster_wait_cancel(&hs->waiter);
     cluster_dial_leave(&hs->dial);
-    if (hs->working && slow_work_cancel(&hs->work)) {
-        hs->working = false;
-    }
+    errand_recall(&hs->errand);
 }
 
 bool handshake_is_working(const struct handshake *hs)
 {
-    return hs != NULL && hs->working;
+    return hs != NULL && hs->errand.out;
 }
 
 void handshake_free(struct handshake **hs)
@@ -96,7 +53,7 @@ void handshake_free(struct handshake **hs)
     if (gone == NULL) {
         return;
     }
-    assert(!gone->working);
+    assert(!gone->errand.out);
     cluster_wait_cancel(&gone->waiter);
     cluster_dial_leave(&gone->dial);
     frame_collector_free(&gone->in);

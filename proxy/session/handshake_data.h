@@ -7,14 +7,13 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <uv.h>
 
 #include "auth/secret.h"
 #include "protocol/bytes.h"
 #include "protocol/frame.h"
 #include "proxy/cluster/cluster.h"
-#include "proxy/io/slow_work.h"
 #include "proxy/session/close_reason.h"
+#include "proxy/session/errand.h"
 
 struct broker_login;
 struct exchange;
@@ -27,10 +26,6 @@ enum login_step {
     LOGIN_HANDSHAKE,
     LOGIN_TOKENS,    /* SaslAuthenticate, or raw tokens after SaslHandshake v0 */
 };
-
-struct handshake;
-typedef void (*handshake_job_fn)(struct handshake *hs);
-typedef void (*handshake_done_fn)(struct session *s);
 
 /* Why a dial failed, kept while a look tells whether another one makes sense. */
 struct dial_failure {
@@ -49,6 +44,7 @@ struct handshake {
     struct frame_collector broker_in; /* of the broker leg, passthrough only */
     struct exchange *exchange;
     struct broker_login *broker_login;
+    uint64_t broker_term_ms;        /* loop time when the broker gave its login an end; 0 it did not */
     struct cluster_waiter waiter;
     bool promised_known;
     struct api_versions promised;   /* what the client was told that may be asked for */
@@ -59,12 +55,9 @@ struct handshake {
     struct secret token;            /* for the broker, read for this dial */
     enum secret_file_status token_status;
     uint8_t redials;
-    struct slow_work work;
-    handshake_job_fn job;           /* of the work under way */
-    handshake_done_fn done;
+    struct errand errand;           /* the slow step under way, of either leg */
     enum login_step step;
     bool raw_tokens;                /* SaslHandshake v0 */
-    bool working;                   /* work is queued or runs */
     /* of ApiVersions requests, after which the client may ask again */
     uint8_t refusals;
     bool denial_sent;
@@ -86,16 +79,10 @@ struct handshake {
 /** Aborts on lack of memory: small and of fixed size. */
 struct handshake *handshake_new(struct session *s, size_t frame_max);
 
-/**
- * Runs job in the thread pool and then done on the loop, unless the session has been closed meanwhile. job may touch
- * only what it computes with. One at a time. The session is closed when nothing can be queued.
- */
-void handshake_begin_work(struct handshake *hs, handshake_job_fn job, handshake_done_fn done);
-
-/** Stops waiters; asks the thread pool to forget queued work. NULL is fine. */
+/** Stops waiters; recalls the errand. NULL is fine. */
 void handshake_cancel(struct handshake *hs);
 
-/** True while the thread pool holds a part of it: it must not be freed. NULL is fine. */
+/** True while its errand is out: it must not be freed. NULL is fine. */
 bool handshake_is_working(const struct handshake *hs);
 
 /** Wipes and frees; nulls. NULL is fine. */

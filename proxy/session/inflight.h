@@ -5,7 +5,8 @@
  *
  *   push ──▶ [ newest … oldest ] ──▶ front, pop
  *
- * An entry may carry an answer that Setu made itself; it leaves when it has become the front.
+ * An entry may carry an answer that Setu made itself; it leaves when it has become the front. Or the request was Setu's
+ * own, and the broker's response stays here.
  */
 #pragma once
 
@@ -28,7 +29,8 @@ struct inflight_entry {
     int32_t correlation_id;
     struct gaps_question question; /* of a FindCoordinator whose answer may have gaps */
     uint8_t *answer;        /* owned; a whole frame made by Setu, or NULL: the broker answers */
-    size_t answer_length;
+    uint32_t answer_length;
+    bool own;               /* Setu's own request: its response goes to nobody */
 };
 
 struct inflight {

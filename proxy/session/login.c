@@ -20,6 +20,7 @@
 #include "proxy/session/handshake_data.h"
 #include "proxy/session/mapped.h"
 #include "proxy/session/passthrough.h"
+#include "proxy/session/reauth_client.h"
 #include "proxy/session/session.h"
 #include "proxy/session/session_private.h"
 
@@ -40,13 +41,16 @@ static void login_send(struct session *s)
     }
 }
 
-static void login_write_token(struct handshake *hs, struct writer *w, struct view token)
+/* lifetime_ms: of the session, once the login has ended well; 0 none. */
+static void login_write_token(struct handshake *hs, struct writer *w, struct view token,
+                              int64_t lifetime_ms)
 {
     if (hs->raw_tokens) {
         frame_token(w, token);
         return;
     }
-    struct sasl_authenticate_response response = {.error_message_null = true, .auth_bytes = token};
+    struct sasl_authenticate_response response = {
+        .error_message_null = true, .auth_bytes = token, .session_lifetime_ms = lifetime_ms};
     sasl_authenticate_encode_response(w, hs->version, hs->correlation_id, &response);
 }
 
@@ -55,15 +59,15 @@ static void login_write_token(struct handshake *hs, struct writer *w, struct vie
 static void login_address(const struct session *s, struct penalty_address *address)
 {
     memset(address, 0, sizeof *address);
-    if (s->peer.ss_family == AF_INET6) {
-        memcpy(address->bytes, &((const struct sockaddr_in6 *)&s->peer)->sin6_addr, 16);
+    if (s->peer.any.sa_family == AF_INET6) {
+        memcpy(address->bytes, &s->peer.v6.sin6_addr, 16);
         return;
     }
     address->bytes[10] = address->bytes[11] = 0xff;
-    memcpy(address->bytes + 12, &((const struct sockaddr_in *)&s->peer)->sin_addr, 4);
+    memcpy(address->bytes + 12, &s->peer.v4.sin_addr, 4);
 }
 
-static uint32_t login_delay(struct session *s)
+uint32_t login_delay(struct session *s)
 {
     struct penalty_address address;
     uint32_t jitter = 0;
@@ -153,6 +157,17 @@ static bool login_permitted(const struct session *s, const char *principal)
            credentials_permit(users, view_from_string(principal), s->mechanism);
 }
 
+/* Those who cannot be told of an end meet it all the same, as at a broker (KAFKA-9241). */
+static int64_t login_lifetime_ms(struct session *s)
+{
+    const struct handshake *hs = s->handshake;
+    int64_t lifetime_ms = reauth_client_term(s, s->gate->conf, exchange_expires_ms(hs->exchange));
+    if (lifetime_ms > 0 && (hs->raw_tokens || hs->version == 0)) {
+        stats_add(&s->world->stats.auth_no_reauth, 1);
+    }
+    return lifetime_ms;
+}
+
 /* The name has been proved; reply is the exchange's last token (SASL only). */
 static void login_proved(struct session *s, const char *name, struct view reply)
 {
@@ -188,8 +203,9 @@ static void login_proved(struct session *s, const char *name, struct view reply)
     penalty_succeeded(s->world->penalty, &address, uv_now(s->world->io.loop));
     leg_pause(&s->client);
     bool silent = hs->raw_tokens && exchange_ends_silently(hs->exchange) && reply.length == 0;
+    int64_t lifetime_ms = hs->step == LOGIN_TOKENS ? login_lifetime_ms(s) : 0;
     if (hs->step == LOGIN_TOKENS && !silent) {
-        login_write_token(hs, &hs->out, reply);
+        login_write_token(hs, &hs->out, reply, lifetime_ms);
         login_send(s);
     }
     if (s->state != SESSION_CLOSED) {
@@ -201,11 +217,6 @@ static void login_proved(struct session *s, const char *name, struct view reply)
 /* ---- SASL tokens ---- */
 
 static void login_on_exchange(struct session *s, enum exchange_status status, struct view reply);
-
-static void login_work(struct handshake *hs)
-{
-    exchange_work(hs->exchange);
-}
 
 static void login_work_done(struct session *s)
 {
@@ -226,7 +237,7 @@ static void login_begin_work(struct session *s)
 {
     leg_pause(&s->client);
     session_enter(s, SESSION_VERIFY);
-    handshake_begin_work(s->handshake, login_work, login_work_done);
+    errand_exchange(&s->handshake->errand, s, s->handshake->exchange, login_work_done);
 }
 
 static void login_on_exchange(struct session *s, enum exchange_status status, struct view reply)
@@ -238,7 +249,7 @@ static void login_on_exchange(struct session *s, enum exchange_status status, st
             login_record_denial(s, exchange_claimed(hs->exchange),
                                 auth_reason_name(exchange_reason(hs->exchange)));
         }
-        login_write_token(hs, &hs->out, reply);
+        login_write_token(hs, &hs->out, reply, 0);
         login_send(s);
         break;
     case EXCHANGE_DONE:
@@ -331,9 +342,8 @@ static void login_api_versions(struct session *s, const struct request_header *h
     login_send(s);
 }
 
-static const char *login_offered(const struct session *s, struct view mechanism)
+const char *login_offered(const struct conf_listener *conf, struct view mechanism)
 {
-    const struct conf_listener *conf = s->gate->conf;
     for (size_t i = 0; i < conf->mechanisms_count; i++) {
         if (view_is(mechanism, conf->mechanisms[i])) {
             return conf->mechanisms[i];
@@ -342,10 +352,9 @@ static const char *login_offered(const struct session *s, struct view mechanism)
     return NULL;
 }
 
-static void login_write_handshake(struct session *s, struct writer *w,
-                                  const struct request_header *header, int16_t error_code)
+void login_write_handshake(const struct conf_listener *conf, struct writer *w,
+                           const struct request_header *header, int16_t error_code)
 {
-    const struct conf_listener *conf = s->gate->conf;
     struct sasl_handshake_response response = {.error_code = error_code};
     for (size_t i = 0; i < conf->mechanisms_count && i < SASL_MECHANISMS_MAX; i++) {
         response.mechanisms[response.count++] = view_from_string(conf->mechanisms[i]);
@@ -353,27 +362,37 @@ static void login_write_handshake(struct session *s, struct writer *w,
     sasl_handshake_encode_response(w, header->api_version, header->correlation_id, &response);
 }
 
+struct exchange *login_exchange(const struct gate *gate, const char *mechanism)
+{
+    const struct shared *shared = gate->edition->shared;
+    struct exchange *exchange = exchange_server_new(mechanism, shared->users, world_random, NULL);
+    const char *saslauthd = shared->config->users.saslauthd;
+    if (exchange == NULL) {
+        return NULL;
+    }
+    if (saslauthd[0] != '\0' && strcmp(mechanism, "PLAIN") == 0) {
+        exchange_ask_saslauthd(exchange, saslauthd);
+    }
+    if (gate->acceptor != NULL) {
+        exchange_accept_tickets(exchange, gate->acceptor);
+    }
+    exchange_trust_tokens(exchange, shared->tokens, world_now_ns() / 1000000);
+    return exchange;
+}
+
 /* False: the session is closed. */
 static bool login_begin_tokens(struct session *s, bool raw)
 {
     struct handshake *hs = s->handshake;
-    hs->exchange = exchange_server_new(s->mechanism, session_shared(s)->users, world_random, NULL);
+    hs->exchange = login_exchange(s->gate, s->mechanism);
     if (hs->exchange == NULL) {
         session_close(s, CLOSE_INTERNAL);
         return false;
-    }
-    const char *saslauthd = session_shared(s)->config->users.saslauthd;
-    if (saslauthd[0] != '\0' && strcmp(s->mechanism, "PLAIN") == 0) {
-        exchange_ask_saslauthd(hs->exchange, saslauthd);
-    }
-    if (s->gate->acceptor != NULL) {
-        exchange_accept_tickets(hs->exchange, s->gate->acceptor);
     }
     if (config_cluster_logs_in(config_cluster(session_shared(s)->config, s->gate->conf->cluster),
                                CONF_LOGIN_SCRAM_RELAY)) {
         exchange_keep_keys(hs->exchange);
     }
-    exchange_trust_tokens(hs->exchange, session_shared(s)->tokens, world_now_ns() / 1000000);
     hs->step = LOGIN_TOKENS;
     hs->raw_tokens = raw;
     return true;
@@ -392,10 +411,11 @@ static void login_handshake(struct session *s, const struct request_header *head
         session_close(s, CLOSE_FRAME_MALFORMED);
         return;
     }
-    s->mechanism = login_offered(s, mechanism);
+    s->mechanism = login_offered(s->gate->conf, mechanism);
     if (s->mechanism == NULL) {
         evidence_login_denied(s, NULL, "mechanism_not_offered");
-        login_write_handshake(s, &hs->denial, header, HANDSHAKE_UNSUPPORTED_SASL_MECHANISM);
+        login_write_handshake(s->gate->conf, &hs->denial, header,
+                              HANDSHAKE_UNSUPPORTED_SASL_MECHANISM);
         login_refuse(s);
         return;
     }
@@ -406,7 +426,7 @@ static void login_handshake(struct session *s, const struct request_header *head
     if (!login_begin_tokens(s, header->api_version == 0)) {
         return;
     }
-    login_write_handshake(s, &hs->out, header, HANDSHAKE_NONE);
+    login_write_handshake(s->gate->conf, &hs->out, header, HANDSHAKE_NONE);
     login_send(s);
 }
 

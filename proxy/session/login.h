@@ -11,6 +11,14 @@
  */
 #pragma once
 
+#include <stdint.h>
+
+#include "protocol/bytes.h"
+#include "protocol/frame.h"
+
+struct conf_listener;
+struct exchange;
+struct gate;
 struct session;
 
 /** The client leg is up. */
@@ -30,3 +38,19 @@ void login_drained(struct session *s);
  * is a stable word for log and audit.
  */
 void login_deny(struct session *s, const char *claimed, const char *reason);
+
+/* ---- what a renewal of the login needs too ---- */
+
+/** The mechanism as the listener names it; NULL: it does not offer it. */
+const char *login_offered(const struct conf_listener *conf, struct view mechanism);
+
+/** The answer to a SaslHandshake: error_code, and what is offered. */
+void login_write_handshake(const struct conf_listener *conf, struct writer *w,
+                           const struct request_header *header, int16_t error_code);
+
+/** A new exchange with a client, judged as those who come through this gate; NULL: none can be had. */
+struct exchange *login_exchange(const struct gate *gate, const char *mechanism)
+    __attribute__((warn_unused_result));
+
+/** A login of this client's address has failed: how long its refusal waits, ms. */
+uint32_t login_delay(struct session *s);

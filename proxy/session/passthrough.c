@@ -103,14 +103,17 @@ static bool plain_claimed(struct view token, char *claimed, size_t capacity)
     return true;
 }
 
+bool passthrough_claimed(const char *mechanism, struct view token, char *claimed, size_t capacity)
+{
+    return mech_cleartext(mechanism) ? plain_claimed(token, claimed, capacity)
+                                     : scram_claimed(token, claimed, capacity);
+}
+
 static bool keep_claimed(struct session *s, struct view token)
 {
     struct handshake *hs = s->handshake;
-    if (hs->claimed[0] != '\0') {
-        return true;
-    }
-    return mech_cleartext(s->mechanism) ? plain_claimed(token, hs->claimed, sizeof hs->claimed)
-                                        : scram_claimed(token, hs->claimed, sizeof hs->claimed);
+    return hs->claimed[0] != '\0' ||
+           passthrough_claimed(s->mechanism, token, hs->claimed, sizeof hs->claimed);
 }
 
 void passthrough_client_frame(struct session *s, struct view payload)
@@ -172,7 +175,7 @@ static void refused(struct session *s, struct view payload, const char *reason)
     session_delay(s, 1); /* the broker has delayed it already */
 }
 
-static bool is_last(const struct session *s, struct view auth_bytes)
+bool passthrough_is_last(const struct session *s, struct view auth_bytes)
 {
     if (strncmp(s->mechanism, "SCRAM-", 6) == 0) {
         return auth_bytes.length >= 2 && memcmp(auth_bytes.at, "v=", 2) == 0;
@@ -240,7 +243,7 @@ static void on_answer(struct session *s, struct view payload)
                 key == API_SASL_HANDSHAKE ? "mechanism_refused_by_broker" : "denied_by_broker");
         return;
     }
-    if (key == API_SASL_AUTHENTICATE && is_last(s, answer.auth_bytes)) {
+    if (key == API_SASL_AUTHENTICATE && passthrough_is_last(s, answer.auth_bytes)) {
         accepted(s, payload);
         return;
     }

@@ -31,6 +31,15 @@ void passthrough_open(struct session *s);
 /** The broker has been asked: tells the client of its success. False: the session was closed. */
 bool passthrough_done(struct session *s) __attribute__((warn_unused_result));
 
+/**
+ * The user that the client's first token names; claimed holds `capacity` bytes. false: it names none, or not as the
+ * mechanism wants it.
+ */
+bool passthrough_claimed(const char *mechanism, struct view token, char *claimed, size_t capacity);
+
+/** Without an error, this is the broker's last token of the exchange. */
+bool passthrough_is_last(const struct session *s, struct view auth_bytes);
+
 /** EXCHANGE: a frame from the client; bytes from the broker. */
 void passthrough_client_frame(struct session *s, struct view payload);
 void passthrough_broker_bytes(struct session *s, struct view in);

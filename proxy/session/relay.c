@@ -3,6 +3,7 @@
 
 #include "conf/config.h"
 #include "proxy/ops/log.h"
+#include "proxy/session/reauth.h"
 #include "proxy/session/relay_ledger.h"
 #include "proxy/session/relay_request.h"
 #include "proxy/session/relay_response.h"
@@ -58,33 +59,40 @@ static struct side relay_side_responses(struct session *s)
 static bool relay_must_wait(struct session *s, const struct side *side)
 {
     return leg_backlog(side->to) > 0 ||
-           (side->from == &s->client && inflight_full(&s->relay.inflight));
+           (side->from == &s->client && (inflight_full(&s->relay.inflight) || reauth_holds(s)));
 }
 
 /*
  * While the session drains, only the rest of the request that has begun is taken: a client that never waits for its
  * answers would otherwise never rest.
  */
-static size_t relay_wanted(const struct session *s, const struct side *side)
+static size_t relay_wanted(struct session *s, const struct side *side)
 {
-    if (!s->draining || side->from != &s->client) {
+    if (side->from != &s->client || !(s->draining || reauth_is_due(s))) {
         return IO_SCRATCH_BYTES;
     }
-    size_t missing = flow_missing(side->flow, side->direction);
-    return missing < IO_SCRATCH_BYTES ? missing : IO_SCRATCH_BYTES;
+    size_t wanted = flow_missing(side->flow, side->direction);
+    if (!s->draining) {
+        wanted = reauth_wanted(s, wanted);
+    }
+    return wanted < IO_SCRATCH_BYTES ? wanted : IO_SCRATCH_BYTES;
 }
 
 /* One read and what follows from it. false: nothing more to do in this turn. */
 static bool relay_read(struct session *s, const struct side *side)
 {
     uint8_t *scratch = s->world->io.scratch;
-    size_t length = 0, wanted = relay_wanted(s, side);
-    if (wanted == 0) {
+    size_t length = 0;
+    if (relay_must_wait(s, side)) {
+        stats_add(side->paused, 1);
         leg_pause(side->from);
         return false;
     }
-    if (relay_must_wait(s, side)) {
-        stats_add(side->paused, 1);
+    size_t wanted = relay_wanted(s, side);
+    if (!relay_is_up(s)) {
+        return false;
+    }
+    if (wanted == 0) {
         leg_pause(side->from);
         return false;
     }
@@ -139,7 +147,7 @@ void relay_responses(struct session *s)
     struct side side = relay_side_responses(s);
     relay_pump(s, &side);
     if (relay_is_up(s) && !s->client.reading && leg_backlog(&s->broker) == 0 &&
-        s->relay.inflight.count < INFLIGHT_FULL / 2) {
+        s->relay.inflight.count < INFLIGHT_FULL / 2 && !reauth_holds(s)) {
         leg_resume(&s->client);
     }
     if (s->draining) {
@@ -160,7 +168,7 @@ void relay_client_drained(struct session *s)
 
 void relay_broker_drained(struct session *s)
 {
-    if (!inflight_full(&s->relay.inflight)) {
+    if (!inflight_full(&s->relay.inflight) && !reauth_holds(s)) {
         leg_resume(&s->client);
     }
     if (s->draining) {

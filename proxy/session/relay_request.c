@@ -3,9 +3,6 @@
 
 #include <stdio.h>
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "conf/config.h"
 #include "protocol/api.h"
 #include "protocol/endpoint.h"
@@ -16,6 +13,8 @@
 #include "proxy/ops/log.h"
 #include "proxy/session/bridge.h"
 #include "proxy/session/evidence.h"
+#include "proxy/session/reauth.h"
+#include "proxy/session/reauth_client.h"
 #include "proxy/session/relay_records.h"
 #include "proxy/session/relay_response.h"
 #include "proxy/session/session.h"
@@ -115,9 +114,11 @@ static bool request_verdict(struct session *s, struct flow *flow)
     case API_INSPECT:
         return request_hold(s, flow, limits->rewrite_max_bytes);
     case API_ANSWER:
-        /* SASL again: the broker that judged the login judges its renewal; ours carry no lifetime, so none is due. */
-        flow->mode = FLOW_STREAM;
-        return s->passthrough ? request_push(s, flow) : request_refuse(s, flow, CLOSE_LOGIN_ORDER);
+        /* SASL again: the login is renewed, or never ends. */
+        flow->secret = true;
+        return reauth_client_takes(s, flow->api_key, flow->api_version)
+                   ? request_hold(s, flow, limits->login_frame_max_bytes)
+                   : request_refuse(s, flow, CLOSE_LOGIN_ORDER);
     case API_HIDE:
         break;
     }
@@ -140,6 +141,9 @@ static bool request_head(struct session *s, struct flow *flow, const uint8_t *at
     flow->correlation_id = head.correlation_id;
     flow->frame_bytes = (size_t)head.length + FRAME_SIZE_BYTES;
     stats_api(&s->world->stats, head.api_key);
+    if (s->reauth != NULL && !reauth_admits(s, head.api_key)) {
+        return false;
+    }
     return request_verdict(s, flow);
 }
 
@@ -190,21 +194,11 @@ static bool request_answer(struct session *s, struct flow *flow, struct view pay
     if (!request_versions(s, flow, payload, &w)) {
         return false;
     }
-    struct inflight_entry entry = request_entry(flow);
-    entry.answer_length = w.length;
-    entry.answer = writer_ok(&w) ? malloc(w.length) : NULL;
-    if (entry.answer == NULL) {
+    if (!writer_ok(&w)) {
         session_close(s, CLOSE_INTERNAL);
         return false;
     }
-    memcpy(entry.answer, memory, w.length);
-    if (!inflight_push(&s->relay.inflight, &entry)) {
-        free(entry.answer);
-        session_close(s, CLOSE_LOGIN_ORDER);
-        return false;
-    }
-    /* Who does not take what was sent gets no more: the answers that wait are bounded. */
-    return leg_backlog(&s->client) > 0 || relay_send_answers(s);
+    return relay_answer(s, flow->api_key, flow->api_version, flow->correlation_id, writer_view(&w));
 }
 
 /* ---- requests that are looked at, and sent as they came ---- */
@@ -250,6 +244,9 @@ static bool request_held(struct session *s, struct flow *flow, uint8_t *at)
         return request_answer(s, flow, payload);
     case API_FIND_COORDINATOR:
         return request_question(s, flow, payload);
+    case API_SASL_HANDSHAKE:
+    case API_SASL_AUTHENTICATE:
+        return reauth_client_request(s, payload);
     default:
         return request_inspect(s, flow, payload);
     }
@@ -257,9 +254,9 @@ static bool request_held(struct session *s, struct flow *flow, uint8_t *at)
 
 static bool request_end(struct session *s, struct flow *flow)
 {
-    if (flow->api_key != API_API_VERSIONS || bridge_is(s)) {
-        stats_add(&s->world->stats.requests, 1);
-    }
+    bool answered =
+        flow->api_key == API_API_VERSIONS ? !bridge_is(s) : flow->secret && !s->passthrough;
+    stats_add(&s->world->stats.requests, answered ? 0 : 1);
     return true;
 }
 

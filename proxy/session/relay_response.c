@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/session/relay_response.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "conf/config.h"
 #include "protocol/api.h"
 #include "protocol/endpoint.h"
@@ -12,6 +15,8 @@
 #include "proxy/session/bridge.h"
 #include "proxy/session/relay_ledger.h"
 #include "proxy/session/node_address.h"
+#include "proxy/session/reauth_broker.h"
+#include "proxy/session/reauth_pass.h"
 #include "proxy/session/relay_records.h"
 #include "proxy/session/session.h"
 #include "proxy/session/session_private.h"
@@ -46,8 +51,7 @@ static bool response_verdict(struct session *s, struct flow *flow)
         return true;
     }
     if (!addresses) {
-        const bool read =
-            flow->api_key == API_PRODUCE && relay_ledger_reads(s, flow->frame_bytes);
+        const bool read = flow->api_key == API_PRODUCE && relay_ledger_reads(s, flow->frame_bytes);
         flow->mode = read ? FLOW_WATCH : FLOW_STREAM;
         return true;
     }
@@ -56,6 +60,22 @@ static bool response_verdict(struct session *s, struct flow *flow)
         session_close(s, CLOSE_RESPONSE_TOO_LARGE);
         return false;
     }
+    return true;
+}
+
+static bool is_sasl(int16_t api_key)
+{
+    return api_key == API_SASL_HANDSHAKE || api_key == API_SASL_AUTHENTICATE;
+}
+
+/* Of a renewal: Setu's own at the broker, or the client's that passes through. */
+static bool response_hold_sasl(struct session *s, struct flow *flow)
+{
+    if (flow->frame_bytes > session_shared(s)->config->limits.login_frame_max_bytes) {
+        session_close(s, CLOSE_RESPONSE_TOO_LARGE);
+        return false;
+    }
+    flow->mode = FLOW_HOLD;
     return true;
 }
 
@@ -76,7 +96,7 @@ static bool response_head(struct session *s, struct flow *flow, const uint8_t *a
     flow->api_key = oldest->api_key;
     flow->api_version = oldest->api_version;
     flow->frame_bytes = (size_t)length + FRAME_SIZE_BYTES;
-    return response_verdict(s, flow);
+    return is_sasl(flow->api_key) ? response_hold_sasl(s, flow) : response_verdict(s, flow);
 }
 
 static bool response_watch(struct session *s, struct flow *flow, uint8_t *at, size_t length)
@@ -197,6 +217,10 @@ static bool response_held(struct session *s, struct flow *flow, uint8_t *at)
 {
     uint8_t *payload = at + FRAME_SIZE_BYTES;
     size_t length = flow->frame_bytes - FRAME_SIZE_BYTES;
+    if (is_sasl(flow->api_key)) {
+        return inflight_front(&s->relay.inflight)->own ? reauth_broker_response(s, flow, at)
+                                                       : reauth_pass_response(s, flow, at);
+    }
     if (flow->api_key == API_FETCH) {
         flow->remaining = length;
         if (!relay_records_feed(s, flow, payload, length)) {
@@ -239,10 +263,32 @@ bool relay_send_answers(struct session *s)
     return true;
 }
 
+bool relay_answer(struct session *s, int16_t api_key, int16_t api_version, int32_t correlation_id,
+                  struct view frame)
+{
+    struct inflight_entry entry = {.api_key = api_key,
+                                   .api_version = api_version,
+                                   .correlation_id = correlation_id,
+                                   .answer = malloc(frame.length),
+                                   .answer_length = (uint32_t)frame.length};
+    if (entry.answer == NULL) {
+        session_close(s, CLOSE_INTERNAL);
+        return false;
+    }
+    memcpy(entry.answer, frame.at, frame.length);
+    if (!inflight_push(&s->relay.inflight, &entry)) {
+        free(entry.answer);
+        session_close(s, CLOSE_LOGIN_ORDER);
+        return false;
+    }
+    /* Who does not take what was sent gets no more: the answers that wait are bounded. */
+    return leg_backlog(&s->client) > 0 || relay_send_answers(s);
+}
+
 static bool response_end(struct session *s, struct flow *flow)
 {
     (void)flow;
-    stats_add(&s->world->stats.responses, 1);
+    stats_add(&s->world->stats.responses, inflight_front(&s->relay.inflight)->own ? 0 : 1);
     s->relay.answered = true;
     inflight_pop(&s->relay.inflight);
     return true;

@@ -18,6 +18,7 @@
 #include "proxy/session/evidence.h"
 #include "proxy/session/handshake_data.h"
 #include "proxy/session/login.h"
+#include "proxy/session/reauth.h"
 #include "proxy/session/session_private.h"
 
 enum { SESSION_MAGIC = 0x53455455, SESSION_FINISH_MS = 5000, SESSION_LINGER_MS = 1000 };
@@ -57,7 +58,7 @@ void session_log(const struct session *s, enum log_level level, const char *even
     }
     fields[n++] = log_uint("session_id", s->id);
     fields[n++] = log_str("listener", s->gate->conf->name);
-    fields[n++] = log_address("client", (const struct sockaddr *)&s->peer);
+    fields[n++] = log_address("client", &s->peer.any);
     fields[n++] = log_str("state", session_state_name(s->state));
     fields[n++] = log_str("principal", s->principal);
     fields[n++] = log_str("mechanism", s->mechanism);
@@ -86,6 +87,30 @@ static enum close_reason session_timeout_reason(const struct session *s)
     }
 }
 
+static void session_arm(struct session *s);
+
+/* RELAY: loop time when nothing will have passed for too long. */
+static uint64_t session_idle_ms(const struct session *s)
+{
+    uint64_t idle_ms = session_shared(s)->config->limits.idle_timeout_ms;
+    return idle_ms > 0 ? s->active_ms + idle_ms : UINT64_MAX;
+}
+
+/* RELAY: what was due is done. false: it is idle. */
+static bool session_goes_on(struct session *s)
+{
+    uint64_t now_ms = uv_now(s->world->io.loop);
+    if (now_ms >= reauth_alarm_ms(s)) {
+        reauth_alarm(s);
+    } else if (now_ms >= session_idle_ms(s)) {
+        return false;
+    }
+    if (s->state == SESSION_RELAY && !s->draining) {
+        session_arm(s);
+    }
+    return true;
+}
+
 static void session_on_timer(uv_timer_t *timer)
 {
     struct session *s = timer->data;
@@ -98,15 +123,22 @@ static void session_on_timer(uv_timer_t *timer)
         dial_timed_out(s);
         return;
     }
-    if (s->state == SESSION_RELAY && !s->draining) {
-        uint64_t idle_ms = session_shared(s)->config->limits.idle_timeout_ms;
-        uint64_t quiet_ms = uv_now(s->world->io.loop) - s->active_ms;
-        if (quiet_ms < idle_ms) {
-            uv_timer_start(timer, session_on_timer, idle_ms - quiet_ms, 0);
-            return;
-        }
+    if (s->state == SESSION_RELAY && !s->draining && session_goes_on(s)) {
+        return;
     }
     session_close(s, session_timeout_reason(s));
+}
+
+/* RELAY: ms until something is due; 0: nothing will be. */
+static uint64_t session_next_ms(const struct session *s)
+{
+    uint64_t now_ms = uv_now(s->world->io.loop);
+    uint64_t idle_ms = session_idle_ms(s), alarm_ms = reauth_alarm_ms(s);
+    uint64_t next_ms = idle_ms < alarm_ms ? idle_ms : alarm_ms;
+    if (next_ms == UINT64_MAX) {
+        return 0;
+    }
+    return next_ms > now_ms ? next_ms - now_ms : 1;
 }
 
 static void session_arm(struct session *s)
@@ -130,7 +162,7 @@ static void session_arm(struct session *s)
     case SESSION_EXCHANGE:
         return; /* the dial's deadline covers it */
     case SESSION_RELAY:
-        after_ms = s->draining ? limits->drain_timeout_ms + 1 : limits->idle_timeout_ms;
+        after_ms = s->draining ? limits->drain_timeout_ms + 1 : session_next_ms(s);
         break;
     case SESSION_DRAIN:
         after_ms = SESSION_FINISH_MS;
@@ -149,6 +181,13 @@ static void session_arm(struct session *s)
     }
 }
 
+void session_alarm(struct session *s)
+{
+    if (s->state == SESSION_RELAY && !s->draining) {
+        session_arm(s);
+    }
+}
+
 void session_delay(struct session *s, uint64_t delay_ms)
 {
     assert(s->state == SESSION_DENY);
@@ -161,11 +200,11 @@ void session_enter(struct session *s, enum session_state state)
     struct log_field to[] = {log_str("to", session_state_name(state))};
     session_log(s, LOG_LEVEL_DEBUG, "session_state", to, 1);
     s->state = state;
+    s->active_ms = uv_now(s->world->io.loop);
     session_arm(s);
     if (state == SESSION_RELAY) {
         stats_sub(&s->world->stats.client_login, 1);
         stats_add(&s->world->stats.broker_active, 1);
-        s->active_ms = uv_now(s->world->io.loop);
         handshake_free(&s->handshake);
         relay_start(s);
     }
@@ -176,25 +215,27 @@ void session_enter(struct session *s, enum session_state state)
 static void session_try_free(struct session *s)
 {
     if (s->state != SESSION_CLOSED || s->timer_open || !leg_is_gone(&s->client) ||
-        !leg_is_gone(&s->broker) || handshake_is_working(s->handshake)) {
+        !leg_is_gone(&s->broker) || handshake_is_working(s->handshake) ||
+        reauth_is_working(s->reauth)) {
         return;
     }
     struct world *world = s->world;
     struct gate *gate = s->gate;
-    struct sockaddr_storage peer = s->peer;
+    union session_peer peer = s->peer;
     if (s->next != NULL) {
         s->next->link = s->link;
     }
     *s->link = s->next;
     world->session_count--;
     handshake_free(&s->handshake);
+    reauth_free(&s->reauth);
     relay_free(&s->relay);
     served_unref(&s->served);
     free(s->principal);
     free(s->client_id);
     s->magic = 0;
     free(s);
-    gate->on_gone(gate, (const struct sockaddr *)&peer);
+    gate->on_gone(gate, &peer.any);
 }
 
 void session_work_done(struct session *s)
@@ -252,6 +293,7 @@ void session_close(struct session *s, enum close_reason reason)
     session_log_closed(s, before);
     evidence_session_closed(s);
     handshake_cancel(s->handshake);
+    reauth_cancel(s->reauth);
     uv_close((uv_handle_t *)&s->timer, session_on_timer_closed);
     leg_close(&s->client);
     leg_close(&s->broker);

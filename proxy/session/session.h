@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,7 +34,15 @@ enum session_state {
 
 struct certificate;
 struct handshake;
+struct reauth;
 struct served;
+
+/* No larger than what comes: there are many sessions. */
+union session_peer {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
 
 struct session {
     uint32_t magic;
@@ -52,7 +61,7 @@ struct session {
     uint64_t active_ms;             /* loop time of the last byte in relay */
     int32_t target;                 /* node id this port stands for; -1: any broker */
     struct route route;             /* valid from DIAL on */
-    struct sockaddr_storage peer;   /* of the client */
+    union session_peer peer;        /* of the client */
     char *principal;                /* owned; NULL until the client has proved it */
     /* owned; the first one seen, for the broker's own logs; may be NULL */
     char *client_id;
@@ -63,6 +72,7 @@ struct session {
     uint8_t token_stamp[32];        /* by what its token was believed (auth/tokens); zero: none */
     struct handshake *handshake;    /* NULL from RELAY on */
     struct served *served;          /* what the broker takes, a reference; NULL: it was not asked */
+    struct reauth *reauth;          /* owned; NULL: no login of it ends */
     struct relay relay;
 };
 
@@ -98,6 +108,12 @@ const char *session_state_name(enum session_state state);
 static inline const struct shared *session_shared(const struct session *s)
 {
     return s->gate->edition->shared;
+}
+
+/** Through which a client of its listener would come now: the snapshot by which a renewed login is judged. */
+static inline const struct gate *session_newest_gate(const struct session *s)
+{
+    return s->gate->newest != NULL ? s->gate->newest(s->gate) : s->gate;
 }
 
 /** For states.def's generated picture: true when the table allows the move. */

@@ -9,6 +9,9 @@ struct session;
 /** In DENY: the one refusal is sent delay_ms from now. */
 void session_delay(struct session *s, uint64_t delay_ms);
 
+/** RELAY: reauth_alarm_ms has changed. */
+void session_alarm(struct session *s);
+
 /** A response boundary may have been reached: a session that drains ends here. */
 void session_rest(struct session *s);
 

@@ -95,6 +95,8 @@ struct gate {
     /** The port at which clients reach node_id through this listener, opened now if need be; 0: none can be had. */
     uint16_t (*node_port)(struct gate *gate, int32_t node_id);
     char alias[16]; /* of the node that was named last: what node_address_shown needs */
+    /** The gate of those who come to the same listener now. NULL: this one. */
+    const struct gate *(*newest)(const struct gate *gate);
     /** Told once when a session of this gate has gone. */
     void (*on_gone)(struct gate *gate, const struct sockaddr *peer);
 };

@@ -94,6 +94,7 @@ Test(conf_config, the_least_file_gets_every_default)
     cr_expect_eq(listener->node_network_count, 0);
     cr_expect_eq(listener->node_ports_max, 1000);
     cr_expect_not(listener->allow_plain_without_tls);
+    cr_expect_eq(listener->session_lifetime_ms, 0);
     cr_expect_not(listener->tls.present);
     cr_expect_str_eq(listener->tls.principal_mapping_rules, "DEFAULT");
     config_unref(&config);

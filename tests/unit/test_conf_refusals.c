@@ -367,6 +367,11 @@ Test(conf_refusals, listeners)
          "18:5: listener has no way to log in (give 'mechanisms', or 'tls' with 'client_auth: "
          "required')\n"},
         {"    mechanisms: [SCRAM-SHA-512]\n",
+         "    tls: {chain: c, key: k, client_auth: required, client_ca: a}\n"
+         "    session_lifetime_ms: 1000\n",
+         "25:26: 'session_lifetime_ms' has no use without 'mechanisms': a login by certificate "
+         "cannot be renewed (remove it)\n"},
+        {"    mechanisms: [SCRAM-SHA-512]\n",
          "    tls: {chain: c, key: k, client_auth: required}\n",
          "24:42: 'client_auth: required' needs 'client_ca' (name the authorities' file)\n"},
         {"users: {file: u.yaml}", "users: {file: ''}",

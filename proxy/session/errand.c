@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/session/errand.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+#include "auth/exchange.h"
+#include "proxy/cluster/broker_login.h"
+#include "proxy/session/session.h"
+#include "proxy/session/session_private.h"
+
+static void errand_run(struct slow_work *work)
+{
+    struct errand *errand = work->owner;
+    errand->job(errand->subject);
+}
+
+static void errand_back(struct slow_work *work)
+{
+    struct errand *errand = work->owner;
+    struct session *s = errand->session;
+    errand->out = false;
+    if (s->state == SESSION_CLOSED) {
+        session_work_done(s);
+        return;
+    }
+    errand->done(s); /* only a session that is closed has its work recalled */
+}
+
+static void errand_send(struct errand *errand, struct session *s, bool waits, errand_done_fn done)
+{
+    assert(!errand->out);
+    errand->session = s;
+    errand->done = done;
+    errand->work.owner = errand;
+    if (!slow_work_begin(&s->world->io, &errand->work, waits, errand_run, errand_back)) {
+        session_close(s, CLOSE_INTERNAL);
+        return;
+    }
+    errand->out = true;
+}
+
+void errand_call(struct errand *errand, struct session *s, errand_job_fn job, void *subject,
+                 errand_done_fn done)
+{
+    errand->job = job;
+    errand->subject = subject;
+    errand_send(errand, s, false, done);
+}
+
+static void run_exchange(void *exchange)
+{
+    exchange_work(exchange);
+}
+
+static void run_broker_login(void *login)
+{
+    broker_login_work(login);
+}
+
+void errand_exchange(struct errand *errand, struct session *s, struct exchange *exchange,
+                     errand_done_fn done)
+{
+    errand->job = run_exchange;
+    errand->subject = exchange;
+    errand_send(errand, s, exchange_waits(exchange), done);
+}
+
+void errand_broker_login(struct errand *errand, struct session *s, struct broker_login *login,
+                         errand_done_fn done)
+{
+    errand->job = run_broker_login;
+    errand->subject = login;
+    errand_send(errand, s, broker_login_waits(login), done);
+}
+
+void errand_recall(struct errand *errand)
+{
+    if (errand->out && slow_work_cancel(&errand->work)) {
+        errand->out = false;
+    }
+}
