@@ -14,7 +14,7 @@
 #include "tests/broker/conn.h"
 #include "tests/broker/hostile.h"
 
-enum { LOGIN_REPLY_BYTES_MAX = 1024 * 1024 };
+enum { LOGIN_REPLY_BYTES_MAX = 1024 * 1024, LOGIN_APART_MS = 1000 };
 
 enum login_result { LOGIN_CONTINUE, LOGIN_DONE, LOGIN_DENIED };
 
@@ -26,9 +26,27 @@ static bool login_random(void *context, uint8_t *at, size_t length)
 
 /* ---- SaslHandshake ---- */
 
+/* As KafkaChannel.maybeBeginServerReauthentication: where nothing ends nothing is renewed, and not twice a second. */
+static bool login_may_renew(struct conn *conn)
+{
+    struct session *session = &conn->session;
+    uint64_t now_ms = uv_now(&conn->broker->loop);
+    bool soon = session->renewed_ms != 0 && now_ms - session->renewed_ms < LOGIN_APART_MS;
+    if (session->expires_ms == 0 || soon) {
+        return false;
+    }
+    session->renewed_ms = now_ms;
+    session->renewing = true;
+    return true;
+}
+
 static bool login_begin(struct conn *conn, struct view mechanism)
 {
     struct session *session = &conn->session;
+    exchange_free(&session->exchange);
+    if (session->renewing && !view_is(mechanism, session->mechanism)) {
+        return false;
+    }
     if (mechanism.length >= sizeof session->mechanism) {
         return false;
     }
@@ -48,14 +66,17 @@ enum answer login_handshake(struct request *request, struct writer *out)
     struct sasl_handshake_response response = {.error_code = HANDSHAKE_NONE};
     const char *const *names = mech_names(NULL);
     struct view mechanism;
-    if (conn->session.state != SESSION_START ||
-        !sasl_handshake_decode_request(reader_rest(&request->body), &mechanism)) {
+    bool again = conn->session.state == SESSION_OPEN;
+    if (!sasl_handshake_decode_request(reader_rest(&request->body), &mechanism)) {
         return ANSWER_CLOSE;
     }
     for (size_t i = 0; names[i] != NULL && i < SASL_MECHANISMS_MAX; i++) {
         response.mechanisms[response.count++] = view_from_string(names[i]);
     }
-    if (login_begin(conn, mechanism)) {
+    if (again && !login_may_renew(conn)) {
+        response.error_code =
+            HANDSHAKE_ILLEGAL_SASL_STATE; /* as KafkaApis.handleSaslHandshakeRequest */
+    } else if (login_begin(conn, mechanism)) {
         conn->session.state = SESSION_TOKENS;
         conn->session.raw_tokens = request->version == 0;
     } else {
@@ -104,6 +125,13 @@ static enum login_result login_honest(struct conn *conn, struct view token, stru
     case EXCHANGE_CONTINUE:
         return LOGIN_CONTINUE;
     case EXCHANGE_DONE:
+        if (conn->session.renewing &&
+            strcmp(exchange_principal(exchange), conn->session.principal) != 0) {
+            printf("denied principal=%s mechanism=%s node=%d reason=other_principal\n",
+                   conn->session.principal, conn->session.mechanism,
+                   conn->broker->options->node_id);
+            return LOGIN_DENIED;
+        }
         session_logged_in(conn, exchange_principal(exchange), conn->session.mechanism);
         return LOGIN_DONE;
     default:
@@ -154,7 +182,13 @@ enum answer login_authenticate(struct request *request, struct writer *out)
     }
     writer_init_growing(&reply, LOGIN_REPLY_BYTES_MAX);
     struct sasl_authenticate_response response = {.error_message_null = true};
-    if (login_step(conn, token, &reply) == LOGIN_DENIED) {
+    enum login_result result = login_step(conn, token, &reply);
+    uint64_t session_ms = conn->broker->options->session_ms;
+    if (result == LOGIN_DONE && session_ms > 0) {
+        conn->session.expires_ms = uv_now(&conn->broker->loop) + session_ms;
+        response.session_lifetime_ms = (int64_t)session_ms;
+    }
+    if (result == LOGIN_DENIED) {
         response.error_code = HANDSHAKE_SASL_AUTHENTICATION_FAILED;
         if (conn->session.hostile == NULL) {
             response.error_message = view_from_string("Authentication failed");

@@ -36,6 +36,7 @@ static const char help[] =
     "  --keep MIB              keep so much of each partition for Fetch (default 0)\n"
     "  --slow BYTES            send at most so many bytes a second on each connection with a\n"
     "                          login; 1000, the least, is a byte at a time\n"
+    "  --session MS            a SASL login lasts so long, and can be renewed (KIP-368)\n"
     "  --fault SPEC            misbehave; may be repeated, the first that fits is taken:\n"
     "                          [api=NAME,][principal=NAME,][nth=N,]do=ACTION[:N]\n"
     "                          api: a Kafka API, or accept; nth: only the nth time it fits\n"
@@ -162,6 +163,7 @@ enum option_id {
     OPTION_PARTITIONS,
     OPTION_KEEP,
     OPTION_SLOW,
+    OPTION_SESSION,
     OPTION_FAULT,
     OPTION_CONTROL,
     OPTION_TRACE
@@ -186,6 +188,7 @@ static const struct option long_options[] = {
     {"partitions", required_argument, NULL, OPTION_PARTITIONS},
     {"keep", required_argument, NULL, OPTION_KEEP},
     {"slow", required_argument, NULL, OPTION_SLOW},
+    {"session", required_argument, NULL, OPTION_SESSION},
     {"fault", required_argument, NULL, OPTION_FAULT},
     {"control", no_argument, NULL, OPTION_CONTROL},
     {"trace", no_argument, NULL, OPTION_TRACE},
@@ -219,6 +222,14 @@ static bool parse_slow(struct options *o, const char *text)
     long long rate = 0;
     bool good = parse_number(text, 1000, INT32_MAX, &rate);
     o->slow_bytes_per_s = (uint64_t)rate;
+    return good;
+}
+
+static bool parse_session(struct options *o, const char *text)
+{
+    long long ms = 0;
+    bool good = parse_number(text, 1, INT32_MAX, &ms);
+    o->session_ms = (uint64_t)ms;
     return good;
 }
 
@@ -266,6 +277,8 @@ static bool options_take(struct options *o, int id, char *value)
         return parse_keep(o, value);
     case OPTION_SLOW:
         return parse_slow(o, value);
+    case OPTION_SESSION:
+        return parse_session(o, value);
     case OPTION_FAULT:
         return parse_fault(o, value);
     case OPTION_CONTROL:

@@ -49,6 +49,7 @@ struct options {
     const char *users; /* a users file of Setu's form */
     const char *ca, *chain, *key;
     uint64_t slow_bytes_per_s; /* 0: as fast as it goes */
+    uint64_t session_ms;       /* KIP-368: how long a SASL login lasts; 0: for ever */
     bool trace;
     bool control; /* commands on standard input */
     struct faults faults;

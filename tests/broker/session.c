@@ -59,8 +59,10 @@ void session_logged_in(struct conn *conn, const char *principal, const char *mec
     if (mechanism != session->mechanism) {
         snprintf(session->mechanism, sizeof session->mechanism, "%s", mechanism);
     }
-    printf("login principal=%s mechanism=%s node=%d peer=%s\n", session->principal, mechanism,
+    printf("%s principal=%s mechanism=%s node=%d peer=%s\n",
+           session->renewing ? "renewed" : "login", session->principal, mechanism,
            conn->broker->options->node_id, conn->peer);
+    session->renewing = false;
 }
 
 /* ---- faults ---- */
@@ -169,8 +171,19 @@ static void misbehave(struct conn *conn, int16_t key, size_t start)
 
 static bool may_ask(const struct conn *conn, int16_t key)
 {
-    bool login = key == API_SASL_HANDSHAKE || key == API_SASL_AUTHENTICATE;
-    return login ? conn->session.state != SESSION_OPEN : conn->session.state == SESSION_OPEN;
+    const struct session *session = &conn->session;
+    if (key == API_SASL_HANDSHAKE) {
+        return session->state != SESSION_TOKENS; /* once logged in it renews, or is told off */
+    }
+    if (key == API_SASL_AUTHENTICATE) {
+        return session->state != SESSION_OPEN;
+    }
+    bool expired = session->expires_ms != 0 && uv_now(&conn->broker->loop) >= session->expires_ms;
+    if (expired && session->state == SESSION_OPEN) {
+        printf("expired node=%d principal=%s\n", conn->broker->options->node_id,
+               session->principal);
+    }
+    return session->state == SESSION_OPEN && !expired;
 }
 
 /* A listener without SASL says so instead of closing (KafkaApis.handleSaslHandshakeRequest). */

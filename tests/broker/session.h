@@ -18,6 +18,9 @@ enum session_state { SESSION_START, SESSION_TOKENS, SESSION_OPEN };
 struct session {
     enum session_state state;
     bool raw_tokens;           /* SaslHandshake v0 */
+    bool renewing;             /* TOKENS once more (KIP-368) */
+    uint64_t expires_ms;       /* loop time when the login ends; 0: never */
+    uint64_t renewed_ms;       /* loop time when its last renewal began; 0: none has */
     struct exchange *exchange; /* owned */
     struct hostile *hostile;   /* owned */
     char mechanism[32];
