@@ -30,6 +30,8 @@ void broker_begin(int32_t count, int32_t sasl, const struct credentials *users)
     for (int32_t i = 0; i < count; i++) {
         nodes[i] = (struct node){.id = i + 1, .sasl = i < sasl, .answer = NET_ACCEPTS};
         nodes[i].versions_max = rng_chance(&sim.rng, 300) ? 2 : 4;
+        nodes[i].session_ms =
+            rng_chance(&sim.rng, 500) ? (int64_t)rng_between(&sim.rng, 1500, 9000) : 0;
         snprintf(nodes[i].host, sizeof nodes[i].host, "b%d.real.invalid", i + 1);
     }
 }

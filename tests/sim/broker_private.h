@@ -20,6 +20,7 @@ struct node {
     enum net_answer answer; /* to a connect */
     int16_t versions_max;   /* of ApiVersions */
     bool older;             /* Produce and Fetch end at earlier versions */
+    int64_t session_ms;     /* how long a login lasts; 0: for ever */
 };
 
 struct conn {
@@ -30,6 +31,11 @@ struct conn {
     struct queue in, out;
     struct queue answer;   /* what is sent when the request has been thought about */
     struct queue expected; /* …and how the client has to see it; empty: as it is */
+    uint64_t ends_ns;      /* of the login; 0: never */
+    uint64_t renewed_ns;   /* its last renewal began; 0: none has */
+    char who[32];          /* logged in */
+    bool renewing;
+    bool own_answer;       /* the answer is to Setu, and to no client */
     bool sasl;             /* as the node wanted it when this came */
     bool open;             /* logged in, or none is wanted */
     bool relaying;         /* a request behind the login has come */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <string.h>
 
 #include "auth/exchange.h"
@@ -17,7 +18,9 @@ enum {
     PRODUCERS = 64,
     FETCH_BYTES = 100000,
     LARGE_BYTES = 300000,
-    FAULT_PER_MILLE = 12
+    FAULT_PER_MILLE = 12,
+    RENEWAL_FAULT_PER_MILLE = 60,
+    OWN_ID_FIRST = INT32_MAX - 7 /* ids that Setu keeps for requests of its own among a client's */
 };
 
 /* What an answer is, beside its bytes. */
@@ -82,7 +85,15 @@ static enum verdict handshake(struct conn *conn, const struct request_header *he
 static void logged_in(struct conn *conn)
 {
     const char *who = exchange_principal(conn->exchange);
+    if (conn->renewing) {
+        sim_see(SEEN_BROKER_RENEWED);
+        if (strcmp(who, conn->who) != 0) {
+            sim_violated("identity", "a login as %s was renewed as %s", conn->who, who);
+        }
+    }
+    snprintf(conn->who, sizeof conn->who, "%s", who);
     conn->open = true;
+    conn->renewing = false;
     if (conn->book != NULL && !stage_is_shown_as(conn->book->user, who)) {
         sim_violated("identity", "connection %u came to a broker as %s", conn->book->number, who);
     }
@@ -105,10 +116,16 @@ static enum verdict authenticate(struct conn *conn, const struct request_header 
         exchange_work(conn->exchange);
         status = exchange_resume(conn->exchange, &reply);
     }
-    if (status == EXCHANGE_DONE) {
+    bool whim = conn->renewing && conn->own_answer && sim.faults && rng_chance(&sim.rng, 120);
+    if (status == EXCHANGE_DONE && !whim) {
         logged_in(conn);
+        conn->ends_ns = 0;
+        if (conn->node->session_ms > 0) {
+            conn->ends_ns = sim.now_ns + (uint64_t)conn->node->session_ms * SIM_MS;
+            response.session_lifetime_ms = conn->node->session_ms;
+        }
     } else if (status != EXCHANGE_CONTINUE) {
-        sim_see(SEEN_BROKER_DENIES);
+        sim_see(conn->renewing ? SEEN_BROKER_NOT_RENEWED : SEEN_BROKER_DENIES);
         response.error_code = HANDSHAKE_SASL_AUTHENTICATION_FAILED;
         response.error_message_null = false;
         response.error_message = view_from_string("no");
@@ -134,7 +151,7 @@ static enum verdict login(struct conn *conn, const struct request_header *header
                           struct writer *w)
 {
     struct wire_nodes real = broker_nodes(conn, true);
-    if (conn->relaying) {
+    if (conn->relaying && !conn->renewing) {
         sim_violated("admission", "login requests among those of a client");
     }
     if (conn->book != NULL && (!conn->book->proven || conn->book->refused) &&
@@ -368,6 +385,33 @@ static void misbehave(struct conn *conn, struct view answer)
     }
 }
 
+/* In place of an answer that no client waits for. */
+static void misbehave_alone(struct conn *conn)
+{
+    uint8_t head[8];
+    uint64_t kind = rng_below(&sim.rng, 5);
+    sim_note("broker misbehaves in a renewal", conn->book->number, kind);
+    switch (kind) {
+    case 0:
+        broker_leave(conn, true);
+        break;
+    case 1:
+        conn->leaves = true;
+        break;
+    case 2:
+        conn->stalled = true;
+        break;
+    case 3:
+        memset(head, 0xee, sizeof head);
+        queue_put(&conn->out, view_of(head, sizeof head));
+        conn->stalled = true;
+        break;
+    default:
+        net_silence(conn->end);
+        break;
+    }
+}
+
 static void respond(void *context)
 {
     struct conn *conn = context;
@@ -376,7 +420,13 @@ static void respond(void *context)
     if (conn->gone) {
         return;
     }
-    if (conn->relaying && sim.faults && rng_chance(&sim.rng, FAULT_PER_MILLE)) {
+    if (conn->own_answer) {
+        if (sim.faults && rng_chance(&sim.rng, RENEWAL_FAULT_PER_MILLE)) {
+            misbehave_alone(conn);
+        } else {
+            queue_put(&conn->out, answer);
+        }
+    } else if (conn->relaying && sim.faults && rng_chance(&sim.rng, FAULT_PER_MILLE)) {
         misbehave(conn, answer);
     } else if (conn->relaying && sim.faults && answer.length > LARGE_BYTES / 4 &&
                rng_chance(&sim.rng, 400)) {
@@ -405,6 +455,45 @@ static uint64_t think_ns(const struct conn *conn)
                                      : rng_between(&sim.rng, SIM_US, SIM_MS);
 }
 
+/* ---- logins that end ---- */
+
+/* As a broker judges a SaslHandshake behind the login. false: it is none that can be taken. */
+static bool renewal_begins(struct conn *conn, const struct request_header *header)
+{
+    if (!stage_passes_logins() && (header->correlation_id < OWN_ID_FIRST || conn->ends_ns == 0)) {
+        sim_violated("admission", "a login without an end is renewed");
+    }
+    if (conn->ends_ns == 0 || (conn->renewed_ns != 0 && sim.now_ns - conn->renewed_ns < SIM_S)) {
+        if (!stage_passes_logins()) {
+            sim_violated("admission", "a login is renewed twice within a second");
+        }
+        return false;
+    }
+    conn->renewed_ns = sim.now_ns;
+    return conn->renewing = true;
+}
+
+/* The order of requests behind the login. false: the broker takes no more. */
+static bool is_in_time(struct conn *conn, const struct request_header *header)
+{
+    bool sasl = header->api_key == API_SASL_HANDSHAKE || header->api_key == API_SASL_AUTHENTICATE;
+    conn->own_answer = conn->relaying && sasl && !stage_passes_logins();
+    if (!conn->relaying) {
+        return true;
+    }
+    if (conn->renewing && header->api_key != API_SASL_AUTHENTICATE) {
+        sim_violated("admission", "another request in the middle of a renewal");
+    }
+    if (header->api_key == API_SASL_HANDSHAKE) {
+        return renewal_begins(conn, header);
+    }
+    if (!sasl && conn->ends_ns != 0 && sim.now_ns >= conn->ends_ns) {
+        sim_see(SEEN_BROKER_EXPIRES);
+        return false;
+    }
+    return true;
+}
+
 /* ---- frames ---- */
 
 static bool is_login(int16_t key)
@@ -427,6 +516,12 @@ static enum verdict take(struct conn *conn, struct view frame, struct writer *w,
     conn->book = book;
     sim_note("broker is asked", (uint64_t)conn->node->id, (uint64_t)header.api_key);
     struct view body = view_from(payload, header.length);
+    if (!is_in_time(conn, &header)) {
+        return LEAVE;
+    }
+    if (conn->relaying && is_login(header.api_key) && stage_passes_logins()) {
+        book_reached(book, conn->end, frame); /* the client's own, in its place */
+    }
     if (is_login(header.api_key) || (book != NULL && is_own_question(conn, &header, body))) {
         return login(conn, &header, body, w);
     }

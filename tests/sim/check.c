@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "conf/config.h"
+#include "proxy/session/reauth.h"
 #include "proxy/session/session.h"
 #include "proxy/worker.h"
 #include "tests/sim/fake_uv.h"
@@ -17,9 +18,10 @@ enum {
     STUCK_TURNS = 20,
     BACKLOG_MAX = 1024 * 1024, /* a read, and what rewriting and own answers add */
     SLACK_MS = 60,
-    FINISH_MS = 5000, /* session.c: DRAIN */
-    LINGER_MS = 1000, /* session.c: LINGER */
-    DENY_MS = 8000    /* 16 times the configured delay, and 5 s to take the refusal */
+    FROZEN_MS = 30000, /* stage.c: freeze */
+    FINISH_MS = 5000,  /* session.c: DRAIN */
+    LINGER_MS = 1000,  /* session.c: LINGER */
+    DENY_MS = 8000     /* 16 times the configured delay, and 5 s to take the refusal */
 };
 
 /* What is remembered of a session from turn to turn. */
@@ -27,6 +29,7 @@ struct watched {
     enum session_state state;
     uint64_t since_ms;             /* it is in this state */
     uint64_t stuck_ms, stuck_turn; /* since when it could go on and does not; 0: it does */
+    uint64_t holds_ms;             /* since when a renewal alone holds the client; 0: none does */
 };
 
 static const struct worker *worker;
@@ -114,8 +117,8 @@ static bool could_send(const struct leg *leg)
 static bool could_go_on(const struct session *s)
 {
     bool relays = s->state == SESSION_RELAY && !s->draining;
-    bool requests = relays && net_unread(s->client.fd) > 0 && leg_backlog(&s->broker) == 0 &&
-                    s->relay.inflight.count < INFLIGHT_FULL / 2;
+    bool requests = relays && !reauth_holds(s) && net_unread(s->client.fd) > 0 &&
+                    leg_backlog(&s->broker) == 0 && s->relay.inflight.count < INFLIGHT_FULL / 2;
     bool responses = relays && net_unread(s->broker.fd) > 0 && leg_backlog(&s->client) == 0;
     bool login = s->state == SESSION_LOGIN && net_unread(s->client.fd) > 0;
     return requests || responses || login || could_send(&s->client) || could_send(&s->broker);
@@ -139,6 +142,26 @@ static void check_progress(const struct session *s, struct watched *w)
                      (unsigned long long)s->id, session_state_name(s->state),
                      net_unread(s->client.fd), net_unread(s->broker.fd), leg_backlog(&s->client),
                      leg_backlog(&s->broker));
+    }
+}
+
+/* A renewal waits for what was asked before; then it has its time. */
+static void check_renewal(const struct session *s, struct watched *w)
+{
+    const struct conf_limits *limits = &session_shared(s)->config->limits;
+    const struct inflight_entry *oldest = inflight_front(&s->relay.inflight);
+    uint64_t now_ms = fake_uv_now_ms();
+    bool alone = s->state == SESSION_RELAY && !s->draining && reauth_holds(s) &&
+                 (oldest == NULL || oldest->own);
+    if (!alone) {
+        w->holds_ms = 0;
+        return;
+    }
+    w->holds_ms = w->holds_ms != 0 ? w->holds_ms : now_ms;
+    /* three requests, each told late at most once that it is the oldest, and Setu may be stopped meanwhile */
+    if (now_ms - w->holds_ms > 6 * limits->connect_timeout_ms + FROZEN_MS + SLACK_MS) {
+        sim_violated("deadline", "session %llu renews a login for %llu ms",
+                     (unsigned long long)s->id, (unsigned long long)(now_ms - w->holds_ms));
     }
 }
 
@@ -188,6 +211,7 @@ void check_turn(void)
         struct watched *w = &watched[s->id];
         check_deadline(s, w);
         check_progress(s, w);
+        check_renewal(s, w);
         check_memory(s);
         check_order_of_life(s);
     }

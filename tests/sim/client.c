@@ -69,6 +69,7 @@ static void take(struct client *client)
 static void end_connection(struct client *client)
 {
     broker_login_free(&client->login);
+    broker_login_free(&client->renewal);
     client->end = NULL;
     client->in = client->out = (struct queue){0};
     client->stalled = client->mute = false;
@@ -151,6 +152,7 @@ static void login_step(struct client *client, enum broker_login_status status, s
         }
         sim_note("client is in", client->index, client->book->number);
         client->state = CLIENT_TALK;
+        client_term(client, client->login);
         client_talk(client);
     }
 }
@@ -334,6 +336,7 @@ void client_end(void)
 {
     for (size_t i = 0; i < client_count; i++) {
         broker_login_free(&clients[i]->login);
+        broker_login_free(&clients[i]->renewal);
     }
     client_count = 0;
 }

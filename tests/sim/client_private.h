@@ -38,6 +38,7 @@ enum misdeed {
     MISDEED_LARGE,
     MISDEED_MALFORMED,
     MISDEED_SASL_AGAIN,
+    MISDEED_RENEW_AS_ANOTHER,
     MISDEED_BAD_CRC,
     MISDEED_RESET,
     MISDEED_HALF_CLOSE,
@@ -83,6 +84,9 @@ struct client {
     struct end *end;
     struct book *book;
     struct broker_login *login;
+    struct broker_login *renewal; /* of the login, under way */
+    uint64_t renew_ns;            /* when the next is due; UINT64_MAX: never */
+    uint64_t ends_ns;             /* of the login */
     unsigned proofs;   /* SASL tokens sent */
     uint64_t since_ns; /* of the connection */
     struct queue in, out;
@@ -101,6 +105,16 @@ void client_flush(struct client *client);
 /* Ends the connection; it may dial again. */
 void client_leave(struct client *client, bool reset);
 void client_wake_after(struct client *client, uint64_t delay_ns);
+
+/* client_renew.c */
+/* The login has ended well; it tells how long it lasts. */
+void client_term(struct client *client, const struct broker_login *login);
+/* Begins a renewal if one is due: then nothing else is sent. */
+void client_renew(struct client *client);
+/* As somebody else. */
+void client_renew_as(struct client *client, const struct user *user);
+/* An answer to a renewal. */
+void client_renewal_answer(struct client *client, struct view frame);
 
 /* client_talk.c */
 void client_talk(struct client *client);    /* sends what may be sent now */

@@ -217,8 +217,11 @@ static bool has_more(const struct client *client)
 void client_talk(struct client *client)
 {
     unsigned depth = client->depth;
-    while (client->state == CLIENT_TALK && !client->mute && has_more(client) &&
-           client->flight_count < depth && client->out.length < OUT_MAX) {
+    if (client->state == CLIENT_TALK && !client->mute && has_more(client)) {
+        client_renew(client);
+    }
+    while (client->state == CLIENT_TALK && !client->mute && client->renewal == NULL &&
+           has_more(client) && client->flight_count < depth && client->out.length < OUT_MAX) {
         if (client->misdeed >= MISDEED_FIRST_TALK && !client->misdone &&
             client->misdeed_after-- == 0 && misdeed_while_talking(client)) {
             break;
@@ -292,11 +295,17 @@ static void answer(struct client *client, struct view frame)
                      client->index, id, flight.id);
     }
     sim_note("client is answered", client->index, (uint64_t)flight.id);
-    if (flight.ours) {
+    if (flight.ours && flight.key == API_API_VERSIONS) {
         own_answer(client, &flight, frame);
         return;
     }
-    book_received(client->book, frame);
+    if (!flight.ours) {
+        book_received(client->book, frame);
+    }
+    if (flight.key == API_SASL_HANDSHAKE || flight.key == API_SASL_AUTHENTICATE) {
+        client_renewal_answer(client, frame);
+        return;
+    }
     if (flight.key == API_PRODUCE && wire_produced_error(flight.version, frame) == 0) {
         acknowledged(client, &flight);
     }
@@ -312,7 +321,9 @@ void client_answers(struct client *client)
                          frame.length);
         }
         answer(client, frame);
-        queue_drop(&client->in, frame.length);
+        if (client->end == end) { /* it may have left for what it was told */
+            queue_drop(&client->in, frame.length);
+        }
     }
     if (client->end == end && client->state == CLIENT_TALK && !client->thinking) {
         client_talk(client);

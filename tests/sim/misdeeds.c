@@ -220,9 +220,14 @@ bool misdeed_while_talking(struct client *client)
         client->mute = true;
         return true;
     case MISDEED_SASL_AGAIN:
-        if (!stage_passes_logins()) { /* else it is the broker's to refuse */
+        if (!stage_passes_logins() && !stage_renews()) { /* else it is somebody's to judge */
             put_forbidden(client);
             client->mute = true;
+        }
+        return true;
+    case MISDEED_RENEW_AS_ANOTHER:
+        if (stage_renews() || stage_passes_logins()) {
+            client_renew_as(client, stage_user((size_t)rng_next(&sim.rng)));
         }
         return true;
     case MISDEED_LARGE:

@@ -91,6 +91,11 @@ bool stage_passes_logins(void)
     return variant->passes_logins;
 }
 
+bool stage_renews(void)
+{
+    return !variant->passes_logins && variant->shared->config->listeners[0].session_lifetime_ms > 0;
+}
+
 bool stage_flips(void)
 {
     return variant->flips;

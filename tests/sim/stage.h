@@ -50,6 +50,8 @@ bool stage_must_admit(const struct user *user, const char *password);
 bool stage_is_shown_as(const struct user *user, const char *who);
 /** The brokers judge the clients' logins. */
 bool stage_passes_logins(void);
+/** Logins at Setu end, and are to be renewed. */
+bool stage_renews(void);
 /** Nodes change over while it runs. */
 bool stage_flips(void);
 /** Setu's port for a node; -1: bootstrap. */

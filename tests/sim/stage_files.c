@@ -22,19 +22,19 @@ enum { TEXT_MAX = 32 * 1024, ITERATIONS = 4096, DAY_S = 86400, VALID_DAYS = 90 }
     "         sasl: {mechanism: SCRAM-SHA-512, credentials_file: %s}"
 
 struct variant stage_variants[STAGE_VARIANTS] = {
-    {"sasl", SASL_GENERATION "}\n", "", "observe", "intersection", STAGE_NODES, false, false, NULL,
-     NULL},
-    {"open", "      - {name: open, protocol: PLAINTEXT, login: none}\n", "", "observe", "broker", 0,
-     false, false, NULL, NULL},
+    {"sasl", SASL_GENERATION "}\n", "", "observe", "intersection", ", session_lifetime_ms: 4000",
+     STAGE_NODES, false, false, NULL, NULL},
+    {"open", "      - {name: open, protocol: PLAINTEXT, login: none}\n", "", "observe", "broker",
+     ", session_lifetime_ms: 2500", 0, false, false, NULL, NULL},
     {"passthrough", "      - {name: pass, protocol: SASL_PLAINTEXT, login: passthrough}\n", "",
-     "off", "intersection", STAGE_NODES, true, false, NULL, NULL},
+     "off", "intersection", "", STAGE_NODES, true, false, NULL, NULL},
     {"mixed",
      SASL_GENERATION
      ", match: {probe: true}}\n"
      "      - {name: new, protocol: PLAINTEXT, login: none, match: {probe: true}}\n",
-     "", "observe", "intersection", 2, false, true, NULL, NULL},
-    {"strict", SASL_GENERATION "}\n", ", idle_timeout_ms: 4000", "enforce", "broker", STAGE_NODES,
-     false, false, NULL, NULL},
+     "", "observe", "intersection", "", 2, false, true, NULL, NULL},
+    {"strict", SASL_GENERATION "}\n", ", idle_timeout_ms: 4000", "enforce", "broker", "",
+     STAGE_NODES, false, false, NULL, NULL},
 };
 
 const struct user stage_users[] = {
@@ -166,7 +166,7 @@ static const char yaml[] =
 static const char yaml_listeners[] =
     "listeners:\n  - {name: clients, role: clients, cluster: main, bind: 127.0.0.1, port: 19092,\n"
     "     advertised_host: setu.sim.invalid, node_base_port: 19100, node_ports_max: 50,\n"
-    "     mechanisms: [SCRAM-SHA-512, SCRAM-SHA-256, PLAIN], allow_plain_without_tls: true}\n";
+    "     mechanisms: [SCRAM-SHA-512, SCRAM-SHA-256, PLAIN], allow_plain_without_tls: true%s}\n";
 
 /* Another snapshot: one user is shown with another certificate; of open brokers another cluster, too. */
 static void make_other(char *text, const struct variant *variant)
@@ -198,7 +198,7 @@ static void write_configuration(const struct variant *variant, const char *name,
         snprintf(text + at, sizeof text - at, "%s", variant->generations);
     }
     at = strlen(text);
-    snprintf(text + at, sizeof text - at, "%s", yaml_listeners);
+    snprintf(text + at, sizeof text - at, yaml_listeners, variant->listener);
     if (other) {
         make_other(text, variant);
     }

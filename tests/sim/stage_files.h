@@ -17,6 +17,7 @@ struct variant {
     const char *generations; /* YAML; %s: the credentials file */
     const char *limits;      /* further entries of `limits` */
     const char *crc, *api_versions;
+    const char *listener;    /* further keys of the listener */
     int sasl_nodes; /* of STAGE_NODES */
     bool passes_logins;
     bool flips; /* nodes change their generation */
