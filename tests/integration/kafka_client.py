@@ -403,6 +403,7 @@ class Client(Raw):
         super().__init__(port, timeout_s, tls, host)
         self.correlation_id = 0
         self.client_id = client_id
+        self.lifetime_ms = 0  # of the login, as told with its last token
         try:
             if user is not None:
                 self.log_in(user, password, mechanism)
@@ -437,7 +438,9 @@ class Client(Raw):
         error, text = answer.take("h"), answer.text()
         if error:
             raise PermissionError(error, text)
-        return answer.bytes()
+        token = answer.bytes()
+        self.lifetime_ms = answer.take("q") if version >= 1 else 0
+        return token
 
     def handshake(self, mechanism: str, version: int = 1) -> None:
         answer = self.call(HANDSHAKE, version, handshake_body(mechanism))

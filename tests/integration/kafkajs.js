@@ -24,7 +24,17 @@ async function main() {
     const producer = kafka.producer()
     await producer.connect()
     const messages = job.produce.map(value => ({ key: value, value }))
-    result.written = (await producer.send({ topic: job.topic, acks: -1, messages })).length
+    if (job.pace_ms) {
+      // one at a time, over a connection that grows old
+      result.written = 0
+      for (const message of messages) {
+        await producer.send({ topic: job.topic, acks: -1, messages: [message] })
+        result.written++
+        await new Promise(resolve => setTimeout(resolve, job.pace_ms))
+      }
+    } else {
+      result.written = (await producer.send({ topic: job.topic, acks: -1, messages })).length
+    }
     await producer.disconnect()
   }
   if (job.consume) {

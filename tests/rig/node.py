@@ -10,8 +10,9 @@ import base64
 from tests.rig import java_tools, kdc, paths, ports, tokens, wire
 from tests.rig.process import Process
 
-LISTENERS = ("CLIENT", "INTERNAL", "DIRECT", "ADMIN", "APART")
+LISTENERS = ("CLIENT", "INTERNAL", "DIRECT", "ADMIN", "APART", "RENEW")
 BRIDGED_LISTENERS = ("CLIENT", "REPLICATION", "ADMIN")
+RENEW_MS = 6000  # how long a login lasts at the listener RENEW
 REPLICATOR = "replicator"  # who brokers are to each other when a bridge stands between them
 BROKER_JVM = ["-Xshare:auto", "-XX:-UsePerfData", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC",
               "-XX:+ExitOnOutOfMemoryError"]
@@ -72,12 +73,13 @@ class ZooKeeper:
 
 
 class Broker:
-    """One Kafka broker with five listeners, or three when the cluster is bridged.
+    """One Kafka broker with six listeners, or three when the cluster is bridged.
 
     CLIENT is the one that applications use: SASL_PLAINTEXT on the legacy generation, SSL with required client
     certificates on Ajna. INTERNAL is for the brokers among themselves. DIRECT is plaintext, for comparing Setu with
     nothing; whoever comes there is User:ANONYMOUS. ADMIN is SASL PLAIN for the rig itself. APART is as CLIENT, but its
-    name is one that the other generation has not: LEGACY_ONLY here, AJNA_ONLY there.
+    name is one that the other generation has not: LEGACY_ONLY here, AJNA_ONLY there. RENEW is SASL_PLAINTEXT on every
+    generation, and a login there lasts RENEW_MS (KIP-368).
 
     Bridged, REPLICATION is in the place of INTERNAL and DIRECT: SASL_PLAINTEXT on the legacy generation, SSL with
     required client certificates on Ajna, advertised at `bridge_port`. No listener is plaintext without a login.
@@ -107,6 +109,9 @@ class Broker:
         self.generation = plan.generation
         self.protocol_version = protocol_version
         properties = self._common(cluster) | self._client_listeners(cluster)
+        if "RENEW" in self.ports:
+            properties |= self._sasl_listener(cluster, "renew")
+            properties["listener.name.renew.connections.max.reauth.ms"] = RENEW_MS
         if cluster.bridged:
             properties |= self._replication_listener(cluster)
         properties |= self._zookeeper(self.zookeeper) if self.zookeeper else self._kraft()
@@ -126,7 +131,7 @@ class Broker:
         count = min(3, len(cluster.plans))
         own = "SASL_PLAINTEXT" if self.generation == "legacy" else "SSL"
         security = {"CLIENT": own, "APART": own, "INTERNAL": "PLAINTEXT", "DIRECT": "PLAINTEXT",
-                    "ADMIN": "SASL_PLAINTEXT", "REPLICATION": own}
+                    "ADMIN": "SASL_PLAINTEXT", "REPLICATION": own, "RENEW": "SASL_PLAINTEXT"}
         security = {name: security[name] for name in self.ports}
         if self.controller_port:
             security["CONTROLLER"] = "PLAINTEXT"
@@ -184,16 +189,21 @@ class Broker:
                 rows |= self._client_listener(cluster, self.listener_name(key).lower())
         return rows
 
+    def _sasl_listener(self, cluster, name: str) -> dict:
+        module = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        return {
+            f"listener.name.{name}.sasl.enabled.mechanisms": "SCRAM-SHA-512,SCRAM-SHA-256,PLAIN",
+            f"listener.name.{name}.scram-sha-512.sasl.jaas.config": module,
+            f"listener.name.{name}.scram-sha-256.sasl.jaas.config": module,
+            f"listener.name.{name}.plain.sasl.jaas.config": plain_jaas(cluster.passwords),
+        }
+
     def _client_listener(self, cluster, name: str) -> dict:
         if self.generation == "legacy":
-            module = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
-            return self._kerberos(cluster, name) | {
-                f"listener.name.{name}.sasl.enabled.mechanisms":
-                    "SCRAM-SHA-512,SCRAM-SHA-256,PLAIN" + (",GSSAPI" if cluster.kdc else ""),
-                f"listener.name.{name}.scram-sha-512.sasl.jaas.config": module,
-                f"listener.name.{name}.scram-sha-256.sasl.jaas.config": module,
-                f"listener.name.{name}.plain.sasl.jaas.config": plain_jaas(cluster.passwords),
-            }
+            rows = self._kerberos(cluster, name) | self._sasl_listener(cluster, name)
+            if cluster.kdc:
+                rows[f"listener.name.{name}.sasl.enabled.mechanisms"] += ",GSSAPI"
+            return rows
         return self._mutual_tls(cluster, name) | {"ssl.principal.mapping.rules": PRINCIPAL_RULES}
 
     def _kerberos(self, cluster, name: str) -> dict:
