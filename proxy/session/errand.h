@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * errand: the slow step of a login (PBKDF2, Kerberos, a file), run in the thread pool for a session. One is out at a time for
- * each struct, which must not be freed before it is back.
+ * errand: the slow step of a login (PBKDF2, Kerberos, a file), run in the thread pool for a session. One is out at a
+ * time for each struct, which must not be freed before it is back.
  *
- *   loop: errand_exchange ─▶ pool: the slow step ─▶ loop: done(session), or nothing when the session was closed
+ *   loop: errand_call ─▶ pool: the slow step ─▶ loop: done(session), or nothing when the session was closed
  */
 #pragma once
 

@@ -44,7 +44,8 @@ struct handshake {
     struct frame_collector broker_in; /* of the broker leg, passthrough only */
     struct exchange *exchange;
     struct broker_login *broker_login;
-    uint64_t broker_term_ms;        /* loop time when the broker gave its login an end; 0 it did not */
+    /* loop time when the broker gave its login an end; 0 it did not */
+    uint64_t broker_term_ms;
     struct cluster_waiter waiter;
     bool promised_known;
     struct api_versions promised;   /* what the client was told that may be asked for */

@@ -12,7 +12,7 @@ from tests.rig.process import Process
 
 LISTENERS = ("CLIENT", "INTERNAL", "DIRECT", "ADMIN", "APART", "RENEW")
 BRIDGED_LISTENERS = ("CLIENT", "REPLICATION", "ADMIN")
-RENEW_MS = 6000  # how long a login lasts at the listener RENEW
+RENEW_MS = 8000  # how long a login lasts at the listener RENEW
 REPLICATOR = "replicator"  # who brokers are to each other when a bridge stands between them
 BROKER_JVM = ["-Xshare:auto", "-XX:-UsePerfData", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC",
               "-XX:+ExitOnOutOfMemoryError"]
