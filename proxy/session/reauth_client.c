@@ -147,7 +147,7 @@ bool reauth_client_refuse(struct session *s, const struct request_header *header
     return client_refuse(s, header->api_version, header->correlation_id);
 }
 
-/* Is the principal, judged now, still shown by the certificate that the broker knows it by? NULL: it is; else why not. */
+/* Is the principal, judged now, still shown by the certificate that the broker knows? NULL: it is; else why not. */
 static const char *not_mapped_for(const struct session *s)
 {
     const struct reauth_client *client = s->reauth->client;
