@@ -26,10 +26,13 @@ static struct kind kind_of(enum audit_code code)
     case AUDIT_REAUTH_ACCEPTED:
     case AUDIT_REAUTH_DENIED:
     case AUDIT_BROKER_LOGIN_OK:
+    case AUDIT_BROKER_REAUTH_OK:
+    case AUDIT_BROKER_REAUTH_FAILED:
     case AUDIT_BROKER_LOGIN_FAILED:
     case AUDIT_BROKER_UNTRUSTED:
         return (struct kind){CLASS_AUTHENTICATION, 1, "Logon"};
     case AUDIT_SESSION_CLOSED:
+    case AUDIT_SESSION_EXPIRED:
         return (struct kind){CLASS_AUTHENTICATION, 2, "Logoff"};
     case AUDIT_MAPPING_DECIDED:
     case AUDIT_MAPPING_DENIED:
