@@ -184,6 +184,7 @@ static void client_proved(struct session *s, const char *name, struct view reply
     struct sasl_authenticate_response response = {.error_message_null = true, .auth_bytes = reply};
     response.session_lifetime_ms =
         reauth_client_term(s, client->conf, exchange_expires_ms(client->exchange));
+    memcpy(s->token_stamp, exchange_token_stamp(client->exchange), sizeof s->token_stamp);
     s->reauth->expired = false;
     evidence_reauth_accepted(s, NULL);
     if (client_send_token(s, client->version, client->correlation_id, &response)) {
