@@ -232,5 +232,6 @@ Test(leaders, the_same_ones_again_and_again_take_no_room)
     }
     leaders_learn(l, t("orders"), 100, 5, 1, 100);
     cr_assert_eq(leaders_find(l, t("orders"), 100, 1, 200, &fresh), 5, "there was room");
-    cr_assert_eq(leaders_find(l, t("orders"), 99, 4 * LEADERS_PARTITIONS_MAX - 100, 200, &fresh), 3, "the latest");
+    const int32_t latest = 4 * LEADERS_PARTITIONS_MAX - 100;
+    cr_assert_eq(leaders_find(l, t("orders"), 99, latest, 200, &fresh), 3, "the latest");
 }
