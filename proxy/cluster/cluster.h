@@ -172,8 +172,14 @@ bool cluster_learn(struct cluster *cluster, int32_t node_id, struct view host, i
 /** `metadata: merged`: answers are given to cluster_fill_gaps before anything else is done to them. NULL: no. */
 bool cluster_merges(const struct cluster *cluster);
 
+/** Who is told: nodes that it has no way to (no port of its listener) are not. `context` is the caller's. */
+struct cluster_audience {
+    bool (*reaches)(void *context, int32_t node_id);
+    void *context;
+};
+
 /**
- * Puts into a broker's answer what it cannot know of brokers that have no listener of the name it was
+ * `audience` may be NULL: all. Puts into a broker's answer what it cannot know of brokers that have no listener of the name it was
  * asked on: those that are of another generation than the route's and live, and who leads what and
  * coordinates what, where that is known (leaders.h says when it is). What is not known stays as the
  * broker said, and is asked for at once, with Setu's own identity, from a broker of the other
@@ -182,7 +188,8 @@ bool cluster_merges(const struct cluster *cluster);
  */
 enum endpoint_status cluster_fill_gaps(struct cluster *cluster, const struct route *route,
                                        int16_t key, int16_t version,
-                                       const struct gaps_question *question, struct view payload,
+                                       const struct gaps_question *question,
+                                       const struct cluster_audience *audience, struct view payload,
                                        struct writer *out, bool *changed_r)
     __attribute__((warn_unused_result));
 

@@ -171,6 +171,7 @@ static void want(struct cluster *cluster, struct view topic, const struct conf_g
 struct filling {
     struct cluster *cluster;
     const struct conf_generation *kind; /* of the broker that answered */
+    const struct cluster_audience *audience;
     size_t next;                        /* node to be looked at for `missing` */
     uint64_t left;                      /* gaps that stay */
 };
@@ -196,13 +197,24 @@ static void tell(const struct broker *broker, struct endpoint *endpoint_r)
     };
 }
 
+/*
+ * A node that the client's listener has no place for is left out: an answer with it would be refused whole, and so
+ * one broker could end what clients ask all others. And only who has said at that address that it is this node.
+ */
+static bool may_be_told(const struct filling *filling, const struct broker *broker)
+{
+    const struct cluster_audience *audience = filling->audience;
+    return broker->confirmed && is_apart(broker, filling->kind) &&
+           (audience == NULL || audience->reaches(audience->context, broker->node_id));
+}
+
 static bool on_missing(void *context, struct endpoint *endpoint_r)
 {
     struct filling *filling = context;
     struct cluster *cluster = filling->cluster;
     while (filling->next < cluster->node_count) {
         struct broker *broker = cluster->nodes[filling->next++];
-        if (broker->named != cluster->naming && is_apart(broker, filling->kind)) {
+        if (broker->named != cluster->naming && may_be_told(filling, broker)) {
             broker->named = cluster->naming;
             tell(broker, endpoint_r);
             return true;
@@ -251,7 +263,7 @@ static bool on_coordinator(void *context, int8_t type, int32_t hash, struct endp
     int32_t partition = gaps_partition_of(hash, leaders_partitions(cluster->leaders, topic));
     int32_t leader = find_leader(filling, topic, partition, -1);
     const struct broker *broker = leader >= 0 ? cluster_find_node(cluster, leader) : NULL;
-    if (broker == NULL || !is_apart(broker, filling->kind)) {
+    if (broker == NULL || !may_be_told(filling, broker)) {
         filling->left++;
         return false;
     }
@@ -266,11 +278,13 @@ static const struct gaps_filler filler = {.broker = on_named,
 
 enum endpoint_status cluster_fill_gaps(struct cluster *cluster, const struct route *route,
                                        int16_t key, int16_t version,
-                                       const struct gaps_question *question, struct view payload,
+                                       const struct gaps_question *question,
+                                       const struct cluster_audience *audience, struct view payload,
                                        struct writer *out, bool *changed_r)
 {
     struct stats *stats = cluster->params.stats;
-    struct filling filling = {.cluster = cluster, .kind = route->generation};
+    struct filling filling = {
+        .cluster = cluster, .kind = route->generation, .audience = audience};
     *changed_r = false;
     if (cluster->leaders == NULL) {
         return ENDPOINT_OK;

@@ -146,6 +146,12 @@ static void rewrite_done(struct writer *w)
     }
 }
 
+static bool response_reaches(void *context, int32_t node_id)
+{
+    struct session *s = context;
+    return s->gate->node_port(s->gate, node_id) != 0;
+}
+
 /* What the broker leaves out for want of a listener name is put in first; then all is rewritten alike. */
 static enum endpoint_status response_fill(struct session *s, const struct flow *flow,
                                           struct view *payload)
@@ -156,9 +162,11 @@ static enum endpoint_status response_fill(struct session *s, const struct flow *
     if (!cluster_merges(cluster) || !gaps_in(flow->api_key)) {
         return ENDPOINT_OK;
     }
+    const struct cluster_audience audience = {.reaches = response_reaches, .context = s};
     enum endpoint_status status =
         cluster_fill_gaps(cluster, &s->route, flow->api_key, flow->api_version,
-                          &inflight_front(&s->relay.inflight)->question, *payload, w, &changed);
+                          &inflight_front(&s->relay.inflight)->question, &audience, *payload, w,
+                          &changed);
     *payload = changed ? writer_view(w) : *payload;
     return status == ENDPOINT_BAD ? ENDPOINT_OK : status; /* the rewriter is the judge of that */
 }

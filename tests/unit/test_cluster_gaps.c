@@ -78,6 +78,15 @@ static bool on_endpoint(void *context, const struct endpoint *endpoint)
     return true;
 }
 
+static bool all_but_3(void *context, int32_t node_id)
+{
+    (void)context;
+    return node_id != 3;
+}
+
+static const struct cluster_audience without_3 = {.reaches = all_but_3};
+static const struct cluster_audience *audience; /* NULL: all */
+
 /* Node 1 answers a client's Metadata. */
 static void ask_metadata(int16_t version)
 {
@@ -96,8 +105,8 @@ static void ask_metadata(int16_t version)
     struct view payload = view_from(writer_view(&answer), FRAME_SIZE_BYTES);
     memset(&told, 0, sizeof told);
     writer_init_fixed(&out, filled, sizeof filled);
-    cr_assert_eq(cluster_fill_gaps(kit.cluster, &route, API_METADATA, version, NULL, payload, &out,
-                                   &told.changed),
+    cr_assert_eq(cluster_fill_gaps(kit.cluster, &route, API_METADATA, version, NULL, audience,
+                                   payload, &out, &told.changed),
                  ENDPOINT_OK);
     payload = told.changed ? writer_view(&out) : payload;
     cr_assert_eq(gaps_fill(API_METADATA, version, payload, NULL, &seeing, NULL, NULL, &changed),
@@ -122,8 +131,8 @@ static void ask_coordinator(int32_t hash)
     memset(&told, 0, sizeof told);
     told.coordinator = -1;
     writer_init_fixed(&out, filled, sizeof filled);
-    cr_assert_eq(cluster_fill_gaps(kit.cluster, &route, API_FIND_COORDINATOR, 0, &question, payload,
-                                   &out, &told.changed),
+    cr_assert_eq(cluster_fill_gaps(kit.cluster, &route, API_FIND_COORDINATOR, 0, &question, audience,
+                                   payload, &out, &told.changed),
                  ENDPOINT_OK);
     payload = told.changed ? writer_view(&out) : payload;
     cr_assert_eq(endpoint_visit(API_FIND_COORDINATOR, 0, payload, on_endpoint, NULL), ENDPOINT_OK);
@@ -165,6 +174,17 @@ Test(cluster_gaps, brokers_at_once_and_leaders_when_they_have_been_asked_for)
     kit_run_until(kit_never, 300);
     cr_assert_eq(kit.stats.leaders_asked, 1, "what is known is not asked for");
     cr_assert_leq(kit.servers[2].accepted - before, 3u, "its refresh");
+}
+
+Test(cluster_gaps, nobody_is_told_of_a_node_that_has_no_port)
+{
+    start("pencil", merged);
+    cr_assert(kit_run_until(is_whole, 5000));
+    audience = &without_3;
+    ask_metadata(8);
+    cr_assert_eq(told.count, 2);
+    cr_assert_eq(told.leaders[1], -1);
+    audience = NULL;
 }
 
 Test(cluster_gaps, a_leader_of_another_epoch_is_none)
