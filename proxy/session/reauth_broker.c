@@ -272,6 +272,10 @@ void reauth_broker_alarm(struct session *s)
     struct reauth_broker *broker = s->reauth->broker;
     const struct inflight_entry *oldest = inflight_front(&s->relay.inflight);
     bool owed = oldest != NULL && oldest->own;
+    if (owed && broker->waited && !flow_rests(&s->relay.responses)) {
+        session_close(s, CLOSE_BROKER_REAUTH_FAILED); /* half of the answer is here, and still needs its entry */
+        return;
+    }
     if (owed && broker->waited) {
         inflight_pop(&s->relay.inflight); /* nobody waits for it any more */
         broker_failed(s, "timeout", NULL, true);

@@ -785,6 +785,27 @@ Test(reauth, a_broker_that_says_nothing_is_waited_for_a_while)
     await_closed(CLOSE_BROKER_REAUTH_FAILED);
 }
 
+Test(reauth, a_broker_that_stops_in_the_middle_of_its_answer_is_not_waited_for)
+{
+    struct view body;
+    struct writer w;
+    struct sasl_handshake_response answer = {.count = 1};
+    answer.mechanisms[0] = view_from_string("SCRAM-SHA-512");
+    begin_due();
+    client_asks(1);
+    int32_t id = own_request(await(&broker), API_SASL_HANDSHAKE, &body);
+    writer_init_growing(&w, PIECE);
+    sasl_handshake_encode_response(&w, 1, id, &answer);
+    put(&broker, view_of(writer_view(&w).at, 12));
+    for (int i = 0; i < 100; i++) { /* more than twice connect_timeout_ms */
+        usleep(10000);
+        turns(2);
+    }
+    (void)send(broker.fd, writer_view(&w).at + 12, writer_view(&w).length - 12, MSG_NOSIGNAL);
+    writer_free(&w);
+    await_closed(CLOSE_BROKER_REAUTH_FAILED);
+}
+
 Test(reauth, without_a_stored_credential_the_session_ends_when_the_login_does)
 {
     struct session *s = begin_due();
