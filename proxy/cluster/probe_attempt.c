@@ -191,8 +191,9 @@ static void on_login(struct probe *probe, enum broker_login_status status)
     case BROKER_LOGIN_PENDING:
         leg_pause(&probe->leg);
         probe->working = true;
-        if (!slow_work_begin(probe->io, &probe->work, broker_login_waits(probe->login), on_work,
-                             on_worked)) {
+        if (!slow_work_begin(probe->io, &probe->work,
+                             broker_login_waits(probe->login) ? SLOW_FOR_BROKER : SLOW_COMPUTES,
+                             on_work, on_worked)) {
             probe->working = false;
             end_attempt(probe, PROBE_END_INTERNAL);
         }

@@ -7,12 +7,12 @@
 
 #include "proxy/io/io.h"
 
-enum { POOL_MIN = 4, POOL_MAX = 1024 /* libuv's own */ };
+enum { POOL_MIN = 6, POOL_MAX = 1024 /* libuv's own */ };
 
 void slow_work_size_pool(size_t loops)
 {
     char text[24];
-    size_t size = POOL_MIN + SLOW_WORK_MAX * (loops > 1 ? loops - 1 : 0);
+    size_t size = POOL_MIN + (SLOW_KINDS - 1) * SLOW_WORK_MAX * (loops > 1 ? loops - 1 : 0);
     snprintf(text, sizeof text, "%zu", size < POOL_MAX ? size : POOL_MAX);
     (void)setenv("UV_THREADPOOL_SIZE", text, 0);
 }
@@ -63,23 +63,23 @@ static void on_done(uv_work_t *request, int status)
 {
     struct slow_work *work = request->data;
     (void)status;
-    if (work->waits) {
-        work->io->slow.running--;
-        begin_next(&work->io->slow);
+    if (work->kind != SLOW_COMPUTES) {
+        work->io->slow[work->kind].running--;
+        begin_next(&work->io->slow[work->kind]);
     }
     work->done(work);
 }
 
-bool slow_work_begin(struct io *io, struct slow_work *work, bool waits, slow_work_fn run,
+bool slow_work_begin(struct io *io, struct slow_work *work, enum slow_kind kind, slow_work_fn run,
                      slow_work_fn done)
 {
-    struct slow_queue *queue = &io->slow;
+    struct slow_queue *queue = &io->slow[kind];
     assert(!work->queued);
     work->io = io;
-    work->waits = waits;
+    work->kind = kind;
     work->run = run;
     work->done = done;
-    if (!waits) {
+    if (kind == SLOW_COMPUTES) {
         return submit(work);
     }
     work->queued = true;
@@ -92,7 +92,7 @@ bool slow_work_begin(struct io *io, struct slow_work *work, bool waits, slow_wor
 bool slow_work_cancel(struct slow_work *work)
 {
     if (work->queued) {
-        unlink_from(&work->io->slow, work);
+        unlink_from(&work->io->slow[work->kind], work);
         return true;
     }
     (void)uv_cancel((uv_req_t *)&work->request);

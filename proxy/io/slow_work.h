@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * slow_work: work for libuv's thread pool, of two kinds. What only computes goes there at once. What may wait for
- * another process (a KDC, saslauthd) takes at most SLOW_WORK_MAX of a loop's threads at a time and queues up for them,
- * so that logins which need a thread for milliseconds never stand behind one that waits for half a minute.
+ * slow_work: work for libuv's thread pool. What only computes goes there at once. What may wait for another process
+ * (a KDC, saslauthd) takes at most SLOW_WORK_MAX of a loop's threads at a time and queues up for them, so that logins
+ * which need a thread for milliseconds never stand behind one that waits for half a minute. Clients' logins and
+ * logins to brokers have a queue each.
  *
  *   begin ──▶ computes ───────────────────────────▶ thread pool ──▶ done
- *        └──▶ waits ──▶ [queue of this loop] ──▶ one of two threads ──┘
+ *        └──▶ waits ──▶ [queue of this loop] ──▶ two threads a queue ──┘
  */
 #pragma once
 
@@ -17,7 +18,10 @@ struct io;
 struct slow_work;
 typedef void (*slow_work_fn)(struct slow_work *work);
 
-enum { SLOW_WORK_MAX = 2 };
+enum { SLOW_WORK_MAX = 2 }; /* of each kind that waits */
+
+/* Whom clients make wait in crowds, with passwords that are wrong, is not before whom brokers are dialled for. */
+enum slow_kind { SLOW_COMPUTES, SLOW_FOR_CLIENT, SLOW_FOR_BROKER, SLOW_KINDS };
 
 struct slow_queue {
     size_t running;
@@ -32,7 +36,8 @@ struct slow_work {
     slow_work_fn run;
     slow_work_fn done;
     void *owner;
-    bool waits, queued;
+    enum slow_kind kind;
+    bool queued;
 };
 
 /**
@@ -42,7 +47,7 @@ struct slow_work {
 void slow_work_size_pool(size_t loops);
 
 /** run on a thread, then done on the loop, also when run was cancelled. False: neither will be called. */
-bool slow_work_begin(struct io *io, struct slow_work *work, bool waits, slow_work_fn run,
+bool slow_work_begin(struct io *io, struct slow_work *work, enum slow_kind kind, slow_work_fn run,
                      slow_work_fn done) __attribute__((warn_unused_result));
 
 /** Asks to forget it. True: it has not begun, and done will not be called. False: done comes in any case. */

@@ -27,13 +27,14 @@ static void errand_back(struct slow_work *work)
     errand->done(s); /* only a session that is closed has its work recalled */
 }
 
-static void errand_send(struct errand *errand, struct session *s, bool waits, errand_done_fn done)
+static void errand_send(struct errand *errand, struct session *s, enum slow_kind kind,
+                        errand_done_fn done)
 {
     assert(!errand->out);
     errand->session = s;
     errand->done = done;
     errand->work.owner = errand;
-    if (!slow_work_begin(&s->world->io, &errand->work, waits, errand_run, errand_back)) {
+    if (!slow_work_begin(&s->world->io, &errand->work, kind, errand_run, errand_back)) {
         session_close(s, CLOSE_INTERNAL);
         return;
     }
@@ -45,7 +46,7 @@ void errand_call(struct errand *errand, struct session *s, errand_job_fn job, vo
 {
     errand->job = job;
     errand->subject = subject;
-    errand_send(errand, s, false, done);
+    errand_send(errand, s, SLOW_COMPUTES, done);
 }
 
 static void run_exchange(void *exchange)
@@ -63,7 +64,7 @@ void errand_exchange(struct errand *errand, struct session *s, struct exchange *
 {
     errand->job = run_exchange;
     errand->subject = exchange;
-    errand_send(errand, s, exchange_waits(exchange), done);
+    errand_send(errand, s, exchange_waits(exchange) ? SLOW_FOR_CLIENT : SLOW_COMPUTES, done);
 }
 
 void errand_broker_login(struct errand *errand, struct session *s, struct broker_login *login,
@@ -71,7 +72,7 @@ void errand_broker_login(struct errand *errand, struct session *s, struct broker
 {
     errand->job = run_broker_login;
     errand->subject = login;
-    errand_send(errand, s, broker_login_waits(login), done);
+    errand_send(errand, s, broker_login_waits(login) ? SLOW_FOR_BROKER : SLOW_COMPUTES, done);
 }
 
 void errand_recall(struct errand *errand)

@@ -68,24 +68,48 @@ static void count_quick(struct slow_work *work)
     }
 }
 
+static void release_all(struct slow_work *work)
+{
+    (void)work;
+    cr_assert_eq(done_count, 0);
+    for (int i = 0; i < MANY; i++) {
+        uv_sem_post(&held);
+    }
+}
+
 Test(slow_work, what_waits_leaves_threads_to_what_computes)
 {
     static struct slow_work slow[MANY], quick[MANY];
     static bool ran[MANY];
     for (int i = 0; i < MANY; i++) {
         slow[i].owner = &ran[i];
-        cr_assert(slow_work_begin(&io, &slow[i], true, wait_run, count_done));
+        cr_assert(slow_work_begin(&io, &slow[i], SLOW_FOR_CLIENT, wait_run, count_done));
     }
     for (int i = 0; i < MANY; i++) {
-        cr_assert(slow_work_begin(&io, &quick[i], false, quick_run, count_quick));
+        cr_assert(slow_work_begin(&io, &quick[i], SLOW_COMPUTES, quick_run, count_quick));
     }
     uv_run(&loop, UV_RUN_DEFAULT);
     cr_assert_eq(quick_done, MANY);
     cr_assert_eq(done_count, MANY);
     cr_assert_leq(atomic_load(&most_inside), SLOW_WORK_MAX);
-    cr_assert_eq(io.slow.running, 0);
-    cr_assert_null(io.slow.first);
-    cr_assert_null(io.slow.last);
+    cr_assert_eq(io.slow[SLOW_FOR_CLIENT].running, 0);
+    cr_assert_null(io.slow[SLOW_FOR_CLIENT].first);
+    cr_assert_null(io.slow[SLOW_FOR_CLIENT].last);
+}
+
+/* A crowd of logins that wait does not stand before a broker's. */
+Test(slow_work, clients_and_brokers_do_not_wait_for_each_other)
+{
+    static struct slow_work slow[MANY], broker[1];
+    static bool ran[MANY];
+    for (int i = 0; i < MANY; i++) {
+        slow[i].owner = &ran[i];
+        cr_assert(slow_work_begin(&io, &slow[i], SLOW_FOR_CLIENT, wait_run, count_done));
+    }
+    cr_assert(slow_work_begin(&io, &broker[0], SLOW_FOR_BROKER, quick_run, release_all));
+    uv_run(&loop, UV_RUN_DEFAULT);
+    cr_assert_eq(done_count, MANY);
+    cr_assert_eq(io.slow[SLOW_FOR_BROKER].running, 0);
 }
 
 Test(slow_work, what_has_not_begun_can_be_forgotten)
@@ -94,21 +118,21 @@ Test(slow_work, what_has_not_begun_can_be_forgotten)
     static bool ran[6];
     for (int i = 0; i < 6; i++) {
         slow[i].owner = &ran[i];
-        cr_assert(slow_work_begin(&io, &slow[i], true, wait_run, count_done));
+        cr_assert(slow_work_begin(&io, &slow[i], SLOW_FOR_CLIENT, wait_run, count_done));
     }
     cr_assert(slow_work_cancel(&slow[5])); /* the last, the first in line, one between */
     cr_assert(slow_work_cancel(&slow[2]));
     cr_assert(slow_work_cancel(&slow[3]));
-    cr_assert_eq(io.slow.first, &slow[4]);
-    cr_assert_eq(io.slow.last, &slow[4]);
-    cr_assert(slow_work_begin(&io, &slow[5], true, wait_run, count_done));
+    cr_assert_eq(io.slow[SLOW_FOR_CLIENT].first, &slow[4]);
+    cr_assert_eq(io.slow[SLOW_FOR_CLIENT].last, &slow[4]);
+    cr_assert(slow_work_begin(&io, &slow[5], SLOW_FOR_CLIENT, wait_run, count_done));
     for (int i = 0; i < 6; i++) {
         uv_sem_post(&held);
     }
     uv_run(&loop, UV_RUN_DEFAULT);
     cr_assert_eq(done_count, 4);
     cr_assert(ran[0] && ran[1] && !ran[2] && !ran[3] && ran[4] && ran[5]);
-    cr_assert_eq(io.slow.running, 0);
+    cr_assert_eq(io.slow[SLOW_FOR_CLIENT].running, 0);
 }
 
 Test(slow_work, what_libuv_has_is_done_in_any_case)
@@ -117,25 +141,25 @@ Test(slow_work, what_libuv_has_is_done_in_any_case)
     static bool ran[2];
     for (int i = 0; i < 2; i++) {
         slow[i].owner = &ran[i];
-        cr_assert(slow_work_begin(&io, &slow[i], true, wait_run, count_done));
+        cr_assert(slow_work_begin(&io, &slow[i], SLOW_FOR_CLIENT, wait_run, count_done));
         cr_assert_not(slow_work_cancel(&slow[i]));
         uv_sem_post(&held);
     }
     uv_run(&loop, UV_RUN_DEFAULT);
     cr_assert_eq(done_count, 2);
-    cr_assert_eq(io.slow.running, 0);
+    cr_assert_eq(io.slow[SLOW_FOR_CLIENT].running, 0);
 }
 
 Test(slow_work, the_pool_grows_with_the_loops)
 {
     unsetenv("UV_THREADPOOL_SIZE");
     slow_work_size_pool(1);
-    cr_assert_str_eq(getenv("UV_THREADPOOL_SIZE"), "4");
+    cr_assert_str_eq(getenv("UV_THREADPOOL_SIZE"), "6");
     slow_work_size_pool(8); /* it is what the operator says */
-    cr_assert_str_eq(getenv("UV_THREADPOOL_SIZE"), "4");
+    cr_assert_str_eq(getenv("UV_THREADPOOL_SIZE"), "6");
     unsetenv("UV_THREADPOOL_SIZE");
     slow_work_size_pool(8);
-    cr_assert_str_eq(getenv("UV_THREADPOOL_SIZE"), "18");
+    cr_assert_str_eq(getenv("UV_THREADPOOL_SIZE"), "34");
     unsetenv("UV_THREADPOOL_SIZE");
     slow_work_size_pool(256000);
     cr_assert_str_eq(getenv("UV_THREADPOOL_SIZE"), "1024");
