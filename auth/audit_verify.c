@@ -69,6 +69,15 @@ static const char *contradiction(const struct audit_head *expected,
     return NULL;
 }
 
+/* A log made anew behind the record expected would never meet it. */
+static const char *begins_too_late(const struct audit_head *expected,
+                                   const struct audit_record *first)
+{
+    return expected != NULL && first->seq > expected->seq + 1
+               ? "the log begins behind the record expected"
+               : NULL;
+}
+
 static const struct audit_key *key_named(const struct audit_signatures *signatures, const char *id)
 {
     for (size_t i = 0; i < signatures->key_count; i++) {
@@ -130,6 +139,7 @@ static enum audit_status verify_records(struct audit_reader *reader, bool any,
                 status == AUDIT_TORN ? "the file ends inside of it" : "it is not a record");
         }
         const char *why = objection(&verdict->head, unknown, &record);
+        why = why == NULL && unknown ? begins_too_late(expected, &record) : why;
         why = why == NULL ? contradiction(expected, &record) : why;
         why = why == NULL ? weigh(signatures, &record) : why;
         if (why != NULL) {

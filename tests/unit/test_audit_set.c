@@ -114,6 +114,17 @@ Test(audit_set, a_folder_and_a_file_bring_the_whole_log)
     cr_assert_eq(of.verdict.first_seq, 21);
 }
 
+/* A log made anew behind the record that was written down elsewhere never meets it. */
+Test(audit_set, t79_a_log_that_begins_behind_the_record_expected)
+{
+    const struct audit_head elsewhere = {.seq = 10, .hash = {1, 2, 3}};
+    remove_file(names[0]);
+    cr_assert(verify_of(folder, NULL).verdict.holds);
+    const struct outcome of = verify_of(folder, &elsewhere);
+    cr_assert_not(of.verdict.holds);
+    cr_assert_not_null(strstr(of.verdict.why, "begins behind"), "%s", of.verdict.why);
+}
+
 Test(audit_set, t79_an_edited_record)
 {
     struct view part = kit_part(kit, 20, 40);
