@@ -291,6 +291,9 @@ static void check_gssapi(const struct check *check, const struct conf_listener *
     }
 }
 
+/* Who logs in by these is not said in words that Setu could read on the way. */
+static const char *const opaque[] = {"OAUTHBEARER", "GSSAPI"};
+
 /* What the listener's cluster asks of it. */
 static void check_fit(const struct check *check, const struct conf_listener *listener,
                       const struct conf_cluster *cluster)
@@ -307,12 +310,14 @@ static void check_fit(const struct check *check, const struct conf_listener *lis
                             "listener offers none (give 'mechanisms')",
                             generation->name);
         }
-        if (passed && offers(listener, "OAUTHBEARER")) {
-            conf_errors_add(check->errors, check_place(check, &listener->mechanisms),
-                            "generation '%s' passes the client's SASL login through, where whose "
-                            "token it is would be the broker's secret (take OAUTHBEARER out, or "
-                            "use another login there)",
-                            generation->name);
+        for (size_t j = 0; passed && j < sizeof opaque / sizeof opaque[0]; j++) {
+            if (offers(listener, opaque[j])) {
+                conf_errors_add(check->errors, check_place(check, &listener->mechanisms),
+                                "generation '%s' passes the client's SASL login through, where "
+                                "whose token it is would be the broker's secret (take %s out, or "
+                                "use another login there)",
+                                generation->name, opaque[j]);
+            }
         }
     }
     check_relay(check, listener, cluster);

@@ -118,14 +118,32 @@ static void hash_peers(const struct conf_listener *listener, char hex[65])
     hash_end(&md, hex);
 }
 
+/* By what a ticket becomes a principal, or is refused. */
+static void hash_tickets(const struct conf_listener *listener, char hex[65])
+{
+    const struct conf_listener_gssapi *gssapi = &listener->gssapi;
+    EVP_MD_CTX *md = hash_begin();
+    if (gssapi->present) {
+        hash_text(md, gssapi->service_name);
+        hash_text(md, gssapi->realm);
+        for (size_t i = 0; i < gssapi->principal_to_local_rules_count; i++) {
+            hash_text(md, gssapi->principal_to_local_rules[i]);
+        }
+        hash_content(md, gssapi->keytab);
+    }
+    hash_end(&md, hex);
+}
+
 static void hash_listeners(struct shared *shared)
 {
     const struct config *config = shared->config;
     shared->peer_hashes = calloc(config->listeners_count, sizeof *shared->peer_hashes);
-    if (shared->peer_hashes == NULL) {
+    shared->ticket_hashes = calloc(config->listeners_count, sizeof *shared->ticket_hashes);
+    if (shared->peer_hashes == NULL || shared->ticket_hashes == NULL) {
         abort();
     }
     for (size_t i = 0; i < config->listeners_count; i++) {
+        hash_tickets(&config->listeners[i], shared->ticket_hashes[i]);
         hash_peers(&config->listeners[i], shared->peer_hashes[i]);
     }
 }
@@ -435,5 +453,6 @@ void shared_unref(struct shared **shared)
     config_unref(&gone->config);
     free(gone->cluster_hashes);
     free(gone->peer_hashes);
+    free(gone->ticket_hashes);
     free(gone);
 }

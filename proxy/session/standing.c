@@ -60,13 +60,14 @@ static bool token_holds(const struct session *s, const struct shared *now)
            (s->principal != NULL && tokens_stand(now->tokens, s->token_stamp));
 }
 
-static bool certificate_holds(const struct session *s, const struct shared *now,
-                              const struct conf_listener *conf)
+static bool listener_holds(const struct session *s, const struct shared *now,
+                           const struct conf_listener *conf, bool tickets)
 {
     const struct shared *then = session_shared(s);
     size_t before = (size_t)(s->gate->conf - then->config->listeners);
     size_t after = (size_t)(conf - now->config->listeners);
-    return strcmp(then->peer_hashes[before], now->peer_hashes[after]) == 0;
+    const char *was = tickets ? then->ticket_hashes[before] : then->peer_hashes[before];
+    return strcmp(was, tickets ? now->ticket_hashes[after] : now->peer_hashes[after]) == 0;
 }
 
 bool standing_holds(const struct session *s, const struct shared *now,
@@ -76,7 +77,10 @@ bool standing_holds(const struct session *s, const struct shared *now,
         return true;
     }
     if (s->mechanism != NULL && strcmp(s->mechanism, "SSL") == 0) {
-        return certificate_holds(s, now, conf);
+        return listener_holds(s, now, conf, false);
+    }
+    if (s->mechanism != NULL && strcmp(s->mechanism, "GSSAPI") == 0) {
+        return mechanism_holds(s, now) && listener_holds(s, now, conf, true);
     }
     if (s->mechanism != NULL && strcmp(s->mechanism, "OAUTHBEARER") == 0) {
         return mechanism_holds(s, now) && token_holds(s, now);

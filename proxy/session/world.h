@@ -55,6 +55,7 @@ struct shared {
     char config_hash[65];            /* SHA-256 of the configuration file, hex */
     char users_hash[65];             /* of the users file's content */
     char (*peer_hashes)[65];         /* of each listener: by what client certificates are judged */
+    char (*ticket_hashes)[65];       /* of each listener: by what Kerberos tickets are judged */
     /* of each cluster of the configuration: its text and the content of every file it names */
     char (*cluster_hashes)[65];
     struct audit_key *audit_key;     /* NULL: checkpoints are not signed */

@@ -388,6 +388,18 @@ Test(conf_refusals, listeners)
          "protocol: SASL_PLAINTEXT\n        login: passthrough\n"
          "listeners:\n  - name: clients\n    cluster: main\n    bind: 127.0.0.1\n    port: 19092\n"
          "    advertised_host: localhost\n    node_base_port: 19100\n"
+         "    mechanisms: [SCRAM-SHA-512, GSSAPI]\n",
+         "11:15: warning: Setu itself cannot log in to brokers of generation 'ajna' (add "
+         "'identity.sasl')\n"
+         "23:17: generation 'ajna' passes the client's SASL login through, where whose token it is "
+         "would be the broker's secret (take GSSAPI out, or use another login there)\n"},
+        {"protocol: SSL\n        login: mapped-certificate\n        tls: {ca: ca.pem}\n"
+         "listeners:\n  - name: clients\n    cluster: main\n    bind: 127.0.0.1\n    port: 19092\n"
+         "    advertised_host: localhost\n    node_base_port: 19100\n"
+         "    mechanisms: [SCRAM-SHA-512]\n",
+         "protocol: SASL_PLAINTEXT\n        login: passthrough\n"
+         "listeners:\n  - name: clients\n    cluster: main\n    bind: 127.0.0.1\n    port: 19092\n"
+         "    advertised_host: localhost\n    node_base_port: 19100\n"
          "    tls: {chain: c, key: k, client_ca: a, client_auth: required}\n",
          "11:15: warning: Setu itself cannot log in to brokers of generation 'ajna' (add "
          "'identity.sasl')\n"
