@@ -86,12 +86,12 @@ static int add_sockets(scmp_filter_ctx filter)
     int error = 0;
     for (size_t i = 0; error == 0 && i < sizeof families / sizeof families[0]; i++) {
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
     }
     static const int refused[] = {AF_PACKET, AF_KEY, AF_ALG, AF_BLUETOOTH, AF_CAN, AF_VSOCK};
     for (size_t i = 0; error == 0 && i < sizeof refused / sizeof refused[0]; i++) {
         error = seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, SCMP_SYS(socket), 1,
-                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)refused[i]));
+                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)refused[i], 0));
     }
     return error;
 }

@@ -179,12 +179,12 @@ struct cluster_audience {
 };
 
 /**
- * `audience` may be NULL: all. Puts into a broker's answer what it cannot know of brokers that have no listener of the name it was
- * asked on: those that are of another generation than the route's and live, and who leads what and
- * coordinates what, where that is known (leaders.h says when it is). What is not known stays as the
- * broker said, and is asked for at once, with Setu's own identity, from a broker of the other
- * generation: a client that asks again, as it does within a moment, finds it. Nothing waits for that.
- * As gaps_fill: OK and *changed_r, and `out` has the new payload.
+ * Puts into a broker's answer what it cannot know of brokers that have no listener of the name it was asked on:
+ * those that are of another generation than the route's and live, and who leads what and coordinates what, where
+ * that is known (leaders.h says when it is). What is not known stays as the broker said, and is asked for at once,
+ * with Setu's own identity, from a broker of the other generation: a client that asks again, as it does within a
+ * moment, finds it. Nothing waits for that. As gaps_fill: OK and *changed_r, and `out` has the new payload.
+ * `audience` may be NULL: everybody may be told of all.
  */
 enum endpoint_status cluster_fill_gaps(struct cluster *cluster, const struct route *route,
                                        int16_t key, int16_t version,

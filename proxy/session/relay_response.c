@@ -149,7 +149,8 @@ static void rewrite_done(struct writer *w)
 static bool response_reaches(void *context, int32_t node_id)
 {
     struct session *s = context;
-    return s->gate->node_port(s->gate, node_id) != 0;
+    /* What is out of range is no news in an answer that need not name it. */
+    return node_id < node_address_limit(s->gate->conf) && s->gate->node_port(s->gate, node_id) != 0;
 }
 
 /* What the broker leaves out for want of a listener name is put in first; then all is rewritten alike. */

@@ -131,8 +131,8 @@ static void ask_coordinator(int32_t hash)
     memset(&told, 0, sizeof told);
     told.coordinator = -1;
     writer_init_fixed(&out, filled, sizeof filled);
-    cr_assert_eq(cluster_fill_gaps(kit.cluster, &route, API_FIND_COORDINATOR, 0, &question, audience,
-                                   payload, &out, &told.changed),
+    cr_assert_eq(cluster_fill_gaps(kit.cluster, &route, API_FIND_COORDINATOR, 0, &question,
+                                   audience, payload, &out, &told.changed),
                  ENDPOINT_OK);
     payload = told.changed ? writer_view(&out) : payload;
     cr_assert_eq(endpoint_visit(API_FIND_COORDINATOR, 0, payload, on_endpoint, NULL), ENDPOINT_OK);
