@@ -273,7 +273,8 @@ void reauth_broker_alarm(struct session *s)
     const struct inflight_entry *oldest = inflight_front(&s->relay.inflight);
     bool owed = oldest != NULL && oldest->own;
     if (owed && broker->waited && !flow_rests(&s->relay.responses)) {
-        session_close(s, CLOSE_BROKER_REAUTH_FAILED); /* half of the answer is here, and still needs its entry */
+        /* Half of the answer is here, and the rest would still need its entry. */
+        session_close(s, CLOSE_BROKER_REAUTH_FAILED);
         return;
     }
     if (owed && broker->waited) {
