@@ -45,7 +45,7 @@ struct io {
     struct leg *again_head;
     uint8_t *spares[IO_SPARES]; /* owned; IO_SPARE_BYTES each, for the next backlogs */
     size_t spares_count, spares_made; /* those that wait; in all, at most IO_SPARES */
-    struct slow_queue slow[SLOW_KINDS]; /* work that waits for other processes; [SLOW_COMPUTES] is not used */
+    struct slow_queue slow[SLOW_KINDS]; /* what waits for others; [SLOW_COMPUTES]: not used */
     uint64_t spill_bytes;   /* heap held by unsent output of all legs now */
 };
 
