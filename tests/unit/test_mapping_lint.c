@@ -409,8 +409,8 @@ Test(mapping_lint, l12_nobody_answers_for_it)
         "  - {principal: orders, certificate: orders, ticket: t, review_by: \"2099-01-01\"}\n",
         "  - {principal: orders, certificate: orders, owner: o, review_by: \"2099-01-01\"}\n",
         "  - {principal: orders, certificate: orders, owner: o, ticket: t}\n",
-        "  - {principal: orders, certificate: orders, owner: o, ticket: t, "
-        "review_by: \"2020-01-01\"}\n",
+        ("  - {principal: orders, certificate: orders, owner: o, ticket: t, "
+         "review_by: \"2020-01-01\"}\n"),
     };
     for (size_t i = 0; i < sizeof without / sizeof *without; i++) {
         only(MAPPING_LINT_L12, MAPPING_SEVERITY_WARNING, MAPPING_LINE,
