@@ -219,7 +219,9 @@ class Renewal(RigTest):
         self.assertGreaterEqual(brokers, 3)
         self.assertEqual(counted['reauth_attempts_total{result="denied"}'], 0)
         self.assertEqual(counted['broker_reauth_attempts_total{result="failed"}'], 0)
-        ends = own_setu.assert_ends(self, setu, "client_closed", "client_reset")
+        # a client has a quarter of a second for its renewal here: on a full machine one may come late
+        ends = own_setu.assert_ends(self, setu, "client_closed", "client_reset", "session_expired")
+        self.assertLessEqual(ends["session_expired"], 2)
         self.assert_seen_as("User:orders", topic)
         print(f"    {told}; renewals: {clients:g} by clients, {brokers:g} by Setu, at brokers "
               f"{self.assert_brokers_renewed()}; ends {dict(ends)}", flush=True)

@@ -197,7 +197,7 @@ class ClientLeg(TokenTest):
             setu.write()
             self.reload(setu)
             client.ended()
-        self.assertIn("reason=identity_changed", setu.log.read_text())
+        wait_until(lambda: "reason=identity_changed" in setu.log.read_text(), 10, "the reason in the log")
         setu.config["oauth"]["jwks_file"] = other.jwks
         setu.write()
         self.reload(setu)
