@@ -202,6 +202,7 @@ class Audit(unittest.TestCase):
               f"kill, {torn} torn ends", flush=True)
 
     def test_what_was_changed_is_named(self):
+        """T79: every kind of change, found by the command line."""
         stage = self.start(rotate_bytes=65536, checkpoint_interval_ms=100)
         for _ in range(25):
             stage.check_good_client(self, "orders")

@@ -77,6 +77,7 @@ class Refusals(RigTest):
         self.assertIn("uthentication failed", self.refused(login, topic))
 
     def test_user_without_a_certificate(self):
+        """T58: denied by the words that everybody gets."""
         topic, setu = self.topic(), self.setu()
         self.refused(setu.login("stranger"), topic)
         self.assertEqual(self.cluster.seen("User:stranger"), [])

@@ -17,7 +17,7 @@ from tests.integration.stage import NODES, Stage
 
 class Processes(Faults):
     def test_setu_and_brokers_are_stopped_for_a_while(self):
-        """SIGSTOP, SIGCONT: nobody is cut, all goes on."""
+        """T74: SIGSTOP, SIGCONT: nobody is cut, all goes on."""
         stage, pause = self.stage(), random.Random(SEED)
         load = Load(self, stage)
         stopped = [stage.process, *(broker.process for broker in stage.brokers.values())]
@@ -31,6 +31,7 @@ class Processes(Faults):
         self.tell(text)
 
     def test_setu_is_killed_again_and_again(self):
+        """T74: kill -9."""
         stage = self.stage()
         load, lives = Load(self, stage), either(3, 30)
         for life in range(lives):

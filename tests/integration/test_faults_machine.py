@@ -51,7 +51,7 @@ class Disk(Faults):
         return int(sum(n for _, n in stage.stats()[metric]))
 
     def test_the_audit_log_finds_no_room(self):
-        """on_failure: deny. Nobody comes in unseen."""
+        """T80: on_failure: deny. Nobody comes in unseen."""
         stage = self.stage(lambda s: s.config["audit"].update(file=self.small(s, "256k") / "audit.log"))
         load = Load(self, stage)
         for _ in range(either(1, 20)):
@@ -80,8 +80,8 @@ class Disk(Faults):
                 self.assertEqual(client.produce("many", 0, self.TINY * 12000, acks=-1)[0], 0)
 
     def test_the_audit_log_and_the_ledger_find_no_room(self):
-        """on_failure: continue. All goes on; what a short while brings is written when there is room, what is too much is
-        counted, and said so."""
+        """T80: on_failure: continue. All goes on; what a short while brings is written when there is room, what is too
+        much is counted, and said so."""
         stage = self.stage(self.both)
         ledger, load = self.where / "ledger", Load(self, stage)
         for _ in range(either(1, 10)):
@@ -116,7 +116,7 @@ class Disk(Faults):
         self.tell(f"{text}; {len(codes)} audit records in one chain; the ledger lost {lost} records and says so")
 
     def test_a_stop_while_nothing_can_be_written(self):
-        """It does not wait for ever, and what could not be written is missed afterwards."""
+        """T80: It does not wait for ever, and what could not be written is missed afterwards."""
         stage = self.stage(self.both)
         load = Load(self, stage)
         self.fill()

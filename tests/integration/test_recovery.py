@@ -57,6 +57,7 @@ class Recovery(RigTest):
                    "broker_reset", "broker_unreachable", "route_unknown")
 
     def test_a_legacy_broker_is_killed_and_comes_back_under_load(self):
+        """T74: kill -9 of a broker."""
         self.kill_and_restart(1)
 
     def test_the_ajna_broker_is_killed_and_comes_back_under_load(self):
@@ -73,6 +74,7 @@ class Recovery(RigTest):
         self.check(load, f"drained in {' and '.join(drains)}", "drained")
 
     def test_setu_is_killed_and_a_new_process_takes_over_under_load(self):
+        """T74: kill -9, before real brokers."""
         load = self.load()
         for life in (2, 3):
             self.own.process.kill()

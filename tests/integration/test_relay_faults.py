@@ -100,6 +100,7 @@ class Requests(StageTest):
     stage_options = {"broker_options": {0: ["--source", "flood:300000"]}}
 
     def test_acks_0_has_no_answer(self):
+        """T73: nothing of it stays behind."""
         for version in (3, 7, 9, 11):
             with self.stage.client(1) as client:
                 before = client.offset("acks", 0) if client.metadata(["acks"]) else 0
@@ -228,7 +229,7 @@ class Requests(StageTest):
         wait_until(lambda: self.stage.closes(self.mark)["client_closed"] >= 2, 5, "both sessions end")
 
     def test_clients_that_pose_as_replicas(self):
-        """CVE-2018-1288: a ReplicaId of a broker in what a client asks."""
+        """T63: CVE-2018-1288: a ReplicaId of a broker in what a client asks."""
         requests = [(1, version, kafka.fetch_body(version, "good", {0: 0}, replica_id=1)) for version in (4, 11, 12, 13,
                                                                                                           15, 17)]
         requests += [(2, version, kafka.list_offsets_body(version, "good", 0, -1, replica_id=2)) for version in (1, 5, 6)]
@@ -368,6 +369,7 @@ class Addresses(StageTest):
             self.assertNotIn(b"127.0.0.1" + struct.pack(">i", broker.port), data)
 
     def test_every_version_of_metadata(self):
+        """T68: brokers' addresses are Setu's."""
         for node in NODES:
             with self.stage.client(node) as client:
                 for version in range(14):
@@ -382,6 +384,7 @@ class Addresses(StageTest):
                 self.assertEqual(leaders["t-09999"], [1, 2, 1])
 
     def test_find_coordinator(self):
+        """T68: every version."""
         with self.stage.client(1) as client:
             for version in range(7):
                 body = kafka.Body(version >= 3)
@@ -408,6 +411,7 @@ class Addresses(StageTest):
                 self.leak(answer.data)
 
     def test_describe_cluster(self):
+        """T68: every version."""
         with self.stage.client(2) as client:
             for version in range(3):
                 body = kafka.Body(True).pack("?", False)
@@ -421,7 +425,7 @@ class Addresses(StageTest):
                     self.assertIn(host.encode() + struct.pack(">i", port), answer.data)
 
     def test_node_endpoints_of_produce(self):
-        """KIP-951: asked for a partition it does not lead, a broker names who does, in a tag at the very end."""
+        """T68: KIP-951: asked for a partition it does not lead, a broker names who does, in a tag at the very end."""
         with self.stage.client(1) as client:
             client.metadata(["good"])
             for version in range(10, 14):
@@ -432,6 +436,7 @@ class Addresses(StageTest):
                 self.assertEqual(kafka.endpoints(answer.tags()[0]), self.expected(), version)
 
     def test_node_endpoints_of_a_small_fetch(self):
+        """T68: rewritten."""
         with self.stage.client(2) as client:
             for version in range(16, 19):
                 answer = client.call(1, version, kafka.fetch_body(version, "flood", {0: 0}))
@@ -440,7 +445,7 @@ class Addresses(StageTest):
                 self.assertEqual(kafka.endpoints(tags[0]), self.expected(), version)
 
     def test_node_endpoints_of_a_large_fetch(self):
-        """Streamed, so the tag that comes last can only be made one that clients skip."""
+        """T68: Streamed, so the tag that comes last can only be made one that clients skip."""
         before = self.stage.number("rewrites_total", result="neutralised")
         for node in NODES:
             with self.stage.client(node) as client:

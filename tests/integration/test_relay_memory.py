@@ -36,6 +36,7 @@ class Large(StageTest):
                 client.fetch("large", node - 1, base)
 
     def test_90_mb_produced_in_one_request(self):
+        """T73: the request passes through; memory does not grow with it."""
         for node, tls in itertools.product(NODES, (False, True)):
             self.warm_up(node, tls)
             with self.stage.client(node, tls=tls, timeout_s=120) as client:
@@ -48,6 +49,7 @@ class Large(StageTest):
                 self.assertLess(grown, 2 * MIB)
 
     def test_90_mb_fetched_in_one_answer(self):
+        """T73: so does the answer."""
         for node, tls in itertools.product(NODES, (False, True)):
             self.warm_up(node, tls)
             with self.stage.client(node, tls=tls, timeout_s=120) as client:
@@ -69,7 +71,7 @@ class Large(StageTest):
         wait_until(same, 60, f"{metric} at rest")
 
     def test_a_client_that_does_not_read(self):
-        """Twenty answers of 90 MB each are asked for and not read: the broker must wait, not Setu swell."""
+        """T73: Twenty answers of 90 MB each are asked for and not read: the broker must wait, not Setu swell."""
         for node, tls in itertools.product(NODES, (False, True)):
             self.warm_up(node, tls)
             with self.stage.client(node, tls=tls, timeout_s=120) as client:
@@ -85,6 +87,7 @@ class Large(StageTest):
                 self.assertEqual((found[node - 1][0], len(found[node - 1][1])), (0, LARGE), "and nothing is lost")
 
     def test_a_broker_that_does_not_read(self):
+        """T73: the client is made to wait."""
         for node, tls in itertools.product(NODES, (False, True)):
             self.warm_up(node, tls)
             with self.stage.client(node, tls=tls, timeout_s=20) as client:

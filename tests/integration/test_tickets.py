@@ -182,6 +182,7 @@ class OldTickets(TicketTest):
     krb5 = {"clockskew": 1}
 
     def test_late_tokens_and_late_tickets(self):
+        """T71: a ticket that has ended."""
         late, short = self.kdc.kinit("orders"), self.kdc.kinit("orders", "3s")
         tokens = [("Clock skew", gssapi.Context(late).step(b"")), ("expired", gssapi.Context(short).step(b""))]
         time.sleep(5.5)

@@ -22,6 +22,7 @@ Test(api, rows_are_complete_and_in_order)
     }
 }
 
+/* T13 */
 Test(api, unknown_keys_have_no_row)
 {
     cr_assert(api_find(-1) == NULL && api_find(95) == NULL && api_find(INT16_MAX) == NULL);
@@ -32,6 +33,7 @@ Test(api, unknown_keys_have_no_row)
     cr_assert_eq(api_response_header_version(95, 0), -1);
 }
 
+/* T41, T63: what brokers say to each other, delegation tokens. */
 Test(api, what_clients_may_not_use_is_hidden)
 {
     static const int16_t hidden[] = {4,  5,  6,  7,  27, 38, 39, 40, 41, 50, 51,
@@ -47,6 +49,7 @@ Test(api, what_clients_may_not_use_is_hidden)
     }
 }
 
+/* T13 */
 Test(api, versions_outside_the_range_are_not_admitted)
 {
     cr_assert(api_admits(API_PRODUCE, 0) && api_admits(API_PRODUCE, 13));
@@ -69,6 +72,7 @@ Test(api, actions)
     cr_assert_eq(api_response_action(API_METADATA, 14), API_HIDE);
 }
 
+/* T68 */
 Test(api, every_response_with_an_address_is_watched_or_rewritten)
 {
     for (size_t i = 0; i < api_count(); i++) {

@@ -285,6 +285,7 @@ Test(audit, a_whole_log_verifies)
     free_log(log);
 }
 
+/* T79 */
 Test(audit, every_changed_byte_is_named)
 {
     struct log *log = new_log("h", 12);
@@ -340,6 +341,7 @@ static uint8_t *arrange(const struct log *log, const size_t *order, size_t count
     return bytes;
 }
 
+/* T79 */
 Test(audit, deletion_reordering_and_repetition_are_named)
 {
     struct log *log = new_log("h", 6);
@@ -361,6 +363,7 @@ Test(audit, deletion_reordering_and_repetition_are_named)
     free_log(log);
 }
 
+/* T79 */
 Test(audit, a_splice_from_another_log_is_named)
 {
     struct log *log = new_log("h", 6), *other = new_log("other", 6);
@@ -372,6 +375,7 @@ Test(audit, a_splice_from_another_log_is_named)
     free_log(other);
 }
 
+/* T79 */
 Test(audit, a_cut_tail_shows_against_a_head_kept_elsewhere)
 {
     struct log *log = new_log("h", 6);

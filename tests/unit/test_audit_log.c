@@ -228,7 +228,7 @@ static void limit_file(rlim_t bytes)
     cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
-/* A full disk, as RLIMIT_FSIZE plays it: nothing is lost, nothing is written twice, logins stop. */
+/* T80: a full disk, as RLIMIT_FSIZE plays it: nothing is lost, nothing is written twice, logins stop. */
 Test(audit_log, a_full_disk_denies_until_it_is_over)
 {
     signal(SIGXFSZ, SIG_IGN);
@@ -252,6 +252,7 @@ Test(audit_log, a_full_disk_denies_until_it_is_over)
     cr_assert_eq(verdict.records, 300);
 }
 
+/* T80 */
 Test(audit_log, a_full_queue_is_counted_and_told)
 {
     signal(SIGXFSZ, SIG_IGN);

@@ -89,6 +89,7 @@ static struct kit *forge(const struct kit *from, size_t changed, const struct au
     return kit;
 }
 
+/* T79 */
 Test(audit_verify, a_chain_made_anew_does_not_get_past_a_checkpoint)
 {
     struct audit_key *key = kit_key(1), *thief = kit_key(9);

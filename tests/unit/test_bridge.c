@@ -231,6 +231,7 @@ Test(bridge, nobody_can_tell_whether_an_unknown_produce_is_answered)
     closes(API_PRODUCE, 99, CLOSE_API_NOT_ADMITTED);
 }
 
+/* T16 */
 Test(bridge, an_answer_to_another_question_ends_it)
 {
     struct writer there, back;

@@ -88,6 +88,7 @@ Test(bytes, varints_are_known_bytes)
     cr_assert(view_equal(writer_view(&w), view_of("\xac\x02\x01\xff\xff\xff\xff\x0f", 8)));
 }
 
+/* T06 */
 Test(bytes, a_varint_with_too_many_bits_is_malformed_and_a_short_one_is_not)
 {
     uint32_t v;
@@ -134,6 +135,7 @@ Test(bytes, a_null_that_is_not_allowed_and_a_negative_length_are_malformed)
     cr_assert(!reader_bytes(&r, true, &v, &null) && r.malformed);
 }
 
+/* T06 */
 Test(bytes, array_counts_are_bounded_by_the_input)
 {
     int32_t count;
@@ -177,6 +179,7 @@ Test(bytes, every_prefix_of_a_tagged_section_is_short_not_malformed)
     }
 }
 
+/* T05 */
 Test(bytes, tagged_sections_have_limits)
 {
     uint8_t memory[256] = {0};

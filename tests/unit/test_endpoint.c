@@ -390,6 +390,7 @@ Test(endpoint, identity_is_byte_exact_in_every_version)
     }
 }
 
+/* T68 */
 Test(endpoint, only_hosts_and_ports_change_in_every_version)
 {
     for (size_t i = 0; i < CASES; i++) {
@@ -438,6 +439,7 @@ Test(endpoint, a_writer_too_small_by_any_amount_is_too_large)
     }
 }
 
+/* T68 */
 Test(endpoint, a_refused_address_refuses_the_frame)
 {
     for (size_t i = 0; i < CASES; i++) {
@@ -468,6 +470,7 @@ static bool map_long(void *context, const struct endpoint *from, struct endpoint
     return true;
 }
 
+/* T68 */
 Test(endpoint, long_hosts_move_the_size_of_the_tagged_field)
 {
     for (size_t length = 0; length <= 256; length++) {
@@ -637,6 +640,7 @@ static void fetch_request(struct writer *w, int16_t v, int32_t replica_id)
     }
 }
 
+/* T63 */
 Test(endpoint, the_replica_id_of_a_fetch_is_found_in_every_version)
 {
     for (int16_t v = 0; v <= 18; v++) {
@@ -658,6 +662,7 @@ Test(endpoint, the_replica_id_of_a_fetch_is_found_in_every_version)
     }
 }
 
+/* T63 */
 Test(endpoint, a_second_replica_state_cannot_hide_the_first)
 {
     struct writer w;
@@ -675,6 +680,7 @@ Test(endpoint, a_second_replica_state_cannot_hide_the_first)
     cr_assert_eq(request_replica_id(API_FETCH, 15, request(&w), &replica_id), ENDPOINT_BAD);
 }
 
+/* T63 */
 Test(endpoint, the_replica_ids_of_list_offsets_and_offset_for_leader_epoch)
 {
     struct writer w;

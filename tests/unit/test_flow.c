@@ -193,6 +193,7 @@ Test(flow, a_refused_frame_stops_the_walk_before_its_first_byte)
     flow_free(&flow);
 }
 
+/* T73 */
 Test(flow, a_held_frame_grows_with_the_bytes_not_with_the_size_declared)
 {
     uint8_t bytes[64] = {0, 0xff, 0xff, 0xff, 'h', 'h', 'h', 'h', 'h', 'h'};

@@ -185,6 +185,7 @@ Test(frame, the_collector_takes_a_stream_in_pieces_of_any_size)
     }
 }
 
+/* T08 */
 Test(frame, the_collector_reserves_for_bytes_received_not_for_bytes_promised)
 {
     struct frame_collector c;
@@ -198,6 +199,7 @@ Test(frame, the_collector_reserves_for_bytes_received_not_for_bytes_promised)
     cr_assert(c.at == NULL && c.cap == 512 * 1024);
 }
 
+/* T01 */
 Test(frame, the_collector_refuses_sizes_above_its_cap)
 {
     static const char *const sizes[] = {"\0\0\0\x11", "\xff\xff\xff\xff", "\x80\0\0\0",

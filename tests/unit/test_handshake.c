@@ -170,6 +170,7 @@ Test(handshake, error_35_is_read_as_v0_whatever_was_asked)
     cr_assert_eq(back.count, 0);
 }
 
+/* T12 */
 Test(handshake, the_answer_to_a_version_from_the_future)
 {
     begin();

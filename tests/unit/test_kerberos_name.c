@@ -179,6 +179,7 @@ Test(kerberos_name, a_name_that_does_not_fit_is_no_name)
     cr_assert_eq(apply("RULE:[1:x]", principal + 1, out, sizeof(out)), KERBEROS_NAME_OK);
 }
 
+/* T60 */
 Test(kerberos_name, a_runaway_pattern_ends_in_no_name)
 {
     char out[64];

@@ -138,6 +138,7 @@ static void find_meeting(int32_t *partitions_r, size_t count)
     }
 }
 
+/* T17 */
 Test(ledger_lane, bounds_what_meets_in_one_place_and_lets_nobody_aim)
 {
     static const uint8_t other_key[SIPHASH_KEY_BYTES] = "fedcba9876543210";

@@ -388,6 +388,7 @@ Test(leg, an_alert_before_a_reset_is_heard)
     SSL_CTX_free(server);
 }
 
+/* T11 */
 Test(leg, a_plaintext_peer_on_a_tls_leg_is_named_and_gets_no_alert)
 {
     struct pair pair;

@@ -142,6 +142,7 @@ Test(mapping, t58_what_no_rule_names_is_denied)
     mapping_unref(&mapping);
 }
 
+/* T58 */
 Test(mapping, a_configuration_without_rules_maps_nobody)
 {
     struct mapping *mapping = good("  []\n");
@@ -211,6 +212,7 @@ Test(mapping, t60_a_rule_that_runs_away_denies_even_when_another_matches)
     mapping_unref(&mapping);
 }
 
+/* T59 */
 Test(mapping, what_is_ambiguous_for_a_name_in_the_file_is_refused_at_load)
 {
     refused("  - {principal: svc-a, certificate: a}\n"
@@ -401,6 +403,7 @@ Test(mapping, every_part_of_when_must_fit)
     mapping_unref(&mapping);
 }
 
+/* T59 */
 Test(mapping, a_wider_rule_makes_a_narrower_one_ambiguous_where_both_hold)
 {
     struct mapping *mapping =
@@ -411,6 +414,7 @@ Test(mapping, a_wider_rule_makes_a_narrower_one_ambiguous_where_both_hold)
     mapping_unref(&mapping);
 }
 
+/* T59 */
 Test(mapping, scopes_that_meet_and_disagree_are_refused_at_load)
 {
     static const struct {

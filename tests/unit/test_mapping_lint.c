@@ -490,6 +490,7 @@ Test(mapping_lint, l19_a_brokers_certificate_for_a_client)
          &(struct change){.mapping = RULE("principal: orders, certificate: setu")});
 }
 
+/* T31: allowed on purpose, it is an error of the lint. */
 Test(mapping_lint, l20_a_listener_without_protection)
 {
     only(MAPPING_LINT_L20, MAPPING_SEVERITY_WARNING, MAPPING_LINE + 5,

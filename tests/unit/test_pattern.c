@@ -38,6 +38,7 @@ Test(pattern, the_whole_subject_has_to_match)
     cr_assert_eq(matches("(?m)^a$", "b\na"), PATTERN_NO_MATCH);
 }
 
+/* T60 */
 Test(pattern, the_budget_ends_a_runaway)
 {
     /* The end keeps PCRE2 from seeing at once that a needed letter is missing. */

@@ -34,6 +34,7 @@ static void expect_string(const char *raw, enum principal_status wanted)
     expect(raw, strlen(raw), wanted);
 }
 
+/* T40: a name is a name, whatever a path or a template would make of it. */
 Test(principal, names_pass_unchanged_and_stay_different)
 {
     static const char *const good[] = {
@@ -53,6 +54,7 @@ Test(principal, names_pass_unchanged_and_stay_different)
     }
 }
 
+/* T40: once before mapping is as good as twice. */
 Test(principal, canonicalising_twice_changes_nothing)
 {
     char once[PRINCIPAL_SIZE], twice[PRINCIPAL_SIZE];
@@ -61,6 +63,7 @@ Test(principal, canonicalising_twice_changes_nothing)
     cr_assert_str_eq(once, twice);
 }
 
+/* T40: blanks, ligatures, soft hyphens. */
 Test(principal, second_spellings_are_refused)
 {
     expect_string("", PRINCIPAL_EMPTY);
@@ -84,6 +87,7 @@ Test(principal, second_spellings_are_refused)
     expect_string("a\U000e0061", PRINCIPAL_INVISIBLE);
 }
 
+/* T40, T81: NULs, line ends, escapes. */
 Test(principal, controls_are_refused)
 {
     expect("a\0b", 3, PRINCIPAL_CONTROL);

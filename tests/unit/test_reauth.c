@@ -604,6 +604,7 @@ Test(reauth, who_is_not_mapped_any_more_is_refused)
     await_closed(CLOSE_REAUTH_DENIED);
 }
 
+/* T71 */
 Test(reauth, a_lifetime_is_no_longer_than_what_was_shown)
 {
     struct session *s = begin();

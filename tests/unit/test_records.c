@@ -616,6 +616,7 @@ Test(records, a_version_that_is_not_there_is_bad)
 
 /* ---- neutralising ---- */
 
+/* T68 */
 Test(records, node_endpoints_are_neutralised_whatever_the_pieces, .timeout = 120)
 {
     for (int16_t v = 16; v <= 18; v++) {
@@ -653,6 +654,7 @@ Test(records, other_versions_and_other_tags_are_left_alone)
     }
 }
 
+/* T68 */
 Test(records, a_tag_zero_of_two_bytes_cannot_be_neutralised_and_is_bad)
 {
     static const uint8_t template[] = {0, 0,    0, 1, 0,                   /* header */

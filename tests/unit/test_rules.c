@@ -99,6 +99,7 @@ Test(rules, a_result_that_does_not_fit_is_no_name)
     cr_assert_eq(apply("DEFAULT", "a", out, 0, NULL), RULES_BAD);
 }
 
+/* T60 */
 Test(rules, a_runaway_pattern_ends_in_no_name)
 {
     char out[64], name[67];

@@ -75,6 +75,7 @@ Test(schema, tables_have_the_versions_of_the_api_table_and_keep_its_promises)
     }
 }
 
+/* T68: the tables are compared with Kafka's own definitions by tests/lint/kafka_schema.py. */
 Test(schema, endpoint_in_is_true_exactly_where_a_table_has_a_host)
 {
     for (size_t i = 0; i < api_count(); i++) {

@@ -65,6 +65,7 @@ static void is_judged(const char *claims, enum auth_reason wanted)
 
 #define assert_judged(claims, wanted) is_judged(claims, AUTH_REASON_##wanted)
 
+/* T71 */
 Test(tokens, a_good_token_names_its_principal_and_its_end)
 {
     assert_judged("{" BASE EXP "}", NONE);
@@ -90,6 +91,7 @@ Test(tokens, time_is_kept_to_the_millisecond)
     assert_judged("{" BASE EXP ",\"iat\":1800000001}", TOKEN_NOT_YET);
 }
 
+/* T71 */
 Test(tokens, times_that_are_none)
 {
     assert_judged("{" BASE "}", TOKEN_MALFORMED);

@@ -25,6 +25,7 @@ static void leave(struct visitors *visitors, uint32_t address)
     visitors_leave(visitors, (const struct sockaddr *)&in);
 }
 
+/* T09 */
 Test(visitors, one_address_has_its_own_limit_and_all_have_one)
 {
     struct visitors *visitors = visitors_new(5, 2);
