@@ -117,7 +117,7 @@ Test(jws, each_algorithm_takes_its_own_signature_and_no_other)
 Test(jws, a_public_key_is_no_hmac_secret)
 {
     EVP_PKEY *key = key_of(&families[0]);
-    char *jwk = token_kit_jwk(key, ""), name[8];
+    char *jwk = token_kit_jwk(key, ""), name[16];
     struct jwks *keys = token_kit_keys(jwk);
     for (int bits = 256; bits <= 512; bits += 128) {
         snprintf(name, sizeof name, "HS%d", bits);
