@@ -144,7 +144,7 @@ TestSuite(flow, .init = setup, .fini = teardown);
 Test(flow, any_two_cuts_of_the_bytes_give_the_same)
 {
     uint8_t bytes[512];
-    size_t length = put_frames(bytes), total = 0;
+    size_t length = put_frames(bytes);
     for (size_t i = 0; i <= length; i++) {
         for (size_t k = i; k <= length; k++) {
             struct flow flow = {0};
@@ -159,9 +159,9 @@ Test(flow, any_two_cuts_of_the_bytes_give_the_same)
                          "the last bytes of a watched frame are told as such, once");
             cr_assert(flow_rests(&flow));
             cr_assert_null(flow.held);
-            drain_to(total + length);
-            cr_assert_arr_eq(pair.b.got + total, bytes, length);
-            total += length;
+            drain_to(length);
+            cr_assert_arr_eq(pair.b.got, bytes, length);
+            pair.b.got_length = 0;
             flow_free(&flow);
         }
     }
