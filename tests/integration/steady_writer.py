@@ -19,8 +19,9 @@ def main() -> int:
 
     def told(number: int):
         def delivered(error, message) -> None:
-            words = f"failed {number} {error}" if error else f"acked {number} {message.partition()} {message.offset()}"
-            print(words, flush=True)
+            # None: acknowledged as one that the broker has already; where, it no longer says
+            offset = -1 if message.offset() is None else message.offset()
+            print(f"failed {number} {error}" if error else f"acked {number} {message.partition()} {offset}", flush=True)
         return delivered
 
     producer, sent, due = Producer(job["settings"]), 0, time.monotonic()
