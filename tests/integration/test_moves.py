@@ -39,7 +39,7 @@ class MovesTest(unittest.TestCase):
 
     def flips(self, mark: int = 0) -> list[tuple[int, str, str]]:
         return [(row["node"], row["generation_before"], row["generation"])
-                for row in self.stage.events(mark, "generation_flipped") if row["node"] >= 0]
+                for row in self.stage.told(mark, "generation_flipped") if row["node"] >= 0]
 
     def connect(self, node: int, count: int) -> None:
         """So many clients at once, each served on its first connection."""
@@ -64,7 +64,7 @@ class Flips(MovesTest):
             took_s = time.monotonic() - began
             self.assertEqual(self.flips(mark), [way])
             self.assertEqual(set(self.stage.closes(mark)) - {"client_closed"}, set())
-            repeated = len(self.stage.events(mark, "dial_repeated"))
+            repeated = len(self.stage.told(mark, "dial_repeated"))
             self.assertGreater(repeated, 0, "nobody noticed before")
             looks = sum("principal=CN=setu" in line or "principal=setu" in line
                         for line in broker.lines(broker_mark) if line.startswith("login "))
@@ -110,7 +110,7 @@ class Ids(MovesTest):
         asked = {api for api, _ in broker.requests(mark)}
         self.assertLessEqual(asked, {"ApiVersions", "Metadata"})
         self.assertGreaterEqual(self.stage.number("nodes_mistaken_total"), 1)
-        mistaken = self.stage.events(0, "broker_is_another")
+        mistaken = self.stage.told(0, "broker_is_another")
         self.assertEqual({(row["node"], row["other_node"]) for row in mistaken}, {(2, 3)})
         # Under its own id it is reached, at its own port.
         wait_until(lambda: self.stage.events(0, "port_opened")[-1]["node_id"] == 3, 10, "the port of node 3")
@@ -164,24 +164,31 @@ class SameTransport(MovesTest):
         secure = legacy | {"name": "secure", "protocol": "SASL_SSL", "tls": ajna["tls"]}
         cluster["generations"] = [legacy, ajna, secure]
 
+    def produce(self) -> bool:
+        """Whether a new connection to node 2 is served."""
+        try:
+            with self.stage.client(2) as client:
+                return client.produce("good", 1, kafka_client.batch([b"x"]))[0] == 0
+        except OSError:
+            return False
+
+    def flip_unnoticed(self) -> int:
+        """Node 2 wants SASL, and the first request is what it shows by: a look of Setu's own may be quicker. Where the
+        log was before."""
+        for _ in range(5):
+            mark = self.stage.mark()
+            self.stage.brokers[2].again("--sasl-ssl")
+            if not self.produce():
+                return mark
+            self.assertEqual(self.flips(mark), [(2, "ajna", "secure")])
+            self.stage.brokers[2].again("--ssl")
+            wait_until(self.produce, 20, "it wants none again", 0.05)
+        self.fail("always noticed before")
+
     def test_a_flip_to_sasl_is_noticed_by_the_first_request(self):
-        stage = self.stage
-        with stage.client(2) as client:
-            self.assertEqual(client.produce("good", 1, kafka_client.batch([b"x"]))[0], 0)
-        stage.brokers[2].again("--sasl-ssl")
-        mark, began = stage.mark(), time.monotonic()
-        with self.assertRaises(OSError), stage.client(2) as client:
-            client.produce("good", 1, kafka_client.batch([b"x"]))
-        self.assertEqual(self.flips(mark), [])
-
-        def served():
-            try:
-                with stage.client(2) as client:
-                    return client.produce("good", 1, kafka_client.batch([b"x"]))[0] == 0
-            except OSError:
-                return False
-
-        wait_until(served, 10, "the next connection is served", 0.05)
+        self.assertTrue(self.produce())
+        mark, began = self.flip_unnoticed(), time.monotonic()
+        wait_until(self.produce, 20, "the next connection is served", 0.05)
         self.assertEqual(self.flips(mark), [(2, "ajna", "secure")])
         print(f"    served again {time.monotonic() - began:.2f} s after the first request was refused", flush=True)
 
@@ -222,7 +229,7 @@ class Versions(MovesTest):
                 11, "good", {1: kafka_client.batch([b"x"])}))
             self.assertEqual(client.ended(), b"")
         wait_until(lambda: self.stage.closes(mark)["versions_outdated"] == 1, 10, "the close")
-        row, = self.stage.events(mark, "version_not_served")
+        row, = self.stage.told(mark, "version_not_served")
         self.assertEqual((row["api"], row["version"]), ("Produce", 11))
         with self.stage.client(2) as client:
             self.assertEqual(client.produce("good", 1, kafka_client.batch([b"x"]), version=9)[0], 0)
