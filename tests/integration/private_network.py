@@ -91,7 +91,7 @@ class LossyNetwork(PrivateNetwork):
         words = " ".join(f"{key}={value}" for key, value in how.items())
         self.wire.popen.stdin.write(words.encode() + b"\n")
         self.wire.popen.stdin.flush()
-        wait_until(lambda: log.read_text().count("done") > done, 5, "the cable changes")
+        wait_until(lambda: log.read_text().count("done") > done, 20, "the cable changes")
 
     def heal(self) -> None:
         self.order(loss=0, reorder=0, twice=0, delay_ms=0)

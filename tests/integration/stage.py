@@ -15,6 +15,7 @@ import pathlib
 import re
 import resource
 import shutil
+import signal
 import ssl
 import subprocess
 import tempfile
@@ -387,6 +388,13 @@ class Stage:
             lines = log.read().rpartition(b"\n")[0].splitlines()
         rows = [json.loads(line) for line in lines if line.startswith(b"{")]
         return [row for row in rows if name in (None, row.get("event"))]
+
+    def told(self, mark: int = 0, name: str | None = None) -> list[dict]:
+        """events(), with all that Setu had to say when this call began: its log lags a little behind what clients see."""
+        here = self.mark()
+        self.process.popen.send_signal(signal.SIGUSR1)  # its counters are logged behind what was logged before
+        wait_until(lambda: self.events(here, "stats"), 20, "the log's last lines", 0.005)
+        return self.events(mark, name)
 
     def closes(self, mark: int = 0) -> collections.Counter:
         return collections.Counter(row["reason"] for row in self.events(mark, "session_closed"))

@@ -177,7 +177,7 @@ class HostileBroker(StageTest):
             self.assertLess(time.monotonic() - began, 15)
         self.closed(broker_timeout=1)
         self.assertEqual(self.stage.number("broker_failures_total", cause="timeout"), 1)
-        told = self.stage.events(self.mark, "broker_login_failed")
+        told = self.stage.told(self.mark, "broker_login_failed")
         self.assertEqual([(row["reason"], row["detail"]) for row in told], [("timeout", "no answer")])
 
 

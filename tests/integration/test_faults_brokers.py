@@ -52,7 +52,7 @@ class Flips(Faults):
         for turn in range(either(4, 60)):
             stage.brokers[1].become(self.WAYS[turn % 2])
             load.further(f"after flip {turn + 1}")
-        flips = [(row["generation_before"], row["generation"]) for row in stage.events(name="generation_flipped")
+        flips = [(row["generation_before"], row["generation"]) for row in stage.told(name="generation_flipped")
                  if row["node"] == 1]
         there, back = ("legacy", "ajna"), ("ajna", "legacy")
         self.assertEqual(flips, [there, back] * either(2, 30))

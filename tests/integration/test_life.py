@@ -116,7 +116,7 @@ class Reload(Life):
             self.assertIn("mapping: changed", answer["changes"])
             orders.ended(5)
             payments.metadata(["good"])
-            wait_until(lambda: stage.closes(mark)["identity_changed"] == 1, 5, "the reason is told")
+            wait_until(lambda: stage.closes(mark)["identity_changed"] == 1, 20, "the reason is told")
             with stage.client(2, "orders") as orders:
                 orders.metadata(["good"])
                 stage.config["mapping"] = stage.config["mapping"][1:]
@@ -135,7 +135,7 @@ class Reload(Life):
             self.reload(stage)
             orders.ended(5)
             payments.metadata(["good"])
-            wait_until(lambda: stage.closes(mark)["identity_changed"] == 1, 5, "the reason is told")
+            wait_until(lambda: stage.closes(mark)["identity_changed"] == 1, 20, "the reason is told")
             with self.assertRaises(PermissionError):
                 stage.client(2, "orders")
             stage._users("users.yaml", {"orders": PASSWORDS["orders"]})

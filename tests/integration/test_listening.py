@@ -58,7 +58,7 @@ class Listening(unittest.TestCase):
         began = time.monotonic()
         self.start()
         self.assertTrue(self.refused())
-        wait_until(self.stage.serves, 8, "all ports", 0.05)
+        wait_until(self.stage.serves, 20, "all ports", 0.05)
         self.assertGreater(time.monotonic() - began, 2)
         with self.stage.client(1) as client:
             self.assertEqual(client.produce("good", 0, kafka_client.batch([b"x"]))[0], 0)

@@ -67,10 +67,10 @@ class Mapping(unittest.TestCase):
         with self.assertRaises(Exception) as wrong:
             self.stage.client(2, "payments", mechanism="SCRAM-SHA-256").close()
         self.assertEqual(str(denied.exception), str(wrong.exception))
-        reasons = [row["reason"] for row in self.stage.events(mark, "mapping_denied")]
+        reasons = [row["reason"] for row in self.stage.told(mark, "mapping_denied")]
         self.assertEqual(reasons, ["unmapped", "unmapped"])
         decided = {(row["generation"], row["rule"].rpartition(" ")[2])
-                   for row in self.stage.events(0, "mapping_decided")}
+                   for row in self.stage.told(0, "mapping_decided")}
         self.assertEqual(decided, {("old", "orders-old"), ("new", "orders-new"), ("new", "payments")})
 
     def test_a_reload_ends_whom_it_concerns_and_nobody_else(self):
@@ -87,7 +87,7 @@ class Mapping(unittest.TestCase):
             old.metadata(["good"])
             payments.metadata(["good"])
             self.assertIn("CN=orders", self.taken_for(2, "orders"))
-            wait_until(lambda: self.stage.closes(mark)["identity_changed"] == 1, 5, "the reason is told")
+            wait_until(lambda: self.stage.closes(mark)["identity_changed"] == 1, 20, "the reason is told")
             # a rule that no longer holds for the mechanism it came by
             self.stage.config["mapping"][2]["when"]["mechanism"] = "SCRAM-SHA-256"
             self.stage.write_config()
@@ -99,7 +99,7 @@ class Mapping(unittest.TestCase):
         shown = self.stage.fresh_stats()["mapping_info"]
         self.assertEqual(shown, [({"hash": after}, 1.0)])
         self.assertEqual(self.map("list")[1]["mapping_hash"], after)
-        reloaded = self.stage.events(mark, "reloaded")
+        reloaded = self.stage.told(mark, "reloaded")
         self.assertEqual(reloaded[-1]["mapping_hash"], after)
 
     def test_what_is_used_is_read_from_the_audit_log(self):

@@ -29,7 +29,7 @@ class Lifetime(StageTest):
         return (self.stage.directory / "audit.log").read_bytes().count(code.encode())
 
     def denied_for(self) -> list[str]:
-        return [row["reason"] for row in self.stage.events(self.mark, "reauth_denied")]
+        return [row["reason"] for row in self.stage.told(self.mark, "reauth_denied")]
 
     def test_a_client_that_renews_stays_and_setu_renews_behind_it(self):
         broker = self.stage.brokers[1]

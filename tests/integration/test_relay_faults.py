@@ -226,7 +226,7 @@ class Requests(StageTest):
             client.send(kafka.request(0, 7, body)[:100000])
             time.sleep(0.2)
             client.close()
-        wait_until(lambda: self.stage.closes(self.mark)["client_closed"] >= 2, 5, "both sessions end")
+        wait_until(lambda: self.stage.closes(self.mark)["client_closed"] >= 2, 20, "both sessions end")
 
     def test_clients_that_pose_as_replicas(self):
         """T63: CVE-2018-1288: a ReplicaId of a broker in what a client asks."""

@@ -45,12 +45,12 @@ class TicketTest(StageTest):
 
     def accepted(self) -> list[tuple[str, str]]:
         """Who got in by a ticket since the test began, and which Kerberos principal that was."""
-        return [(row["principal"], row["detail"]) for row in self.stage.events(self.mark, "login_accepted")
+        return [(row["principal"], row["detail"]) for row in self.stage.told(self.mark, "login_accepted")
                 if row["mechanism"] == "GSSAPI"]
 
     def refused(self, detail: str, reason: str = "kerberos_ticket") -> None:
         """Setu logged exactly this denial since the test began, and said nothing of it to the client."""
-        rows = [row for row in self.stage.events(self.mark, "login_denied")]
+        rows = self.stage.told(self.mark, "login_denied")
         self.assertEqual([row["reason"] for row in rows], [reason])
         self.assertIn(detail, rows[0].get("detail", ""))
         self.remark()
@@ -84,8 +84,7 @@ class Tickets(TicketTest):
                 with self.assertRaises(PermissionError) as refusal:
                     client.prove(env, authzid=authzid)
                 self.assertEqual(refusal.exception.args, DENIED)
-            wait_until(lambda: self.stage.events(self.mark, "login_denied"), 5, "denial logged")
-            row = self.stage.events(self.mark, "login_denied")[0]
+            row = self.stage.told(self.mark, "login_denied")[0]
             self.assertEqual(row["reason"], "authzid_mismatch", authzid)
             self.remark()
 
