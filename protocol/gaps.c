@@ -144,10 +144,15 @@ static bool fill_brokers(struct fill *f, bool adds)
 static bool fill_describe_cluster(struct fill *f)
 {
     int8_t type = ENDPOINT_TYPE_BROKERS;
-    return reader_skip(&f->r, 4 + 2) && skip_string(f, true) &&
-           (f->version < 1 || reader_i8(&f->r, &type)) && skip_string(f, false) &&
-           reader_skip(&f->r, 4) && fill_brokers(f, type == ENDPOINT_TYPE_BROKERS) &&
-           reader_skip(&f->r, 4) && skip_tags(f);
+    int16_t error_code;
+    if (!reader_skip(&f->r, 4) || !reader_i16(&f->r, &error_code) || !skip_string(f, true) ||
+        (f->version >= 1 && !reader_i8(&f->r, &type)) || !skip_string(f, false) ||
+        !reader_skip(&f->r, 4)) {
+        return false;
+    }
+    /* To whom the broker tells nothing, nothing is told of others either. */
+    bool adds = error_code == 0 && type == ENDPOINT_TYPE_BROKERS;
+    return fill_brokers(f, adds) && reader_skip(&f->r, 4) && skip_tags(f);
 }
 
 /* ---- leaders ---- */
@@ -198,8 +203,8 @@ static bool fill_partition(struct fill *f, struct view topic)
     size_t error_at = position(f);
     if (!reader_i16(&f->r, &partition.error_code) || !reader_i32(&f->r, &partition.partition) ||
         !reader_i32(&f->r, &partition.leader) ||
-        (f->version >= 7 && !reader_i32(&f->r, &partition.epoch)) || !read_nodes(f, &ignored) ||
-        !read_nodes(f, &in_sync) || (f->version >= 5 && !read_nodes(f, &ignored)) ||
+        (f->version >= 7 && !reader_i32(&f->r, &partition.epoch)) ||
+        !read_nodes(f, &partition.replicas) || !read_nodes(f, &in_sync) || (f->version >= 5 && !read_nodes(f, &ignored)) ||
         !skip_tags(f)) {
         return false;
     }

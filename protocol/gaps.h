@@ -33,6 +33,7 @@ struct gaps_partition {
     int32_t leader; /* -1: none is told */
     int32_t epoch;  /* of that leader; -1: this version tells none (before v7) */
     int16_t error_code;
+    struct view replicas; /* node ids as they came, four bytes each */
 };
 
 /* What a FindCoordinator request asked for: answers before v4 do not repeat it. */

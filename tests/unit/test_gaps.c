@@ -106,13 +106,13 @@ static struct view metadata(int16_t v, uint8_t *memory)
     return view_from(writer_view(&w), FRAME_SIZE_BYTES);
 }
 
-static struct view described(int16_t v, int8_t type, uint8_t *memory)
+static struct view described(int16_t v, int8_t type, int16_t error_code, uint8_t *memory)
 {
     struct writer w;
     writer_init_fixed(&w, memory, ROOM);
     size_t frame = frame_response_begin(&w, API_DESCRIBE_CLUSTER, v, 77);
     writer_i32(&w, 0);
-    writer_i16(&w, 0);
+    writer_i16(&w, error_code);
     writer_null_string(&w, true);
     if (v >= 1) {
         writer_i8(&w, type);
@@ -382,7 +382,7 @@ Test(gaps, described_brokers_are_put_in_but_no_controllers)
         for (int8_t type = 1; type <= 2; type++) {
             struct writer out;
             bool changed;
-            struct view payload = described(v, type, memory);
+            struct view payload = described(v, type, 0, memory);
             writer_init_fixed(&out, again, sizeof again);
             forget(3, 1);
             cr_assert_eq(gaps_fill(API_DESCRIBE_CLUSTER, v, payload, NULL, &filling, NULL, &out,
@@ -392,6 +392,22 @@ Test(gaps, described_brokers_are_put_in_but_no_controllers)
             see(API_DESCRIBE_CLUSTER, v, changed ? writer_view(&out) : payload);
             cr_assert_eq(s.broker_count, changed ? 2u : 1u);
         }
+    }
+}
+
+Test(gaps, an_answer_that_is_an_error_gets_no_brokers)
+{
+    uint8_t memory[ROOM], again[ROOM];
+    for (int16_t v = 0; v < 3; v++) {
+        struct writer out;
+        bool changed;
+        struct view payload = described(v, 1, 31 /* CLUSTER_AUTHORIZATION_FAILED */, memory);
+        writer_init_fixed(&out, again, sizeof again);
+        forget(3, 1);
+        cr_assert_eq(
+            gaps_fill(API_DESCRIBE_CLUSTER, v, payload, NULL, &filling, NULL, &out, &changed),
+            ENDPOINT_OK);
+        cr_assert_not(changed, "v%d", v);
     }
 }
 
