@@ -7,7 +7,6 @@
 #include "auth/certificates.h"
 #include "conf/config.h"
 #include "proxy/cluster/cluster_private.h"
-#include "proxy/cluster/leaders.h"
 #include "proxy/cluster/served.h"
 #include "proxy/io/io.h"
 #include "proxy/ops/log.h"
@@ -305,7 +304,7 @@ static void release(struct cluster *cluster)
     for (size_t i = 0; i < cluster->seed_count; i++) {
         served_unref(&cluster->seeds[i].served);
     }
-    leaders_free(&cluster->leaders);
+    cluster_gaps_free(cluster);
     free(cluster->nodes);
     free(cluster->seeds);
     identity_free(&cluster->identity);
@@ -421,7 +420,7 @@ void cluster_close(struct cluster **cluster_p, void (*on_closed)(void *context),
     for (size_t i = 0; i < cluster->seed_count; i++) {
         cluster_look_cancel(cluster, &cluster->seeds[i]);
     }
-    cluster_gaps_cancel(cluster);
+    cluster_ask_cancel(cluster);
     uv_close((uv_handle_t *)&cluster->ask, on_timer_closed);
     uv_close((uv_handle_t *)&cluster->timer, on_timer_closed);
     uv_close((uv_handle_t *)&cluster->wake, on_timer_closed);

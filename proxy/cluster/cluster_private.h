@@ -35,10 +35,13 @@ struct cluster {
     bool ready;
     uint64_t first_answer_ms; /* 0: none yet */
     struct leaders *leaders;  /* NULL: answers are passed on as they are */
-    uv_timer_t ask;           /* next question about leaders */
+    struct replicas *replicas; /* NULL when leaders is */
+    uv_timer_t ask;           /* next question about leaders or replicas */
     uint64_t ask_ms, ask_after_ms; /* when that is; not before */
     struct probe *asking;     /* under way, or NULL */
     struct broker *asked;     /* of it, or of the last one */
+    const void *asked_for;    /* the generation that wanted it */
+    bool asking_own;          /* …and is asked: about replicas */
     size_t ask_cursor;        /* round robin over nodes */
     uint64_t ask_told_ms;     /* last line about a question that came to nothing; 0 none */
     unsigned naming;          /* the answer that is being looked at */
@@ -75,8 +78,20 @@ enum broker_identity cluster_check_identity(struct broker *broker, const char *h
 
 /* cluster_gaps.c */
 bool cluster_gaps_start(struct cluster *cluster) __attribute__((warn_unused_result));
+void cluster_gaps_free(struct cluster *cluster);
+
+/* cluster_ask.c */
+/* Another kind of broker may have no listener of the name that this one was asked under. Of its own
+ * kind a broker knows best who is there. */
+bool cluster_is_apart(const struct broker *broker, const struct conf_generation *kind);
+/* Who leads its partitions is asked of another kind than this one. */
+void cluster_ask_leaders(struct cluster *cluster, struct view topic,
+                         const struct conf_generation *kind);
+/* Has a broker of this kind said so? What is not known, or not lately, is asked for. node_id -1: not known yet. */
+bool cluster_is_replica(struct cluster *cluster, const char *topic, int32_t partition,
+                        int32_t node_id, const struct conf_generation *kind);
 /* As cluster_look_cancel. */
-void cluster_gaps_cancel(struct cluster *cluster);
+void cluster_ask_cancel(struct cluster *cluster);
 
 /* cluster_dials.c */
 /* A dial found nobody at the broker, or somebody is there after all. */

@@ -302,17 +302,22 @@ uint64_t leaders_due_ms(const struct leaders *leaders)
 }
 
 size_t leaders_next(struct leaders *leaders, uint64_t now_ms, size_t bytes_max,
-                    const void **kind_r, struct writer *names)
+                    leaders_askable_fn askable, void *context, const void **kind_r,
+                    struct writer *names)
 {
     size_t taken = 0, bytes = 0;
-    *kind_r = NULL;
+    const void *kind = NULL, *silent = NULL; /* silent: for which nobody can be asked */
     for (size_t i = 0; i < leaders->count; i++) {
         struct topic *topic = leaders->topics[i];
-        bool other = *kind_r != NULL && *kind_r != topic->kind;
+        bool other = kind != NULL ? kind != topic->kind : silent == topic->kind && silent != NULL;
         if (other || due_ms(topic) > now_ms || bytes + 2 + topic->length > bytes_max) {
             continue;
         }
-        *kind_r = topic->kind;
+        if (kind == NULL && askable != NULL && !askable(context, topic->kind)) {
+            silent = topic->kind;
+            continue;
+        }
+        kind = topic->kind;
         sort(leaders, topic);
         writer_string(names, false, view_of(topic->name, topic->length));
         bytes += 2 + topic->length;
@@ -321,6 +326,7 @@ size_t leaders_next(struct leaders *leaders, uint64_t now_ms, size_t bytes_max,
         topic->asked_ms = now_ms > 0 ? now_ms : 1;
         taken++;
     }
+    *kind_r = kind;
     return taken;
 }
 

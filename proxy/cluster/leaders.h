@@ -59,13 +59,18 @@ uint64_t leaders_want(struct leaders *leaders, struct view topic, const void *ki
 /* When leaders_next will have something; UINT64_MAX: nothing is wanted, nor kept known. */
 uint64_t leaders_due_ms(const struct leaders *leaders);
 
+/* Is there anybody who can be asked what this kind wants? */
+typedef bool (*leaders_askable_fn)(void *context, const void *kind);
+
 /*
  * Takes topics that are due, all wanted by one kind, and notes that they are asked for now: appends
- * their names to names, each with an int16 length before it, as many as go into bytes_max. Returns
- * how many.
+ * their names to names, each with an int16 length before it, as many as go into bytes_max. Those of
+ * kinds for which nobody can be asked stay wanted, and due; askable NULL: all can. Returns how many;
+ * *kind_r is NULL for none.
  */
 size_t leaders_next(struct leaders *leaders, uint64_t now_ms, size_t bytes_max,
-                    const void **kind_r, struct writer *names);
+                    leaders_askable_fn askable, void *context, const void **kind_r,
+                    struct writer *names);
 
 /* An answer, of a topic and then of its partitions. Of topics that are not kept nothing is taken. */
 void leaders_heard(struct leaders *leaders, struct view topic, int16_t error_code,

@@ -189,7 +189,7 @@ static void put_topic(const struct fake_topic *topic, int16_t version, struct wr
         for (int list = 0; list < 2; list++) { /* replicas, and those in sync */
             writer_array(out, false, 2);
             writer_i32(out, 1);
-            writer_i32(out, 3);
+            writer_i32(out, topic->second > 0 ? topic->second : 3);
         }
         writer_array(out, false, 0);
     }

@@ -26,6 +26,7 @@ struct fake_topic {
     int16_t error_code;
     int32_t leaders[4], epochs[4]; /* of partitions 0 and up */
     int32_t partitions;
+    int32_t second; /* the replica beside node 1; 0: node 3 */
 };
 
 struct fake_broker {

@@ -143,6 +143,11 @@ static bool is_asked(void)
     return kit.stats.leaders_asked > 0;
 }
 
+static bool both_are_asked(void)
+{
+    return kit.stats.leaders_asked > 1;
+}
+
 static bool is_whole(void)
 {
     ask_metadata(8);
@@ -208,9 +213,54 @@ Test(cluster_gaps, coordinators_are_who_leads_their_partition)
     cr_assert_eq(told.coordinator, -1);
     cr_assert(kit_run_until(is_asked, 5000));
     ask_coordinator(1);
+    cr_assert_eq(told.coordinator, -1, "one side's word is not enough");
+    cr_assert(kit_run_until(both_are_asked, 5000));
+    ask_coordinator(1);
     cr_assert_eq(told.coordinator, 3);
+    for (int i = 0; i < 100; i++) {
+        ask_coordinator(1);
+    }
+    kit_run_until(kit_never, 300);
+    cr_assert_eq(kit.stats.leaders_asked, 2, "what is known is not asked for");
     ask_coordinator(-2112);
     cr_assert_eq(told.coordinator, -1, "partition 0 is node 1's, which says it is not available");
+}
+
+/* T69: it leads the partition by its own word alone, and is live and confirmed. */
+Test(cluster_gaps, t69_who_holds_no_replica_coordinates_nothing)
+{
+    struct fake_topic without[2] = {of_legacy[0], of_legacy[1]};
+    without[1].second = 2;
+    start("pencil", merged);
+    kit.servers[0].broker.topics = kit.servers[1].broker.topics = without;
+    for (int i = 0; i < 100; i++) {
+        ask_coordinator(1);
+        cr_assert_eq(told.coordinator, -1);
+        kit_run_until(kit_never, 20);
+    }
+    cr_assert_leq(kit.stats.leaders_asked, 8, "%lu in 2 s", (unsigned long)kit.stats.leaders_asked);
+    cr_assert_geq(kit.stats.leaders_asked, 4);
+    kit.servers[0].broker.topics = kit.servers[1].broker.topics = of_legacy;
+}
+
+static bool has_coordinator(void)
+{
+    ask_coordinator(1);
+    return told.coordinator == 3;
+}
+
+/* Who has become a replica since is found out by asking again. */
+Test(cluster_gaps, who_becomes_a_replica_may_coordinate)
+{
+    struct fake_topic without[2] = {of_legacy[0], of_legacy[1]};
+    without[1].second = 2;
+    start("pencil", merged);
+    kit.servers[0].broker.topics = kit.servers[1].broker.topics = without;
+    ask_coordinator(1);
+    cr_assert(kit_run_until(both_are_asked, 5000));
+    cr_assert_not(has_coordinator());
+    kit.servers[0].broker.topics = kit.servers[1].broker.topics = of_legacy;
+    cr_assert(kit_run_until(has_coordinator, 5000));
 }
 
 Test(cluster_gaps, who_is_down_is_neither_broker_nor_leader)
@@ -238,6 +288,19 @@ Test(cluster_gaps, what_may_not_be_described_stays_a_gap_and_is_asked_ever_later
     }
     cr_assert_leq(kit.stats.leaders_asked, 4, "%lu in 2 s", (unsigned long)kit.stats.leaders_asked);
     cr_assert_geq(kit.stats.leaders_asked, 2);
+}
+
+/* Nobody of the other generation can be asked for a while: what was wanted meanwhile is not forgotten. */
+Test(cluster_gaps, what_nobody_could_be_asked_for_is_asked_for_when_somebody_is_back)
+{
+    start("pencil", merged);
+    fake_server_stop(&kit.servers[2]);
+    cr_assert(kit_run_until(is_3_down, 20000));
+    ask_metadata(8);
+    kit_run_until(kit_never, 100);
+    cr_assert_eq(kit.stats.leaders_asked + kit.stats.leaders_not_told, 0);
+    fake_server_start(&kit.servers[2], &kit.loop, kit.servers[2].port);
+    cr_assert(kit_run_until(is_asked, 20000), "nobody wants it a second time");
 }
 
 Test(cluster_gaps, as_is_nothing_is_put_in)

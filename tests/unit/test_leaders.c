@@ -36,6 +36,14 @@ static int32_t find(const char *topic, int32_t partition, int32_t epoch, uint64_
     return leaders_find(l, t(topic), partition, epoch, now_ms, &fresh);
 }
 
+static const void *silent; /* for this kind nobody can be asked */
+
+static bool askable(void *context, const void *kind)
+{
+    (void)context;
+    return kind != silent;
+}
+
 /* The topics asked for now, in one string. */
 static const char *next(uint64_t now_ms, const void **kind_r)
 {
@@ -45,7 +53,7 @@ static const char *next(uint64_t now_ms, const void **kind_r)
     struct view name;
     size_t length = 0, count = 0;
     writer_init_fixed(&names, memory, sizeof memory);
-    size_t told = leaders_next(l, now_ms, sizeof memory, kind_r, &names);
+    size_t told = leaders_next(l, now_ms, sizeof memory, askable, NULL, kind_r, &names);
     struct reader r = reader_init(writer_view(&names));
     text[0] = '\0';
     while (reader_string(&r, false, &name, NULL)) {
@@ -117,6 +125,26 @@ Test(leaders, one_question_for_all_that_one_kind_wants)
     cr_assert_eq(leaders_due_ms(l), UINT64_MAX);
 }
 
+Test(leaders, what_nobody_can_be_asked_for_stays_wanted_and_holds_up_nobody)
+{
+    const void *kind;
+    leaders_want(l, t("a"), &legacy, 100);
+    leaders_want(l, t("b"), &ajna, 100);
+    leaders_want(l, t("c"), &legacy, 100);
+    silent = &legacy;
+    cr_assert_str_eq(next(100, &kind), "b ");
+    cr_assert_eq(kind, &ajna);
+    for (uint64_t now_ms = 101; now_ms < 200; now_ms++) {
+        cr_assert_str_eq(next(now_ms, &kind), "");
+        cr_assert_null(kind);
+        cr_assert_eq(leaders_due_ms(l), 0u);
+    }
+    silent = NULL;
+    cr_assert_str_eq(next(200, &kind), "a c ", "at once: nobody was asked in vain");
+    leaders_heard(l, t("a"), 3, 0);
+    cr_assert_eq(leaders_want(l, t("a"), &legacy, 200), 700u, "this is the first time that was");
+}
+
 Test(leaders, what_comes_to_nothing_new_is_asked_ever_later)
 {
     static const uint64_t waits_ms[] = {500, 1000, 2000, 4000, 5000, 5000, 5000};
@@ -176,9 +204,9 @@ Test(leaders, a_question_has_its_size)
     leaders_want(l, t("aaaa"), &legacy, 1);
     leaders_want(l, t("bbbb"), &legacy, 1);
     writer_init_fixed(&names, memory, sizeof memory);
-    cr_assert_eq(leaders_next(l, 1, 11, &kind, &names), 1u);
+    cr_assert_eq(leaders_next(l, 1, 11, NULL, NULL, &kind, &names), 1u);
     cr_assert_eq(names.length, 6u);
-    cr_assert_eq(leaders_next(l, 1, 11, &kind, &names), 1u);
+    cr_assert_eq(leaders_next(l, 1, 11, NULL, NULL, &kind, &names), 1u);
     cr_assert_eq(names.length, 12u);
 }
 
