@@ -28,6 +28,7 @@ enum {
     LISTENER_TURN_MAX = 64, /* accepts in one turn: then the sessions get theirs */
     LISTENER_REST_MS = 100,
     LISTENER_RETRY_MS = 1000,
+    LISTENER_UNREADY_MS = 5000, /* so long who has connected early waits for the first look at the brokers */
 };
 
 /* One socket. */
@@ -40,6 +41,7 @@ struct port {
     struct sockaddr_storage address;
     int fd;
     bool listening;
+    bool came; /* it was listening before we had it */
 };
 
 /* A listener as one edition of the configuration has it. Goes with its last session, or with the listener. */
@@ -54,11 +56,13 @@ struct listener {
     struct door *door; /* for those who come now */
     struct port *ports;
     uv_timer_t rest; /* while it runs nothing is accepted */
+    uv_timer_t unready; /* then who waits in sockets that came listening has waited enough */
     size_t open_handles;
     size_t sessions; /* of all its doors */
     int spare_fd;
     unsigned life; /* grows with each door: where nodes are may have changed */
     bool open;      /* its cluster can be served: until then nothing is accepted */
+    bool turns_away; /* while it is not open: who connects all the same is let go at once */
     bool refused;   /* the bootstrap port was somebody else's when it was to be opened */
     bool held;      /* a predecessor still accepts */
     bool suspended; /* a successor accepts */
@@ -115,7 +119,7 @@ static void port_on_poll(uv_poll_t *poll, int status, int events);
 static void listener_accept(struct listener *listener)
 {
     for (struct port *port = listener->ports; port != NULL; port = port->next) {
-        if (port->listening && listener->open) {
+        if (listener->open ? port->listening : port->came && listener->turns_away) {
             (void)uv_poll_start(&port->poll, UV_READABLE, port_on_poll);
         }
     }
@@ -134,6 +138,19 @@ static void listener_accept_not(struct listener *listener)
 {
     for (struct port *port = listener->ports; port != NULL; port = port->next) {
         uv_poll_stop(&port->poll);
+    }
+}
+
+/* Nobody can be served yet, and clients have other addresses to try. */
+static void listener_on_unready(uv_timer_t *timer)
+{
+    struct listener *listener = timer->data;
+    if (!listener->open && !listener->suspended) {
+        const struct port *port = listener->ports;
+        listener->turns_away = true;
+        port_log(listener_conf(listener), &port->address, port->node_id, LOG_LEVEL_WARN,
+                 "clients_turned_away", 0);
+        listener_accept(listener);
     }
 }
 
@@ -174,6 +191,11 @@ static void port_accepted(struct port *port, int fd, const struct sockaddr *peer
     struct listener *listener = port->listener;
     struct door *door = listener->door;
     struct stats *stats = &listener->world->stats;
+    if (!listener->open) {
+        stats_add(&stats->client_refused_not_ready, 1);
+        close(fd);
+        return;
+    }
     if (!visitors_enter(door->gate.edition->shared->visitors, peer)) {
         stats_add(&stats->client_refused_limit, 1);
         close(fd);
@@ -489,8 +511,9 @@ struct listener *listener_new(struct world *world, struct door **door, bool held
         return NULL;
     }
     (void)uv_timer_init(world->io.loop, &listener->rest); /* never fails */
-    listener->rest.data = listener;
-    listener->open_handles++;
+    (void)uv_timer_init(world->io.loop, &listener->unready);
+    listener->rest.data = listener->unready.data = listener;
+    listener->open_handles += 2;
     return listener;
 }
 
@@ -538,6 +561,7 @@ void listener_open(struct listener *listener)
     bool first = !listener->open;
     listener->open = true;
     listener->refused = false;
+    uv_timer_stop(&listener->unready);
     for (port = listener->ports; port != NULL; port = port->next) {
         bool wanted = port->node_id < 0 || port->life == listener->life;
         if (wanted && !port_listen(port)) {
@@ -553,6 +577,13 @@ void listener_open(struct listener *listener)
     }
 }
 
+static bool is_listening(int fd)
+{
+    int yes = 0;
+    socklen_t length = sizeof yes;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &length) == 0 && yes != 0;
+}
+
 bool listener_adopt(struct listener *listener, int32_t node_id, int fd, bool listening)
 {
     struct sockaddr_storage address = {.ss_family = AF_INET};
@@ -563,6 +594,10 @@ bool listener_adopt(struct listener *listener, int32_t node_id, int fd, bool lis
         port_log(listener_conf(listener), &address, node_id, LOG_LEVEL_ERROR, "port_not_adopted",
                  errno);
         return false;
+    }
+    port->came = is_listening(fd);
+    if (port->came && !listener->open && !uv_is_active((uv_handle_t *)&listener->unready)) {
+        uv_timer_start(&listener->unready, listener_on_unready, LISTENER_UNREADY_MS, 0);
     }
     if (!listening) {
         return true;
@@ -615,7 +650,7 @@ static void port_on_closed(uv_handle_t *handle)
     listener->open_handles--;
 }
 
-static void listener_on_rest_closed(uv_handle_t *handle)
+static void listener_on_timer_closed(uv_handle_t *handle)
 {
     struct listener *listener = handle->data;
     listener->open_handles--;
@@ -627,7 +662,8 @@ void listener_stop(struct listener *listener)
         return;
     }
     listener->stopped = true;
-    uv_close((uv_handle_t *)&listener->rest, listener_on_rest_closed);
+    uv_close((uv_handle_t *)&listener->rest, listener_on_timer_closed);
+    uv_close((uv_handle_t *)&listener->unready, listener_on_timer_closed);
     while (listener->ports != NULL) {
         struct port *port = listener->ports;
         listener->ports = port->next;

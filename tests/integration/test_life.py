@@ -460,6 +460,29 @@ os.execv(command[0], command)
                          {stage.node_port(1)})
         stage.check_good_client(self)
 
+    def test_nobody_waits_for_long_in_sockets_that_are_passed(self):
+        stage = self.stage()
+        stage.write_config()
+        stage.process = Process("setu", [sys.executable, "-c", self.LAUNCH, str(stage.port), stage.program, "run", "-c",
+                                         stage.config_file, "--stats-file", stage.stats_file], stage.log).start()
+
+        def early():
+            try:
+                return stage.raw(stage.port)
+            except ConnectionRefusedError:
+                return None
+        with wait_until(early, 10, "the port is bound") as waiting:
+            waiting.socket.settimeout(30)
+            self.assertEqual(waiting.socket.recv(1), b"", "no broker answers: another address may be better")
+        wait_until(lambda: stage.events(name="clients_turned_away"), 10, "the log says so")
+        with stage.raw(stage.port) as late:
+            late.socket.settimeout(2)
+            self.assertEqual(late.socket.recv(1), b"", "from now on at once")
+        for broker in stage.brokers.values():
+            broker.start()
+        stage.process.wait_ready(stage.serves, 30)
+        stage.check_good_client(self)
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
