@@ -9,6 +9,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "auth/audit.h"
@@ -16,6 +17,10 @@
 #include "auth/penalty.h"
 #include "conf/config.h"
 #include "conf/errors.h"
+#include "protocol/api.h"
+#include "protocol/frame.h"
+#include "proxy/cluster/cluster_private.h"
+#include "proxy/cluster/leaders.h"
 #include "proxy/ops/audit_log.h"
 #include "proxy/session/dial.h"
 #include "proxy/session/login.h"
@@ -190,4 +195,44 @@ Test(session, a_refusal_keeps_its_delay_though_an_earlier_answer_drains)
     cr_assert_eq(take_all(client), (size_t)BIG);
     cr_assert_eq(s->state, SESSION_DENY);
     cr_assert_eq(world.session_count, 1u);
+}
+
+/* It might show a broker's own address, in a form that nobody can rewrite. That the key may be a question in a merged
+ * cluster makes no difference. */
+static void ask_for_a_coordinator_in(int16_t version)
+{
+    static struct cluster merged;
+    struct writer w;
+    uint8_t memory[128];
+    merged.leaders = leaders_new();
+    cr_assert(cluster_merges(&merged));
+    begin_relay();
+    gate.cluster = &merged;
+    writer_init_fixed(&w, memory, sizeof memory);
+    size_t at = frame_request_begin(&w, API_FIND_COORDINATOR, 0, 1, NULL);
+    writer_string(&w, false, view_from_string("group"));
+    frame_end(&w, at);
+    memory[6] = (uint8_t)((uint16_t)version >> 8);
+    memory[7] = (uint8_t)version;
+    cr_assert_eq(send(client, memory, w.length, MSG_NOSIGNAL), (ssize_t)w.length);
+    turns(5);
+    cr_assert_eq(world.session_count, 0u);
+    cr_assert_eq(world.stats.client_closed[CLOSE_API_NOT_ADMITTED], 1u);
+    cr_assert_eq(recv(broker, memory, sizeof memory, 0), 0, "nothing of it has left");
+    gate.cluster = NULL;
+    leaders_free(&merged.leaders);
+}
+
+Test(session, t69_no_coordinator_is_asked_for_in_a_version_to_come)
+{
+    int16_t next = 0;
+    while (api_admits(API_FIND_COORDINATOR, next)) {
+        next++;
+    }
+    ask_for_a_coordinator_in(next);
+}
+
+Test(session, t69_no_coordinator_is_asked_for_in_version_99)
+{
+    ask_for_a_coordinator_in(99);
 }
