@@ -204,8 +204,8 @@ static bool fill_partition(struct fill *f, struct view topic)
     if (!reader_i16(&f->r, &partition.error_code) || !reader_i32(&f->r, &partition.partition) ||
         !reader_i32(&f->r, &partition.leader) ||
         (f->version >= 7 && !reader_i32(&f->r, &partition.epoch)) ||
-        !read_nodes(f, &partition.replicas) || !read_nodes(f, &in_sync) || (f->version >= 5 && !read_nodes(f, &ignored)) ||
-        !skip_tags(f)) {
+        !read_nodes(f, &partition.replicas) || !read_nodes(f, &in_sync) ||
+        (f->version >= 5 && !read_nodes(f, &ignored)) || !skip_tags(f)) {
         return false;
     }
     if (f->filler->partition != NULL) {

@@ -28,7 +28,7 @@ enum {
     LISTENER_TURN_MAX = 64, /* accepts in one turn: then the sessions get theirs */
     LISTENER_REST_MS = 100,
     LISTENER_RETRY_MS = 1000,
-    LISTENER_UNREADY_MS = 5000, /* so long who has connected early waits for the first look at the brokers */
+    LISTENER_UNREADY_MS = 5000, /* so long who came early waits for the first look at brokers */
 };
 
 /* One socket. */

@@ -8,8 +8,8 @@
  *
  * Nothing is accepted before listener_open, which is called when all brokers have been looked at: who comes earlier
  * could be promised more than some of them take. Sockets that are listening when they come (from a predecessor, from
- * systemd) go on listening; who has connected waits, for five seconds: then they are let go at once until it is open, so
- * that they try another address.
+ * systemd) go on listening; who has connected waits, for five seconds: then they are let go at once until it is open,
+ * so that they try another address.
  *
  * Every worker opens its own sockets with SO_REUSEPORT and shares nothing with the others. A full descriptor table is
  * met with a spare descriptor, so that accept never spins (T09).

@@ -56,6 +56,7 @@ struct broker {
     struct cluster_dial *dials_first, **dials_last; /* those that wait for their turn */
     /* The last one that was dialled found nobody: since when, and when the next one may try. 0: not so. */
     uint64_t away_since_ms, away_until_ms, away_gap_ms;
+    int64_t lifetime_ms; /* that it gives logins by SASL (KIP-368); 0 none, or not known */
     uint64_t flips;
     const struct conf_generation *generation; /* NULL: not decided */
     const struct conf_generation *last_good;  /* under which it answered last */

@@ -251,6 +251,34 @@ struct served *cluster_saw_versions(struct cluster *cluster, const struct route 
     return share_served(broker, versions);
 }
 
+void cluster_saw_lifetime(struct cluster *cluster, const struct route *route, int64_t lifetime_ms)
+{
+    struct broker *broker = cluster_find_route(cluster, route);
+    if (broker != NULL) {
+        broker->lifetime_ms = lifetime_ms;
+    }
+}
+
+static bool gives_lifetime(const struct cluster *cluster, const struct broker *broker)
+{
+    return broker->live && broker->lifetime_ms > 0 && broker->generation != NULL &&
+           broker->generation->login == CONF_LOGIN_SCRAM_RELAY &&
+           (broker->node_id >= 0 || !cluster_seed_is_retired(cluster, broker));
+}
+
+int64_t cluster_relay_lifetime_ms(const struct cluster *cluster)
+{
+    int64_t shortest_ms = 0;
+    for (size_t i = 0; cluster != NULL && i < cluster->node_count + cluster->seed_count; i++) {
+        const struct broker *broker = cluster_broker_at(cluster, i);
+        if (gives_lifetime(cluster, broker) &&
+            (shortest_ms == 0 || broker->lifetime_ms < shortest_ms)) {
+            shortest_ms = broker->lifetime_ms;
+        }
+    }
+    return shortest_ms;
+}
+
 /* ---- status ---- */
 
 const struct conf_cluster *cluster_conf(const struct cluster *cluster)

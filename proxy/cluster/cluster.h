@@ -218,6 +218,15 @@ struct served *cluster_saw_versions(struct cluster *cluster, const struct route 
                                     const struct api_versions *versions)
     __attribute__((warn_unused_result));
 
+/** The end that the broker gave a session's login by SASL, in ms; 0: none. */
+void cluster_saw_lifetime(struct cluster *cluster, const struct route *route, int64_t lifetime_ms);
+
+/**
+ * The shortest lifetime that brokers with login: scram-relay were seen to give; 0: none, or not known yet. NULL is
+ * fine.
+ */
+int64_t cluster_relay_lifetime_ms(const struct cluster *cluster);
+
 /** One row of what is known, for status output and logs. Strings live until the next call into
  * cluster. */
 struct cluster_node_info {

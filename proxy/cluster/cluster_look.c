@@ -272,6 +272,10 @@ static void on_reached(struct broker *broker, const struct probe_result *result)
         broker->versions_known = true;
         cluster->advertised_stale = true;
     }
+    if (result->lifetime_ms > 0) {
+        /* By another mechanism it may give none: that says nothing. */
+        broker->lifetime_ms = result->lifetime_ms;
+    }
     if (result->outcome == PROBE_OK || !result->login_failed) {
         note_success(broker, result);
     } else {

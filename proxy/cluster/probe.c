@@ -207,6 +207,7 @@ static void take_answers(struct probe *probe)
         probe->versions = *versions;
         result->versions = &probe->versions;
     }
+    result->lifetime_ms = broker_login_lifetime_ms(probe->login);
     result->metadata = broker_login_metadata(probe->login, &result->metadata_version);
     if (broker_login_take_keys(probe->login, &probe->identity->keys)) {
         probe->identity->keys_known = true;

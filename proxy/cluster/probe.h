@@ -60,6 +60,7 @@ struct probe_result {
     struct generation_look look;
     size_t address;                      /* index into addresses: the one that connected */
     const struct api_versions *versions; /* as the broker said; NULL unknown */
+    int64_t lifetime_ms;                 /* of our login by SASL; 0 none */
     struct view metadata;                /* for endpoint_visit; at == NULL: none */
     int16_t metadata_version;
     bool login_failed; /* the identity was refused; reason, error_code and text say how */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * replicas: which nodes hold the partitions of a topic, as brokers of each kind have said it. Coordinators are leaders
- * of such partitions, and a client that is to be sent to one of another kind has only that kind's word for it. So it is
- * sent there only if its own kind has said that there is a replica. Plain state; the clock is an argument; no I/O.
+ * of such partitions, and a client that is to be sent to one of another kind has only that kind's word for it. So it
+ * is sent there only if its own kind has said that there is a replica. Plain state; the clock is an argument; no I/O.
  *
  *   replicas_hold: no, or not lately ─▶ replicas_next: ask one of the kind ─▶ replicas_heard, replicas_learn
  *
  * What was learned counts for REPLICAS_KNOWN_MS, and is asked for anew from REPLICAS_FRESH_MS on for as long as
- * somebody uses it (ten minutes), as leaders are. Not more often than every quarter of a second, doubled up to 5 s while
- * nothing comes of it.
+ * somebody uses it (ten minutes), as leaders are. Not more often than every quarter of a second, doubled up to 5 s
+ * while nothing comes of it.
  */
 #pragma once
 

@@ -249,6 +249,10 @@ static void dial_logged_in(struct session *s)
     if (versions != NULL) {
         s->served = cluster_saw_versions(s->gate->cluster, &s->route, versions);
     }
+    if (!s->passthrough && config_protocol_has_sasl(s->route.generation->protocol)) {
+        cluster_saw_lifetime(s->gate->cluster, &s->route,
+                             broker_login_lifetime_ms(s->handshake->broker_login));
+    }
     reauth_broker_term(s, s->handshake->broker_login, s->handshake->broker_term_ms);
     if (dial_keeps_promise(s) && (!s->passthrough || passthrough_done(s))) {
         dial_done(s);

@@ -76,6 +76,15 @@ static bool stored(struct session *s, struct broker_login_params *params)
     return true;
 }
 
+void dial_credential_relayed(const struct session *s, const struct scram_keys *keys,
+                             struct broker_login_params *params)
+{
+    params->mechanism = scram_mechanism(keys->hash);
+    params->username = s->principal;
+    params->keys = keys;
+    params->keys_only = true;
+}
+
 /* The exchange of the client's own login holds its key until relay begins; nobody else does. */
 static bool relayed(struct session *s, struct broker_login_params *params,
                     struct scram_keys *keys_r)
@@ -87,10 +96,7 @@ static bool relayed(struct session *s, struct broker_login_params *params,
         session_close(s, CLOSE_RELAY_KEY_MISSING);
         return false;
     }
-    params->mechanism = scram_mechanism(keys_r->hash);
-    params->username = s->principal;
-    params->keys = keys_r;
-    params->keys_only = true;
+    dial_credential_relayed(s, keys_r, params);
     return true;
 }
 

@@ -41,5 +41,9 @@ const struct password *dial_credential_again(const struct session *s, const stru
                                              struct broker_login_params *params)
     __attribute__((warn_unused_result));
 
+/** Fills in the client's own key (login: scram-relay); it is borrowed. */
+void dial_credential_relayed(const struct session *s, const struct scram_keys *keys,
+                             struct broker_login_params *params);
+
 /** The login is done: keeps what spares work at the next one (login: sasl). */
 void dial_credential_used(struct session *s);

@@ -72,7 +72,8 @@ uint64_t reauth_alarm_ms(const struct session *s)
     const struct reauth *r = s->reauth;
     uint64_t client_ms = r != NULL ? reauth_client_alarm_ms(r->client) : REAUTH_NEVER;
     uint64_t broker_ms = r != NULL ? reauth_broker_alarm_ms(r->broker) : REAUTH_NEVER;
-    return client_ms < broker_ms ? client_ms : broker_ms;
+    uint64_t first_ms = client_ms < broker_ms ? client_ms : broker_ms;
+    return r != NULL && r->keys != NULL && r->hasten_ms < first_ms ? r->hasten_ms : first_ms;
 }
 
 void reauth_alarm(struct session *s)
@@ -82,6 +83,8 @@ void reauth_alarm(struct session *s)
         reauth_broker_alarm(s);
     } else if (now_ms >= reauth_client_alarm_ms(s->reauth->client)) {
         reauth_client_alarm(s);
+    } else if (s->reauth->keys != NULL) {
+        reauth_broker_hasten(s);
     }
 }
 
@@ -106,6 +109,7 @@ void reauth_free(struct reauth **r)
     if (gone != NULL) {
         reauth_client_free(&gone->client);
         reauth_broker_free(&gone->broker);
+        reauth_broker_forget(gone);
         free(gone);
     }
 }

@@ -12,6 +12,9 @@
  *   broker leg  ───┤
  *                  SaslHandshake ─▶ SaslAuthenticate … between two frames ─▶ a new lifetime, reading goes on
  *
+ * With login: scram-relay nothing is stored to renew the broker leg's login by. So the client's ends with the broker's,
+ * and when the client has renewed it, its key renews the broker leg's at once.
+ *
  * Answers to the client and requests to the broker take their places in the inflight queue, so that whatever was asked
  * before is answered before. Nothing of this exists for a session none of whose logins ends; what an exchange needs
  * exists while it runs.
@@ -28,6 +31,7 @@
 
 struct reauth_broker;
 struct reauth_client;
+struct scram_keys;
 
 /* Times are the loop's, in ms; REAUTH_NEVER: not at all. */
 struct reauth {
@@ -36,6 +40,8 @@ struct reauth {
     uint64_t expires_ms;          /* client leg: the login's end */
     uint64_t renew_ms;            /* broker leg: the next request waits for a renewal */
     uint64_t ends_ms;             /* broker leg: the login's end */
+    uint64_t hasten_ms;           /* with keys: the renewal is begun without a request */
+    uint64_t offered_ms;          /* the keys, at */
     uint64_t began_ms;            /* client leg: the last renewal began; 0 none has */
     int16_t authenticate_version; /* of SaslAuthenticate, that the broker takes */
     bool expired;                 /* what is read from the client now came behind the end */
@@ -45,6 +51,7 @@ struct reauth {
     bool named;   /* …and has said who it is */
     struct reauth_client *client; /* owned; while the client renews */
     struct reauth_broker *broker; /* owned; while Setu renews */
+    struct scram_keys *keys; /* owned, wiped: the client has just proved it, Setu renews by it */
 };
 
 /** Of the session, made at first use. */

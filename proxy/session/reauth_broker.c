@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "auth/passwords.h"
+#include "auth/scram.h"
 #include "conf/config.h"
 #include "protocol/frame.h"
 #include "proxy/cluster/broker_login.h"
@@ -21,13 +22,14 @@ enum {
     BROKER_OUT_MAX = 1024 * 1024,
     RENEW_FROM_PER_MILLE = 850, /* as Java: somewhere in 85 to 95 % */
     RENEW_SPAN_PER_MILLE = 100,
+    HASTEN_AGAIN_MS = 100,
     RENEW_APART_MS = 1100 /* brokers refuse a second renewal within a second */
 };
 
 struct reauth_broker {
     struct broker_login *login;
     struct edition *edition;         /* a reference: whose credential is shown */
-    const struct password *password; /* of it */
+    const struct password *password; /* of it; NULL: the client's own key is */
     struct secret token;             /* read for this renewal, where that is what is shown */
     enum secret_file_status token_status;
     struct errand errand;
@@ -69,7 +71,7 @@ static void broker_done(struct session *s)
 {
     struct reauth *r = s->reauth;
     struct scram_keys keys;
-    if (broker_login_take_keys(r->broker->login, &keys)) {
+    if (r->broker->password != NULL && broker_login_take_keys(r->broker->login, &keys)) {
         edition_keep_keys(r->broker->edition, r->broker->password, &keys);
         scram_keys_wipe(&keys);
     }
@@ -171,7 +173,7 @@ static struct reauth_broker *broker_new(struct session *s)
     struct edition *edition = session_newest_gate(s)->edition;
     struct broker_login_params params = {0};
     const struct password *password = dial_credential_again(s, edition, &params);
-    if (password == NULL) {
+    if (password == NULL && s->reauth->keys == NULL) {
         return NULL;
     }
     struct reauth_broker *broker = calloc(1, sizeof *broker);
@@ -195,11 +197,14 @@ static void broker_begin(struct session *s)
         .correlation_id = BROKER_ID_FIRST,
     };
     broker->password = dial_credential_again(s, broker->edition, &params);
-    if (broker->password->token_file != NULL) {
+    if (broker->password == NULL) {
+        dial_credential_relayed(s, s->reauth->keys, &params);
+    } else if (broker->password->token_file != NULL) {
         params.password = &broker->token;
     }
     broker->login = broker_login_new(&params);
     secret_wipe(&broker->token);
+    reauth_broker_forget(s->reauth);
     if (broker->login == NULL) {
         broker_failed(s, "internal", NULL, true);
         return;
@@ -231,6 +236,12 @@ static void broker_token_read(struct session *s)
 static bool broker_ends(struct session *s)
 {
     struct reauth *r = s->reauth;
+    if (reauth_broker_relays(s) && r->expires_ms <= r->ends_ms) {
+        /* It is the client's turn, and its own end lets nothing but that pass. */
+        r->renew_ms = REAUTH_NEVER;
+        reauth_set_due(r);
+        return true;
+    }
     if (now_ms(s) >= r->ends_ms) {
         evidence_broker_not_renewed(s, "no_stored_credential",
                                     "the broker's session lifetime is over", true);
@@ -251,12 +262,59 @@ bool reauth_broker_start(struct session *s)
         return broker_ends(s);
     }
     r->holds = true;
-    if (r->broker->password->token_file != NULL) {
+    if (r->broker->password != NULL && r->broker->password->token_file != NULL) {
         errand_call(&r->broker->errand, s, broker_read_token, r->broker, broker_token_read);
     } else {
         broker_begin(s);
     }
     return false;
+}
+
+/* ---- by the client's own key ---- */
+
+bool reauth_broker_relays(const struct session *s)
+{
+    return s->reauth != NULL && s->reauth->ends_ms != REAUTH_NEVER &&
+           s->route.generation->login == CONF_LOGIN_SCRAM_RELAY;
+}
+
+void reauth_broker_offer(struct session *s, const struct scram_keys *keys)
+{
+    struct reauth *r = s->reauth;
+    reauth_broker_forget(r);
+    r->keys = malloc(sizeof *r->keys);
+    if (r->keys == NULL) {
+        abort();
+    }
+    *r->keys = *keys;
+    r->renew_ms = r->hasten_ms = r->offered_ms = now_ms(s);
+    reauth_set_due(r);
+    session_alarm(s);
+}
+
+/* What the client sends next would begin it as well; but a key is not to wait for that. */
+void reauth_broker_hasten(struct session *s)
+{
+    struct reauth *r = s->reauth;
+    r->hasten_ms = now_ms(s) + HASTEN_AGAIN_MS;
+    if (now_ms(s) - r->offered_ms >= session_shared(s)->config->limits.connect_timeout_ms) {
+        /* There is no end to that frame: better no renewal than a key that lies about. */
+        reauth_broker_forget(r);
+    } else if (r->broker == NULL && !r->holds && flow_rests(&s->relay.requests) &&
+               leg_backlog(&s->broker) == 0) {
+        leg_pause(&s->client);
+        (void)reauth_broker_start(s);
+    }
+    session_alarm(s);
+}
+
+void reauth_broker_forget(struct reauth *r)
+{
+    if (r->keys != NULL) {
+        scram_keys_wipe(r->keys);
+        free(r->keys);
+        r->keys = NULL;
+    }
 }
 
 /* ---- for reauth.c ---- */

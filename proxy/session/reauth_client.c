@@ -9,15 +9,18 @@
 #include "auth/credentials.h"
 #include "auth/exchange.h"
 #include "auth/principal.h"
+#include "auth/scram.h"
 #include "conf/config.h"
 #include "protocol/api.h"
 #include "protocol/frame.h"
 #include "protocol/handshake.h"
+#include "proxy/cluster/cluster.h"
 #include "proxy/session/errand.h"
 #include "proxy/session/evidence.h"
 #include "proxy/session/login.h"
 #include "proxy/session/mapped.h"
 #include "proxy/session/reauth.h"
+#include "proxy/session/reauth_broker.h"
 #include "proxy/session/reauth_pass.h"
 #include "proxy/session/relay_response.h"
 #include "proxy/session/session_private.h"
@@ -48,6 +51,19 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* Where the client's own key is what Setu logs in by, the broker's lifetime is the client's: it renews both. */
+static int64_t relayed_lifetime_ms(const struct session *s)
+{
+    bool relays = s->state == SESSION_RELAY
+                      ? s->route.generation->login == CONF_LOGIN_SCRAM_RELAY
+                      : s->gate->cluster != NULL;
+    enum scram_hash hash;
+    int64_t lifetime_ms = relays && s->mechanism != NULL && scram_hash_of(s->mechanism, &hash)
+                              ? cluster_relay_lifetime_ms(s->gate->cluster)
+                              : 0;
+    return lifetime_ms > 0 ? lifetime_ms : INT64_MAX;
+}
+
 int64_t reauth_client_term(struct session *s, const struct conf_listener *conf, int64_t ends_ms)
 {
     uint64_t configured_ms = conf->session_lifetime_ms;
@@ -56,6 +72,7 @@ int64_t reauth_client_term(struct session *s, const struct conf_listener *conf, 
     if (ends_ms != 0) {
         lifetime_ms = earlier(lifetime_ms, ends_ms - wall_ms);
     }
+    lifetime_ms = earlier(lifetime_ms, relayed_lifetime_ms(s));
     if (lifetime_ms == INT64_MAX) {
         if (s->reauth != NULL) {
             s->reauth->expires_ms = REAUTH_NEVER;
@@ -158,6 +175,16 @@ static const char *not_mapped_for(const struct session *s)
     return valid ? NULL : "certificate_expired";
 }
 
+/* What renews the broker leg's login, where nothing is stored for that. */
+static void client_relay_key(struct session *s)
+{
+    struct scram_keys keys;
+    if (exchange_take_keys(s->reauth->client->exchange, &keys)) {
+        reauth_broker_offer(s, &keys);
+        scram_keys_wipe(&keys);
+    }
+}
+
 static void client_proved(struct session *s, const char *name, struct view reply)
 {
     const struct reauth_client *client = s->reauth->client;
@@ -187,6 +214,7 @@ static void client_proved(struct session *s, const char *name, struct view reply
     memcpy(s->token_stamp, exchange_token_stamp(client->exchange), sizeof s->token_stamp);
     s->reauth->expired = false;
     evidence_reauth_accepted(s, NULL);
+    client_relay_key(s);
     if (client_send_token(s, client->version, client->correlation_id, &response)) {
         client_done(s);
         session_alarm(s);
@@ -343,6 +371,9 @@ static bool client_handshake(struct session *s, const struct request_header *hea
     if (r->client == NULL) {
         session_close(s, CLOSE_INTERNAL);
         return false;
+    }
+    if (reauth_broker_relays(s)) {
+        exchange_keep_keys(r->client->exchange);
     }
     if (s->client.ssl != NULL) {
         SSL_set_options(s->client.ssl, SSL_OP_CLEANSE_PLAINTEXT); /* passwords come now */

@@ -226,8 +226,8 @@ Test(cluster_gaps, coordinators_are_who_leads_their_partition)
     cr_assert_eq(told.coordinator, -1, "partition 0 is node 1's, which says it is not available");
 }
 
-/* T69: it leads the partition by its own word alone, and is live and confirmed. */
-Test(cluster_gaps, t69_who_holds_no_replica_coordinates_nothing)
+/* It leads the partition by its own word alone, and is live and confirmed. */
+Test(cluster_gaps, who_holds_no_replica_coordinates_nothing)
 {
     struct fake_topic without[2] = {of_legacy[0], of_legacy[1]};
     without[1].second = 2;

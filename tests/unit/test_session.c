@@ -223,7 +223,7 @@ static void ask_for_a_coordinator_in(int16_t version)
     leaders_free(&merged.leaders);
 }
 
-Test(session, t69_no_coordinator_is_asked_for_in_a_version_to_come)
+Test(session, no_coordinator_is_asked_for_in_a_version_to_come)
 {
     int16_t next = 0;
     while (api_admits(API_FIND_COORDINATOR, next)) {
@@ -232,7 +232,7 @@ Test(session, t69_no_coordinator_is_asked_for_in_a_version_to_come)
     ask_for_a_coordinator_in(next);
 }
 
-Test(session, t69_no_coordinator_is_asked_for_in_version_99)
+Test(session, no_coordinator_is_asked_for_in_version_99)
 {
     ask_for_a_coordinator_in(99);
 }
