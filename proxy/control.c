@@ -2,6 +2,7 @@
 #include "proxy/control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
@@ -15,7 +16,7 @@
 
 #include "proxy/ops/log.h"
 
-enum { CONTROL_PEERS_MAX = 16, CONTROL_BACKLOG = 16 };
+enum { CONTROL_PEERS_MAX = 16, CONTROL_BACKLOG = 16, CONTROL_REST_MS = 100, CONTROL_HANDLES = 2 };
 
 struct peer {
     struct control *control;
@@ -27,12 +28,16 @@ struct peer {
 
 struct control {
     uv_poll_t poll;
+    uv_timer_t rest;
     control_fn on_message;
     void *context;
     struct peer *peers;
     size_t peer_count;
     uint64_t last_number;
     int fd;
+    int spare_fd; /* makes room for one peer when clients have taken all others; -1: it has */
+    int open_handles;
+    bool paused;
 };
 
 /* ---- where ---- */
@@ -129,7 +134,17 @@ int control_listen(const char *path)
     return bind_at(&address);
 }
 
+static void control_on_poll(uv_poll_t *poll, int status, int events);
+static void control_on_rested(uv_timer_t *timer);
+
 /* ---- peers ---- */
+
+static void spare_take(struct control *control)
+{
+    if (control->spare_fd < 0) {
+        control->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    }
+}
 
 static void peer_end(struct peer *gone)
 {
@@ -187,11 +202,36 @@ static void peer_add(struct control *control, int fd)
     control->peer_count++;
 }
 
+static bool is_exhaustion(int number)
+{
+    return number == EMFILE || number == ENFILE || number == ENOMEM || number == ENOBUFS;
+}
+
+/*
+ * Whoever administers must be heard when clients have taken all descriptors: then the spare one
+ * makes room. When that is in use as well, or another thread was faster, a rest: the backlog would
+ * wake us again at once.
+ */
+static int control_accept(struct control *control)
+{
+    int fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0 && is_exhaustion(errno) && control->spare_fd >= 0) {
+        close(control->spare_fd);
+        control->spare_fd = -1;
+        fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    }
+    if (fd < 0 && is_exhaustion(errno)) {
+        uv_poll_stop(&control->poll);
+        uv_timer_start(&control->rest, control_on_rested, CONTROL_REST_MS, 0);
+    }
+    return fd;
+}
+
 static void control_on_poll(uv_poll_t *poll, int status, int events)
 {
     struct control *control = poll->data;
     (void)events;
-    int fd = status == 0 ? accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
+    int fd = status == 0 ? control_accept(control) : -1;
     if (fd < 0) {
         return;
     }
@@ -204,20 +244,34 @@ static void control_on_poll(uv_poll_t *poll, int status, int events)
     } else {
         peer_add(control, fd);
     }
+    spare_take(control);
+}
+
+static void control_on_rested(uv_timer_t *timer)
+{
+    struct control *control = timer->data;
+    spare_take(control);
+    if (!control->paused) {
+        (void)uv_poll_start(&control->poll, UV_READABLE, control_on_poll);
+    }
 }
 
 struct control *control_new(uv_loop_t *loop, int fd, control_fn on_message, void *context)
 {
     struct control *control = calloc(1, sizeof *control);
-    if (control == NULL || uv_poll_init(loop, &control->poll, fd) != 0) {
+    if (control == NULL || uv_timer_init(loop, &control->rest) != 0 ||
+        uv_poll_init(loop, &control->poll, fd) != 0) {
         free(control);
         close(fd);
         return NULL;
     }
     control->fd = fd;
+    control->spare_fd = -1;
     control->on_message = on_message;
     control->context = context;
-    control->poll.data = control;
+    control->poll.data = control->rest.data = control;
+    control->open_handles = CONTROL_HANDLES;
+    spare_take(control);
     control_resume(control);
     return control;
 }
@@ -229,11 +283,13 @@ int control_descriptor(const struct control *control)
 
 void control_pause(struct control *control)
 {
+    control->paused = true;
     uv_poll_stop(&control->poll);
 }
 
 void control_resume(struct control *control)
 {
+    control->paused = false;
     (void)uv_poll_start(&control->poll, UV_READABLE, control_on_poll);
 }
 
@@ -275,7 +331,13 @@ bool control_kill(struct control *control, uint64_t peer)
 static void control_on_closed(uv_handle_t *handle)
 {
     struct control *control = handle->data;
+    if (--control->open_handles > 0) {
+        return;
+    }
     close(control->fd);
+    if (control->spare_fd >= 0) {
+        close(control->spare_fd);
+    }
     free(control);
 }
 
@@ -290,4 +352,5 @@ void control_close(struct control **control_p)
         peer_end(control->peers);
     }
     uv_close((uv_handle_t *)&control->poll, control_on_closed);
+    uv_close((uv_handle_t *)&control->rest, control_on_closed);
 }

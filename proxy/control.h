@@ -4,7 +4,8 @@
  * mean is process_control.c's business; their form is ops/handover.h's.
  *
  * Mode 0600, in a folder of ours or a configured one; besides, the kernel is asked who connects (SO_PEERCRED): the user
- * who runs Setu, or root.
+ * who runs Setu, or root. A descriptor is kept in reserve, so that one of them is heard when clients have taken all
+ * others (T09).
  */
 #pragma once
 
