@@ -567,3 +567,13 @@ Test(audit_log, t80_a_full_disk_costs_no_record)
     remove_all();
     audit_key_unref(&key);
 }
+
+/* A pipe that nobody reads would stop the writer, and with it every login, for good. */
+Test(audit_log, t80_a_fifo_is_refused_at_once)
+{
+    struct audit_log_params params = {.file = path, .on_failure = AUDIT_LOG_DENY};
+    char error[256] = "";
+    cr_assert_eq(mkfifo(path, 0600), 0);
+    cr_assert_null(audit_log_open(&params, error, sizeof error));
+    cr_assert_gt(strlen(error), 0u);
+}

@@ -462,6 +462,72 @@ Test(broker_login, denied)
     fake_broker_free(&broker);
 }
 
+/* The broker's refusal of a token: with and without a text, cut short within its frame. */
+static struct {
+    int16_t version;
+    bool null_text;
+    size_t cut; /* of the frame, its size told as it is then; 0: none */
+} refusal;
+
+static void refuse_token(struct writer *response)
+{
+    int32_t correlation_id = (int32_t)bytes_load_u32(response->at + 4);
+    const struct sasl_authenticate_response answer = {
+        .error_code = 58,
+        .error_message = view_from_string(refusal.null_text ? "" : "no"),
+        .error_message_null = refusal.null_text,
+    };
+    writer_reset(response);
+    sasl_authenticate_encode_response(response, refusal.version, correlation_id, &answer);
+    if (refusal.cut > 0 && refusal.cut < response->length) {
+        response->length = refusal.cut;
+        writer_patch_i32(response, 0, (int32_t)refusal.cut - 4);
+    }
+}
+
+static struct broker_login *refused(size_t at, struct fake_broker *broker)
+{
+    struct delivery delivery = {.at = at, .tamper = refuse_token};
+    struct broker_login_params params = sasl("SCRAM-SHA-256");
+    fake_broker_init(broker);
+    broker->authenticate_max = refusal.version;
+    struct broker_login *login = run(&params, broker, &delivery, BROKER_LOGIN_FAILED);
+    cr_assert_eq(broker->keys[at], API_SASL_AUTHENTICATE);
+    cr_assert_eq(broker->versions[at], refusal.version);
+    return login;
+}
+
+Test(broker_login, t39_a_refusal_without_a_text_or_cut_short)
+{
+    enum { FIRST_TOKEN = 2, SECOND_TOKEN = 3, WHOLE = 100 };
+    struct fake_broker broker;
+    for (refusal.version = 0; refusal.version <= 2; refusal.version++) {
+        for (size_t i = 0; i < 4; i++) {
+            size_t at = i < 2 ? FIRST_TOKEN : SECOND_TOKEN;
+            refusal.null_text = i % 2 == 0;
+            refusal.cut = 0;
+            struct broker_login *login = refused(at, &broker);
+            cr_assert_eq(broker_login_reason(login), BROKER_LOGIN_DENIED);
+            cr_assert_eq(broker_login_error_code(login), 58);
+            cr_assert_str_eq(broker_login_text(login), refusal.null_text ? "" : "no");
+            broker_login_free(&login);
+            fake_broker_free(&broker);
+            struct writer whole;
+            uint8_t memory[WHOLE] = {0};
+            writer_init_fixed(&whole, memory, sizeof memory);
+            whole.length = 8; /* only the correlation id is read of it */
+            refuse_token(&whole);
+            for (refusal.cut = 4; refusal.cut < whole.length; refusal.cut++) {
+                login = refused(at, &broker);
+                cr_assert_eq(broker_login_reason(login), BROKER_LOGIN_MALFORMED, "%zu bytes",
+                             refusal.cut);
+                broker_login_free(&login);
+                fake_broker_free(&broker);
+            }
+        }
+    }
+}
+
 Test(broker_login, errors)
 {
     static const char *const only_gssapi[] = {"GSSAPI", NULL};

@@ -409,6 +409,44 @@ Test(conf_refusals, listeners)
     CHECK(refusals);
 }
 
+static bool plain_is_accepted(const char *bind, const char *more)
+{
+    char to[256];
+    bool accepted = false;
+    snprintf(to, sizeof to,
+             "    bind: %s\n    port: 19092\n    advertised_host: localhost\n"
+             "    node_base_port: 19100\n    mechanisms: [SCRAM-SHA-512, PLAIN]\n%s",
+             bind, more);
+    char *text = replaced("    bind: 127.0.0.1\n    port: 19092\n    advertised_host: localhost\n"
+                          "    node_base_port: 19100\n    mechanisms: [SCRAM-SHA-512]\n",
+                          to);
+    char *printed = problems_of(text, strlen(text), &accepted);
+    cr_assert_eq(accepted, strstr(printed, "PLAIN without TLS on") == NULL, "%s", printed);
+    cr_assert(accepted || strchr(printed, '\n') == strrchr(printed, '\n'), "%s", printed);
+    free(printed);
+    free(text);
+    return accepted;
+}
+
+Test(conf_refusals, t31_plain_without_tls_needs_loopback_or_a_word_of_the_operator)
+{
+    static const char *const open[] = {"0.0.0.0",      "'::'",
+                                       "10.0.0.1",     "192.168.1.1",
+                                       "'fe80::1'",    "'::ffff:10.0.0.1'",
+                                       "128.0.0.1",    "[127.0.0.1, 10.0.0.1]",
+                                       "['::1', 10.0.0.1]"};
+    static const char *const closed[] = {"127.0.0.1", "127.9.9.9", "'::1'", "[127.0.0.1, '::1']"};
+    for (size_t i = 0; i < sizeof open / sizeof *open; i++) {
+        cr_assert_not(plain_is_accepted(open[i], ""), "%s", open[i]);
+        cr_assert_not(plain_is_accepted(open[i], "    allow_plain_without_tls: false\n"));
+        cr_assert(plain_is_accepted(open[i], "    allow_plain_without_tls: true\n"), "%s", open[i]);
+        cr_assert(plain_is_accepted(open[i], "    tls: {chain: c, key: k}\n"), "%s", open[i]);
+    }
+    for (size_t i = 0; i < sizeof closed / sizeof *closed; i++) {
+        cr_assert(plain_is_accepted(closed[i], ""), "%s", closed[i]);
+    }
+}
+
 Test(conf_refusals, limits)
 {
     static const struct refusal refusals[] = {
