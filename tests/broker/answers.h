@@ -32,6 +32,7 @@ enum answer answer_metadata(struct request *request, struct writer *out);
 enum answer answer_list_offsets(struct request *request, struct writer *out);
 enum answer answer_find_coordinator(struct request *request, struct writer *out);
 enum answer answer_init_producer_id(struct request *request, struct writer *out);
+enum answer answer_end_txn(struct request *request, struct writer *out);
 enum answer answer_describe_cluster(struct request *request, struct writer *out);
 
 /* SASL, in login.c: the whole frame is theirs. */

@@ -31,6 +31,7 @@ static const struct {
     {API_METADATA, true, answer_metadata},
     {API_FIND_COORDINATOR, true, answer_find_coordinator},
     {API_INIT_PRODUCER_ID, true, answer_init_producer_id},
+    {26 /* EndTxn */, true, answer_end_txn},
     {API_DESCRIBE_CLUSTER, true, answer_describe_cluster},
     {API_SASL_HANDSHAKE, false, login_handshake},
     {API_SASL_AUTHENTICATE, false, login_authenticate},

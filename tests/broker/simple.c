@@ -160,3 +160,27 @@ enum answer answer_init_producer_id(struct request *request, struct writer *out)
     answer_no_tags(request, out);
     return ANSWER_SEND;
 }
+
+/* ---- EndTxn: committed, whatever it was ---- */
+
+enum answer answer_end_txn(struct request *request, struct writer *out)
+{
+    struct reader *body = &request->body;
+    struct view transaction;
+    int64_t producer_id = 0;
+    int16_t epoch = 0;
+    int8_t committed = 0;
+    if (!reader_string(body, request->flexible, &transaction, NULL) ||
+        !reader_i64(body, &producer_id) || !reader_i16(body, &epoch) ||
+        !reader_i8(body, &committed) || !answer_skip_tags(request)) {
+        return ANSWER_CLOSE;
+    }
+    writer_i32(out, 0);
+    writer_i16(out, ERROR_NONE);
+    if (request->version >= 5) {
+        writer_i64(out, producer_id);
+        writer_i16(out, epoch);
+    }
+    answer_no_tags(request, out);
+    return ANSWER_SEND;
+}

@@ -134,6 +134,124 @@ class Tokens(StageTest):
         self.closed(login_denied=2)
 
 
+class Names(StageTest):
+    """T40: who somebody is is decided once, and a name is never anything but a name."""
+
+    stage_options = {"limits": {"login_failure_delay_ms": 1}}
+    OTHERS = {"alice": "alice-secret", "../x": "x-secret", "@REALM": "realm-secret"}
+
+    @classmethod
+    def arrange(cls, stage):
+        stage._users("users.yaml", PASSWORDS | cls.OTHERS)
+        stage.config["mapping"] += [{"principal": "alice", "certificate": "orders"},
+                                    {"principal": "../x", "certificate": "payments"}]
+
+    def files(self) -> set[str]:
+        """In the stage's directory, and what `../x` would be."""
+        beside = self.stage.directory.parent / "x"
+        return {str(path) for path in self.stage.directory.glob("**/*") if not path.name.startswith("setu.prom")} | (
+            {str(beside)} if beside.exists() else set())
+
+    def log_in(self, mechanism: str, user: bytes, password: str) -> None:
+        with Client(self.stage.node_port(2)) as client:
+            client.handshake(mechanism)
+            if mechanism == "PLAIN":
+                client.authenticate(b"\0" + user + b"\0" + password.encode())
+            else:
+                scram = kafka.Scram(mechanism, user.decode(), password)
+                client.authenticate(scram.final(client.authenticate(scram.first())))
+            self.assertEqual(len(client.metadata()[0]), 2)
+
+    def test_t40_a_name_is_itself_alone(self):
+        before, broker = self.files(), self.stage.brokers[2]
+        mark = broker.mark()
+        for mechanism in ("PLAIN", "SCRAM-SHA-512"):
+            self.log_in(mechanism, b"alice", "alice-secret")
+            self.log_in(mechanism, b"../x", "x-secret")
+        seen = [name for name, _ in broker.logins(mark) if not name.startswith("CN=setu")]
+        self.assertEqual([name.split(",")[0] for name in seen], ["CN=orders", "CN=payments"] * 2)
+        names = ["Alice", "ALICE", "alice ", " alice", "al\u00adice", "\ufb01", "alice@REALM", "@REALM",
+                 "User:alice", "CN=orders", "x", "./../x", "../x/../x", "..\\x", "../users.yaml", "/etc/passwd", "alice\n", "\u202ealice"]
+        told = set()
+        for mechanism, name in [(m, n) for n in names for m in ("PLAIN", "SCRAM-SHA-512")]:
+            password = self.OTHERS["@REALM"] if name == "@REALM" else self.OTHERS["alice"]
+            with self.subTest(name=name, mechanism=mechanism), self.assertRaises(PermissionError) as refused:
+                self.log_in(mechanism, name.encode(), password)
+            told.add(refused.exception.args)
+        for token in (b"\0alice\0x\0alice-secret", b"\0ali\0ce\0alice-secret"):
+            with self.assertRaises(PermissionError) as refused, Client(self.stage.port) as client:
+                client.handshake("PLAIN")
+                client.authenticate(token)
+            told.add(refused.exception.args)
+        self.assertEqual({code for code, _ in told}, {DENIED})
+        self.assertEqual(len(told), 1, "one text for all")
+        self.assertEqual(self.files() - before, set(), "no name has become a path")
+        self.closed(login_denied=2 * len(names) + 2)
+
+
+class Parameters(StageTest):
+    """T70: of all that a client says before and beside its proof nothing has a say in who it is."""
+
+    stage_options = {"limits": {"login_failure_delay_ms": 1}}
+    CLAIMS = ("payments", "User:payments", "setu", "CN=payments", "search_path=payments", "${principal}", "*",
+              "' OR '1")
+
+    def versions(self, client: Client, claim: str) -> None:
+        """ApiVersions as the claim would have it: in the software's name, and in a tag nobody knows."""
+        tag = b"\1\5" + kafka.uvarint(len(claim)) + claim.encode()
+        body = kafka.Body(True).text("payments").text("payments").put(tag)
+        self.assertEqual(client.call(18, 3, bytes(body.data)).take("h"), 0)
+
+    def authenticate(self, client: Client, token: bytes, claim: str) -> bytes:
+        """SaslAuthenticate v2 with the claim as a tag of the header and one of the body."""
+        tag = b"\1\5" + kafka.uvarint(len(claim)) + claim.encode()
+        client.correlation_id += 1
+        head = kafka.header(36, 2, client.correlation_id, claim)[:-1] + tag
+        client.send(kafka.frame(head + bytes(kafka.Body(True).bytes(token).put(tag).data)))
+        answer = client.answer(36, 2, client.correlation_id)
+        error, text = answer.take("h"), answer.text()
+        if error:
+            raise PermissionError(error, text)
+        return answer.bytes()
+
+    def visit(self, node: int, claim: str, mechanism: str, user: str, password: str) -> None:
+        with Client(self.stage.node_port(node), client_id=claim) as client:
+            self.versions(client, claim)
+            client.handshake(mechanism)
+            if mechanism == "PLAIN":
+                self.authenticate(client, f"\0{user}\0{password}".encode(), claim)
+            else:
+                scram = kafka.Scram(mechanism, user, password)
+                scram.bare += f",u={claim},x=payments"  # extensions, which are proved and mean nothing
+                self.authenticate(client, scram.final(self.authenticate(client, scram.first(), claim)), claim)
+            self.assertEqual(len(client.metadata()[0]), 2)
+
+    def test_t70_only_the_proof_says_who_somebody_is(self):
+        self.steady.metadata()  # it is somebody else, and has been dialled for by now
+        self.remark()
+        marks = {node: broker.mark() for node, broker in self.stage.brokers.items()}
+        for i, claim in enumerate(self.CLAIMS):
+            for mechanism in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"):
+                self.visit(1 + i % 2, claim, mechanism, "orders", PASSWORDS["orders"])
+        for node, broker in self.stage.brokers.items():
+            seen = [name for name, _ in broker.logins(marks[node])]
+            seen = [name for name in seen if name != "setu" and not name.startswith("CN=setu")]
+            self.assertEqual({name.split(",")[0] for name in seen}, {"orders" if node == 1 else "CN=orders"})
+            self.assertEqual(len(seen), 3 * len(self.CLAIMS) // 2)
+        said = {row.get("principal") for row in self.stage.events(self.mark) if row.get("principal")}
+        self.assertEqual(said, {"orders"})
+
+    def test_t70_no_claim_lets_anybody_in(self):
+        cases = [("payments", "unheard-of", PASSWORDS["payments"]), ("orders", "payments", PASSWORDS["orders"]),
+                 ("orders", "nobody", PASSWORDS["nobody"])]
+        for claim, user, password in cases:
+            for mechanism in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"):
+                with self.assertRaises(PermissionError) as refused:
+                    self.visit(2, claim, mechanism, user, password)
+                self.assertEqual(refused.exception.args[0], DENIED)
+        self.closed(login_denied=3 * len(cases))
+
+
 class HostileBroker(StageTest):
     """The legacy network is no friend: what answers there may be anybody."""
 

@@ -479,7 +479,7 @@ class Versions(StageTest):
             with kafka.Client(port) as client:
                 versions = client.api_versions()
             self.assertEqual(versions, {0: (0, 9), 1: (4, 12), 2: (1, 6), 3: (0, 11), 10: (0, 3), 17: (0, 1), 18: (0, 4),
-                                        22: (0, 4), 36: (0, 2), 60: (0, 0)})
+                                        22: (0, 4), 26: (0, 3), 36: (0, 2), 60: (0, 0)})
 
 
 class Future(StageTest):

@@ -14,7 +14,6 @@ import attacks  # noqa: E402
 # Not there yet. A number leaves this list with its test.
 OWED = {
     "T33",
-    "T39",
     "T43",
     "T47",
     "T48",
@@ -29,9 +28,6 @@ OWED = {
     "T65",
     "T66",
     "T69",
-    "T70",
-    "T72",
-    "T75",
     "T78",
     "T82",
     "T83",
