@@ -74,7 +74,7 @@ static bool take(int file, uint8_t *into, size_t length)
     return true;
 }
 
-static enum saslauthd_verdict read_answer(int file)
+enum saslauthd_verdict saslauthd_answer(int file)
 {
     uint8_t head[2], text[ANSWER_MIN];
     if (!take(file, head, sizeof head)) {
@@ -104,7 +104,7 @@ enum saslauthd_verdict saslauthd_ask(const char *path, struct view user, struct 
     int file = writer_ok(&query) ? dial(path) : -1;
     if (file >= 0) {
         if (send_all(file, writer_view(&query))) {
-            verdict = read_answer(file);
+            verdict = saslauthd_answer(file);
         }
         close(file);
     }

@@ -22,3 +22,6 @@ enum { SASLAUTHD_TIMEOUT_S = 10, SASLAUTHD_FIELD_BYTES_MAX = 256 };
 /* Blocks, at most SASLAUTHD_TIMEOUT_S for each of the connection, the question and the answer. `path` is the socket. */
 __attribute__((warn_unused_result)) enum saslauthd_verdict
 saslauthd_ask(const char *path, struct view user, struct view password, const char *service);
+
+/* The answer alone, from a connected socket that stays the caller's. No more of it is read than decides. */
+__attribute__((warn_unused_result)) enum saslauthd_verdict saslauthd_answer(int file);

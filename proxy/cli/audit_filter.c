@@ -100,6 +100,9 @@ bool audit_filter_time(const char *text, int64_t now_ns, int64_t *time_ns_r)
             return false;
         }
     }
+    if (tm.tm_year < 70 || tm.tm_year >= 300) { /* nanoseconds since 1970 end in 2262 */
+        return false;
+    }
     *time_ns_r = (int64_t)timegm(&tm) * second_ns + part_ns;
-    return tm.tm_year >= 70 && tm.tm_year < 300;
+    return true;
 }

@@ -24,7 +24,7 @@ Test(audit_filter, times)
     }
     cr_assert(audit_filter_time("2027-01-15T08:00:00.25Z", 0, &ns));
     cr_assert_eq(ns, 1800000000 * second_ns + 250000000);
-    static const char *const bad[] = {"",
+    static const char *const bad[] = {"8699-01-31", "2200-01-01", "1969-12-31", "",
                                       "now",
                                       "2027",
                                       "2027-13-01",
