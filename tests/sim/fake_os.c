@@ -24,6 +24,7 @@
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
 
 int __real_close(int fd);
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
 int __real_PKCS5_PBKDF2_HMAC(const char *password, int password_length, const unsigned char *salt,
                              int salt_length, int iterations, const EVP_MD *digest, int length,
                              unsigned char *out);
@@ -109,8 +110,13 @@ ssize_t __wrap_send(int fd, const void *bytes, size_t length, int flags)
 
 /* ---- time and chance ---- */
 
+bool fake_os_between_runs;
+
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
 {
+    if (fake_os_between_runs) {
+        return __real_clock_gettime(clock, now);
+    }
     int64_t at = (int64_t)sim.now_ns + (clock == CLOCK_REALTIME ? sim.wall_ns : 0);
     now->tv_sec = at / 1000000000;
     now->tv_nsec = at % 1000000000;

@@ -220,7 +220,8 @@ size_t net_put(struct end *end, const uint8_t *bytes, size_t length)
 
 struct view net_arrived(const struct end *end)
 {
-    return view_of(end->in->at + end->in->start, end->in->arrived);
+    const struct pipe *in = end->in;
+    return view_of(in->at != NULL ? in->at + in->start : NULL, in->arrived);
 }
 
 void net_take(struct end *end, size_t length)
