@@ -83,6 +83,18 @@ Test(handshake, api_versions_request_round_trips_and_refuses_every_prefix)
     }
 }
 
+Test(handshake, api_versions_request_of_librdkafka_0_11_asks_for_an_empty_array_of_keys)
+{
+    struct api_versions_request request;
+    for (int16_t v = 0; v <= 4; v++) {
+        bool read = api_versions_decode_request(v, view_of("\0\0\0\0", 4), &request);
+        cr_assert_eq(read, v <= 2, "%d", v);
+        cr_assert(!api_versions_decode_request(v, view_of("\0\0\0\1", 4), &request));
+        cr_assert(!api_versions_decode_request(v, view_of("\0\0\0", 3), &request));
+        cr_assert(!api_versions_decode_request(v, view_of("\0\0\0\0\0", 5), &request));
+    }
+}
+
 Test(handshake, api_versions_request_beyond_v4_is_not_read)
 {
     struct api_versions_request request;
