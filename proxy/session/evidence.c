@@ -76,8 +76,12 @@ void evidence_login_accepted(struct session *s)
     ev.event.detail = s->passthrough ? "judged by the broker" : evidence_detail(s);
     evidence_send(&ev, s);
     stats_add(&s->world->stats.auth_ok, 1);
-    struct log_field extra[] = {log_str("detail", ev.event.detail)};
-    session_log(s, LOG_LEVEL_INFO, "login_accepted", extra, 1);
+    struct log_field extra[] = {
+        log_str("detail", ev.event.detail),
+        log_str("handshake", s->handshake != NULL ? s->handshake->spoken : NULL),
+        log_str("client_id", s->client_id),
+    };
+    session_log(s, LOG_LEVEL_INFO, "login_accepted", extra, sizeof extra / sizeof extra[0]);
 }
 
 void evidence_login_denied(struct session *s, const char *claimed, const char *reason)

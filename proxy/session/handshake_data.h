@@ -58,7 +58,8 @@ struct handshake {
     uint8_t redials;
     struct errand errand;           /* the slow step under way, of either leg */
     enum login_step step;
-    bool raw_tokens;                /* SaslHandshake v0 */
+    bool raw_tokens;                /* SaslHandshake v0, or none */
+    const char *spoken;             /* SaslHandshake's version; NULL before it */
     /* of ApiVersions requests, after which the client may ask again */
     uint8_t refusals;
     bool denial_sent;

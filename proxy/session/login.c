@@ -411,6 +411,7 @@ static void login_handshake(struct session *s, const struct request_header *head
         session_close(s, CLOSE_FRAME_MALFORMED);
         return;
     }
+    hs->spoken = header->api_version == 0 ? "v0" : "v1";
     s->mechanism = login_offered(s->gate->conf, mechanism);
     if (s->mechanism == NULL) {
         evidence_login_denied(s, NULL, "mechanism_not_offered");
@@ -469,6 +470,7 @@ static void login_bare_token(struct session *s, struct view payload)
         return;
     }
     s->mechanism = "GSSAPI";
+    s->handshake->spoken = "none";
     if (passthrough_wanted(s)) {
         session_close(s, CLOSE_CLIENT_NOT_KAFKA);
     } else if (login_begin_tokens(s, true)) {
