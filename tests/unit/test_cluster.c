@@ -54,6 +54,42 @@ Test(cluster, learns_every_broker_from_one)
     cr_assert_eq(cluster_route(kit.cluster, 45, &route), ROUTE_UNKNOWN);
 }
 
+static int64_t wanted_ms;
+
+static bool is_lifetime_known(void)
+{
+    return cluster_relay_lifetime_ms(kit.cluster) == wanted_ms;
+}
+
+Test(cluster, the_shortest_lifetime_of_logins_is_known_where_keys_are_relayed)
+{
+    struct route route;
+    kit.servers[0].broker.lifetime_ms = 7000;
+    kit.servers[1].broker.lifetime_ms = 5000;
+    kit_start("      - {name: legacy, protocol: SASL_PLAINTEXT, login: scram-relay}\n", "pencil",
+              "");
+    cr_assert_eq(cluster_relay_lifetime_ms(kit.cluster), 0);
+    wanted_ms = 5000;
+    cr_assert(kit_run_until(is_lifetime_known, 20000), "by looks");
+    cr_assert_eq(cluster_route(kit.cluster, 3, &route), ROUTE_OK);
+    cluster_saw_lifetime(kit.cluster, &route, 3000);
+    cr_assert_eq(cluster_relay_lifetime_ms(kit.cluster), 3000, "by a session");
+    cluster_saw_lifetime(kit.cluster, &route, 0);
+    cr_assert_eq(cluster_relay_lifetime_ms(kit.cluster), 5000);
+    fake_server_stop(&kit.servers[1]);
+    wanted_ms = 7000;
+    cr_assert(kit_run_until(is_lifetime_known, 20000), "who is down counts no more");
+    cr_assert_eq(cluster_relay_lifetime_ms(NULL), 0);
+}
+
+Test(cluster, lifetimes_of_other_logins_are_not_the_clients)
+{
+    kit.servers[0].broker.lifetime_ms = 7000;
+    kit_start(kit_legacy_by_rule, "pencil", "");
+    cr_assert(kit_run_until(kit_is_ready, 20000));
+    cr_assert_eq(cluster_relay_lifetime_ms(kit.cluster), 0);
+}
+
 Test(cluster, any_goes_round)
 {
     int seen[SERVERS + 1] = {0};
