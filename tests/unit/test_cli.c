@@ -22,8 +22,9 @@ static void setup(void)
 
 static void teardown(void)
 {
-    static const char *const names[] = {"in",        "out",      "err",  "users.yaml",
-                                        "setu.yaml", "password", "stats"};
+    static const char *const names[] = {"in",          "out",       "err",        "users.yaml",
+                                        "setu.yaml",   "password",  "stats",      "audit.log",
+                                        "signing.key", "public.pem"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, names[i]);
         unlink(path);
@@ -400,4 +401,25 @@ Test(cli, probe_addresses)
     expect("setu probe -c @setu.yaml h:1 --cluster x", CLI_USAGE, "", "no cluster `x`");
     expect("setu probe -c @setu.yaml h:1 --generation x", CLI_USAGE, "", "no generation `x`");
     expect("setu probe -c @setu.yaml h:1 --timeout-ms 0", CLI_USAGE, "", "--timeout-ms");
+}
+
+/* ---- audit ---- */
+
+/* Whoever cuts the log to nothing leaves nothing that is wrong; but nothing vouches for that either. */
+Test(cli, an_empty_audit_log_holds_but_nobody_vouches_for_it)
+{
+    static char key[TEXT_MAX];
+    expect("setu audit keygen @signing.key", CLI_OK, "BEGIN PUBLIC KEY", "");
+    snprintf(key, sizeof key, "%s", strstr(out, "-----BEGIN"));
+    write_file("public.pem", key);
+    write_file("audit.log", "");
+    expect("setu audit verify @audit.log", CLI_OK, "0 good records", "");
+    expect("setu audit verify --key @public.pem @audit.log", CLI_NEGATIVE,
+           "no checkpoint vouches", "");
+    expect("setu audit verify --signed @audit.log", CLI_NEGATIVE,
+           "complaint", "");
+    expect("setu audit verify --signed --key @public.pem @audit.log", CLI_NEGATIVE,
+           "complaint", "");
+    expect("setu audit verify -o json --key @public.pem @audit.log", CLI_NEGATIVE,
+           "\"ok\": false", "");
 }
