@@ -9,6 +9,7 @@ from tests.integration import kafka_client as kafka
 from tests.integration import own_setu, steady
 from tests.integration.helpers import RigTest, paths
 from tests.integration.stage import PASSWORDS, StageTest
+from tests.rig.node import RENEW_MS
 from tests.rig.process import wait_until
 
 LIFETIME_MS = 3000  # at the scripted stage: of clients at the TLS listener, and of Setu at node 1
@@ -240,6 +241,23 @@ class Renewal(RigTest):
         # A broker may read a request behind the end that was sent before it, behind others: as without Setu.
         own_setu.assert_ends(self, setu, "client_closed", "client_reset", "broker_closed")
         print(f"    {told}; at brokers {self.assert_brokers_renewed()}", flush=True)
+
+    def test_the_clients_own_key_renews_the_broker_leg(self):
+        """scram-relay: nothing is stored, and the broker's lifetime is the client's."""
+        setu = self.start_setu(legacy_login="scram-relay")
+        self.watch_brokers()
+        with kafka.Client(setu.node_base_port + 1, "orders", self.cluster.passwords["orders"]) as client:
+            began = time.monotonic()
+            self.assertEqual(client.lifetime_ms, RENEW_MS, "as Setu's own look at the broker has found it")
+            client.metadata([])
+            time.sleep(2)
+            client.log_in("orders", self.cluster.passwords["orders"])
+            wait_until(lambda: "Successfully re-authenticated" in self.said(1), 10, "without any request of the client's")
+            while time.monotonic() < began + RENEW_MS / 1000 + 1:
+                client.metadata([])
+                time.sleep(0.2)
+        self.assertEqual(own_setu.fresh_stats(setu)['broker_reauth_attempts_total{result="ok"}'], 1)
+        own_setu.assert_ends(self, setu, "client_closed")
 
     def test_kafkajs(self):
         """It renews ten seconds before the end, whatever the lifetime."""
