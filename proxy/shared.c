@@ -40,6 +40,14 @@ static void hash_text(EVP_MD_CTX *md, const char *text)
     EVP_DigestUpdate(md, text, strlen(text) + 1);
 }
 
+static void hash_texts(EVP_MD_CTX *md, const char *const *texts, size_t count)
+{
+    EVP_DigestUpdate(md, &count, sizeof count);
+    for (size_t i = 0; i < count; i++) {
+        hash_text(md, texts[i]);
+    }
+}
+
 /* The content, read again by its name. "" is no file. */
 static void hash_content(EVP_MD_CTX *md, const char *path)
 {
@@ -126,9 +134,9 @@ static void hash_tickets(const struct conf_listener *listener, char hex[65])
     if (gssapi->present) {
         hash_text(md, gssapi->service_name);
         hash_text(md, gssapi->realm);
-        for (size_t i = 0; i < gssapi->principal_to_local_rules_count; i++) {
-            hash_text(md, gssapi->principal_to_local_rules[i]);
-        }
+        hash_text(md, listener->advertised_host); /* the host, where none is named */
+        hash_texts(md, gssapi->hosts, gssapi->hosts_count);
+        hash_texts(md, gssapi->principal_to_local_rules, gssapi->principal_to_local_rules_count);
         hash_content(md, gssapi->keytab);
     }
     hash_end(&md, hex);

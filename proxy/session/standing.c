@@ -7,6 +7,7 @@
 #include "auth/scram.h"
 #include "auth/tokens.h"
 #include "conf/config.h"
+#include "proxy/session/login.h"
 #include "proxy/session/session.h"
 
 static bool find(const struct credentials *users, const struct session *s,
@@ -60,6 +61,13 @@ static bool token_holds(const struct session *s, const struct shared *now)
            (s->principal != NULL && tokens_stand(now->tokens, s->token_stamp));
 }
 
+/* Nobody comes in by it any more. */
+static bool is_offered(const struct session *s, const struct conf_listener *conf)
+{
+    return s->mechanism == NULL ||
+           login_offered(conf, view_from_string(s->mechanism)) != NULL;
+}
+
 static bool listener_holds(const struct session *s, const struct shared *now,
                            const struct conf_listener *conf, bool tickets)
 {
@@ -78,6 +86,9 @@ bool standing_holds(const struct session *s, const struct shared *now,
     }
     if (s->mechanism != NULL && strcmp(s->mechanism, "SSL") == 0) {
         return listener_holds(s, now, conf, false);
+    }
+    if (!is_offered(s, conf)) {
+        return false;
     }
     if (s->mechanism != NULL && strcmp(s->mechanism, "GSSAPI") == 0) {
         return mechanism_holds(s, now) && listener_holds(s, now, conf, true);
