@@ -11,6 +11,7 @@ RIG = ROOT / "tests" / "rig"
 LEGACY = "2.8.2"
 AJNA = "3.9.2"
 KRAFT = "4.4.0"
+OLD = "0.10.2.2"  # clients only: of before SaslHandshake v1
 VERSIONS = (LEGACY, AJNA, KRAFT)
 
 
