@@ -25,6 +25,14 @@ class Certificate:
         self.key = directory / f"{name}.key"
         self.store = directory / f"{name}.store.pem"
 
+    def key_store(self, password: str) -> pathlib.Path:
+        """Certificate and key as PKCS#12, for Java clients that read no PEM."""
+        made = self.store.with_suffix(".p12")
+        if not made.exists():
+            made.touch(0o600)
+            _openssl("pkcs12", "-export", "-in", self.chain, "-inkey", self.key, "-out", made, "-passout", f"pass:{password}")
+        return made
+
     @property
     def subject(self) -> str:
         """The subject as RFC 2253 prints it, for example `CN=orders,OU=services,O=Setu rig`."""

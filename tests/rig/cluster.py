@@ -46,6 +46,18 @@ ANONYMOUS_ACLS = [
 
 
 @dataclasses.dataclass(frozen=True)
+class Service:
+    """One more than SERVICES: a user of the brokers, with a certificate, and ACLs as theirs."""
+    name: str
+    password: str
+    salt: bytes
+    certificate: certificates.Certificate
+
+    def record(self, mechanism: str) -> str:
+        return scram.record(mechanism, self.password, self.salt, ITERATIONS)
+
+
+@dataclasses.dataclass(frozen=True)
 class Replicas:
     """Of all partitions: how many have a leader, and how many all their replicas in sync."""
     partitions: int
@@ -86,6 +98,7 @@ class Cluster:
         users = (*USERS, node.REPLICATOR) if bridge else USERS
         self.passwords = {user: secrets.token_hex(12) for user in users}
         self.salts = {user: secrets.token_bytes(24) for user in users}
+        self.services: dict[str, Service] = {}
         self.admin_password = secrets.token_hex(12)
         self.authority = certificates.Authority(self.directory / "certificates")
         self.issuer = tokens.Issuer(self.directory / "issuer")
@@ -123,8 +136,7 @@ class Cluster:
                      f" ({time.monotonic() - began:.1f} s)")
         self.admin("connect", properties=self.login_admin().java())
         self.admin("acls", acls=[row for service in SERVICES for row in service_acls(service)])
-        for mechanism in scram.HASHES:  # one request for each: KRaft takes a user only once in a request
-            self.admin("users", users=[self._credential(user, mechanism) for user in USERS])
+        self._add_credentials([(user, self.passwords[user], self.salts[user]) for user in USERS])
         self.create_topic("orders", partitions=6)
         self.create_topic("payments", partitions=3)
         self.say(f"cluster ready ({time.monotonic() - began:.1f} s)")
@@ -244,9 +256,24 @@ class Cluster:
         return clients.Login(self.bootstrap("CLIENT", "ajna"), certificate=self.certificates[user],
                              ca=self.authority.certificate)
 
-    def _credential(self, user: str, mechanism: str) -> dict:
-        return {"name": user, "mechanism": mechanism, "iterations": ITERATIONS, "password": self.passwords[user],
-                "salt": base64.b64encode(self.salts[user]).decode()}
+    @staticmethod
+    def _credential(user: str, password: str, salt: bytes, mechanism: str) -> dict:
+        return {"name": user, "mechanism": mechanism, "iterations": ITERATIONS, "password": password,
+                "salt": base64.b64encode(salt).decode()}
+
+    def _add_credentials(self, rows: list[tuple[str, str, bytes]]) -> None:
+        for mechanism in scram.HASHES:  # one request for each: KRaft takes a user only once in a request
+            self.admin("users", users=[self._credential(*row, mechanism) for row in rows])
+
+    def add_services(self, *names: str) -> dict[str, Service]:
+        """Services by name; those that are not there yet are made."""
+        fresh = [Service(name, secrets.token_hex(12), secrets.token_bytes(24), self.authority.issue(name))
+                 for name in names if name not in self.services]
+        if fresh:
+            self.admin("acls", acls=[row for service in fresh for row in service_acls(service.name)])
+            self._add_credentials([(service.name, service.password, service.salt) for service in fresh])
+            self.services |= {service.name: service for service in fresh}
+        return {name: self.services[name] for name in names}
 
     def scram_record(self, user: str, mechanism: str) -> str:
         """The user's credential as ZooKeeper holds it, computed here."""
@@ -279,6 +306,13 @@ class Cluster:
             "name": name, "replicas": assignment,
             "configuration": {k.replace("_", "."): str(v) for k, v in configuration.items()}}])
         wait_until(lambda: self._known_everywhere(name, leaders), 30, f"topic {name} known to every broker")
+
+    def create_topics(self, names: list[str]) -> None:
+        """One partition on each node, without replicas."""
+        nodes = sorted(self.nodes)
+        self.admin("create_topics", topics=[{"name": name, "replicas": [[node_id] for node_id in nodes],
+                                             "configuration": {"min.insync.replicas": "1"}} for name in names])
+        wait_until(lambda: all(self._known_everywhere(name, nodes) for name in names), 60, f"{len(names)} topics known")
 
     def _known_everywhere(self, name: str, leaders: list[int]) -> bool:
         for broker in self.nodes.values():
