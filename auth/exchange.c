@@ -243,6 +243,11 @@ bool exchange_ends_silently(const struct exchange *ex)
     return ex->end->ends_silently;
 }
 
+const char *exchange_refusal(const struct exchange *ex)
+{
+    return ex->end->refusal;
+}
+
 const char *exchange_detail(const struct exchange *ex)
 {
     return ex->detail;

@@ -17,9 +17,9 @@
  * exchange_resume or exchange_free, and exchange_step gives EXCHANGE_ERROR and touches nothing. A
  * caller that wants the exchange gone first waits for the work to return.
  *
- * After DENIED the peer is told exchange_denial_text() and nothing else, and late (penalty.h);
- * reply is empty. The reason is for log and audit. After DONE or DENIED every further step is
- * EXCHANGE_ERROR and changes nothing.
+ * After DENIED the peer is told exchange_refusal(), if there is one, and exchange_denial_text(), and
+ * nothing else, and late (penalty.h); reply is empty. The reason is for log and audit. After DONE or
+ * DENIED every further step is EXCHANGE_ERROR and changes nothing.
  */
 #pragma once
 
@@ -130,10 +130,13 @@ const char *exchange_principal(const struct exchange *ex);
  * it never got that far. Same form as exchange_principal, and no less hostile: escape it. */
 const char *exchange_claimed(const struct exchange *ex);
 
-/* Why it was denied; AUTH_REASON_NONE after DONE, and before an end, but for OAUTHBEARER's server
- * end: there CONTINUE with a reason means that the denial stands, and waits for the client to have
- * read the error object (RFC 7628 §3.2.3). Record it then: the client may never come back. */
+/* Why it was denied; AUTH_REASON_NONE after DONE, and before an end. */
 enum auth_reason exchange_reason(const struct exchange *ex);
+
+/* Server end: a token that a client of this mechanism is told when it is refused, whoever refuses it
+ * and why, before the refusal itself; it has one more message to say to that, which means nothing
+ * (OAUTHBEARER's error object, RFC 7628 §3.2.3). NULL: none. Static. */
+const char *exchange_refusal(const struct exchange *ex);
 
 /* Server end, after DONE: the wall clock, ms since 1970, from when on what the client showed is worth
  * nothing (the end of its token); 0: it does not end. For KIP-368. */

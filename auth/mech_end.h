@@ -23,6 +23,8 @@ struct mech_end {
     size_t state_bytes;
     size_t token_bytes_max; /* a longer token is denied unread */
     bool ends_silently;     /* server end: after DONE a raw framing carries no empty token */
+    /* Server end: a token that the client is told before its refusal, and answers; NULL: none. */
+    const char *refusal;
     bool waits;             /* its work may wait for another process (exchange_waits) */
     enum exchange_status (*step)(struct exchange *ex, void *state, struct view token,
                                  struct writer *reply);

@@ -3,11 +3,11 @@
  * OAUTHBEARER (RFC 7628, KIP-255), both ends.
  *
  *     good token:   first message ──▶ (verified off the loop) ──▶ empty token, DONE
- *     bad token:    first message ──▶ {"status":"invalid_token"} ──▶ ^A ──▶ DENIED
+ *     bad token:    first message ──▶ (verified off the loop) ──▶ DENIED
+ *                   the client is told {"status":"invalid_token"} ──▶ ^A ──▶ the refusal
  *
- * A token that is not believed is answered as the RFC wants it, by an error object and one more
- * round; the object says the same whatever was wrong. What does not even follow the grammar, and
- * who asks to act for another, is denied at once, as Kafka does.
+ * Whoever is refused is told so as the RFC wants it, by an error object and one more round; the object
+ * says the same whatever was wrong, be it the token, the grammar, or that nobody is to come in by that name.
  */
 #include <assert.h>
 #include <string.h>
@@ -17,7 +17,6 @@
 #include "auth/scram_message.h"
 #include "auth/tokens.h"
 
-static const char refusal[] = "{\"status\":\"invalid_token\"}";
 static const char separator[] = {OAUTH_SEPARATOR, '\0'};
 
 enum { TOKEN_BYTES_MAX = EXCHANGE_PLAIN_TOKEN_BYTES_MAX };
@@ -65,9 +64,6 @@ static enum exchange_status server_step(struct exchange *ex, void *state, struct
 {
     struct oauth_server *server = state;
     (void)reply;
-    if (ex->reason != AUTH_REASON_NONE) {
-        return exchange_deny(ex, ex->reason); /* whatever it says to the error object */
-    }
     return server_first(ex, server, token);
 }
 
@@ -82,11 +78,10 @@ static void server_work(struct exchange *ex, void *state)
 static enum exchange_status server_resume(struct exchange *ex, void *state, struct writer *reply)
 {
     struct oauth_server *server = state;
+    (void)reply;
     memcpy(ex->name, server->facts.principal, sizeof ex->name);
     if (server->reason != AUTH_REASON_NONE) {
-        ex->reason = server->reason;
-        writer_put(reply, view_from_string(refusal));
-        return EXCHANGE_CONTINUE;
+        return exchange_deny(ex, server->reason);
     }
     if (server->authzid[0] != '\0' && strcmp(server->authzid, ex->name) != 0) {
         return exchange_deny(ex, AUTH_REASON_AUTHZID_MISMATCH);
@@ -166,6 +161,7 @@ static enum exchange_status client_step(struct exchange *ex, void *state, struct
 static const struct mech_end server_end = {
     .state_bytes = sizeof(struct oauth_server),
     .token_bytes_max = TOKEN_BYTES_MAX,
+    .refusal = "{\"status\":\"invalid_token\"}",
     .step = server_step,
     .work = server_work,
     .resume = server_resume,

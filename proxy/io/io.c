@@ -41,12 +41,14 @@ void io_init(struct io *io, uv_loop_t *loop)
     io->scratch = io->block + 4096;
     io->again.data = io;
     io->again_run = io_again;
+    tick_init(&io->tick, loop);
 }
 
 void io_stop(struct io *io)
 {
     if (!uv_is_closing((uv_handle_t *)&io->again)) {
         uv_close((uv_handle_t *)&io->again, NULL);
+        tick_stop(&io->tick);
     }
 }
 

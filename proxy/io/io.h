@@ -15,6 +15,7 @@
 #include <uv.h>
 
 #include "proxy/io/slow_work.h"
+#include "proxy/io/tick.h"
 
 struct leg;
 
@@ -46,13 +47,14 @@ struct io {
     uint8_t *spares[IO_SPARES]; /* owned; IO_SPARE_BYTES each, for the next backlogs */
     size_t spares_count, spares_made; /* those that wait; in all, at most IO_SPARES */
     struct slow_queue slow[SLOW_KINDS]; /* what waits for others; [SLOW_COMPUTES]: not used */
+    struct tick tick;       /* for answers that must not tell what was done before them */
     uint64_t spill_bytes;   /* heap held by unsent output of all legs now */
 };
 
 /** Prepares io for loop. Aborts on lack of memory (start-up only). */
 void io_init(struct io *io, uv_loop_t *loop);
 
-/** Stops the idle handle; after the loop has run its close callbacks, io_free may be called. */
+/** Stops the idle handle and the tick; after the loop has run its close callbacks, io_free may be called. */
 void io_stop(struct io *io);
 
 /** Releases the buffers. */

@@ -36,6 +36,7 @@ void handshake_cancel(struct handshake *hs)
     if (hs == NULL) {
         return;
     }
+    tick_forget(&hs->tick);
     cluster_wait_cancel(&hs->waiter);
     cluster_dial_leave(&hs->dial);
     errand_recall(&hs->errand);
@@ -54,6 +55,7 @@ void handshake_free(struct handshake **hs)
         return;
     }
     assert(!gone->errand.out);
+    tick_forget(&gone->tick);
     cluster_wait_cancel(&gone->waiter);
     cluster_dial_leave(&gone->dial);
     frame_collector_free(&gone->in);

@@ -12,6 +12,7 @@
 #include "protocol/bytes.h"
 #include "protocol/frame.h"
 #include "proxy/cluster/cluster.h"
+#include "proxy/io/tick.h"
 #include "proxy/session/close_reason.h"
 #include "proxy/session/errand.h"
 
@@ -62,9 +63,12 @@ struct handshake {
     const char *spoken;             /* SaslHandshake's version; NULL before it */
     /* of ApiVersions requests, after which the client may ask again */
     uint8_t refusals;
+    uint64_t asked_ns;              /* uv_hrtime when the last request was there; 0 none was */
+    uint64_t answer_ns;             /* DENY: when the answer leaves */
+    struct tick_wait tick;          /* DENY: its last milliseconds */
+    bool denial_explains;           /* the answer is not the refusal yet */
+    bool denial_explained;          /* …and the client has had it */
     bool denial_sent;
-    bool denial_recorded;           /* its evidence is there, and its delay is known */
-    uint32_t denial_delay_ms;
     /* passthrough: a token is at the broker, its answer has not come */
     bool awaiting_broker;
     int16_t version;                /* of the SaslAuthenticate under way */

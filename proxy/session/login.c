@@ -15,6 +15,7 @@
 #include "protocol/handshake.h"
 #include "proxy/ops/log.h"
 #include "proxy/session/bridge.h"
+#include "proxy/session/denial.h"
 #include "proxy/session/dial.h"
 #include "proxy/session/evidence.h"
 #include "proxy/session/handshake_data.h"
@@ -54,88 +55,6 @@ static void login_write_token(struct handshake *hs, struct writer *w, struct vie
     sasl_authenticate_encode_response(w, hs->version, hs->correlation_id, &response);
 }
 
-/* ---- refusal ---- */
-
-static void login_address(const struct session *s, struct penalty_address *address)
-{
-    memset(address, 0, sizeof *address);
-    if (s->peer.any.sa_family == AF_INET6) {
-        memcpy(address->bytes, &s->peer.v6.sin6_addr, 16);
-        return;
-    }
-    address->bytes[10] = address->bytes[11] = 0xff;
-    memcpy(address->bytes + 12, &s->peer.v4.sin_addr, 4);
-}
-
-uint32_t login_delay(struct session *s)
-{
-    struct penalty_address address;
-    uint32_t jitter = 0;
-    login_address(s, &address);
-    (void)world_random(NULL, (uint8_t *)&jitter, sizeof jitter);
-    return penalty_failed(s->world->penalty, &address, uv_now(s->world->io.loop), jitter);
-}
-
-static void login_refuse(struct session *s)
-{
-    struct handshake *hs = s->handshake;
-    uint32_t delay_ms = hs->denial_recorded ? hs->denial_delay_ms : login_delay(s);
-    leg_pause(&s->client);
-    session_enter(s, SESSION_DENY);
-    session_delay(s, delay_ms);
-}
-
-/* The denial stands, whether or not the client comes back for the end of it. */
-static void login_record_denial(struct session *s, const char *claimed, const char *reason)
-{
-    struct handshake *hs = s->handshake;
-    evidence_login_denied(s, claimed, reason);
-    hs->denial_delay_ms = login_delay(s);
-    hs->denial_recorded = true;
-}
-
-void login_deny(struct session *s, const char *claimed, const char *reason)
-{
-    struct handshake *hs = s->handshake;
-    if (!hs->denial_recorded) {
-        login_record_denial(s, claimed, reason);
-    }
-    /* A raw-token exchange (SaslHandshake v0) and a TLS login have no message for a refusal but the close. */
-    if (hs->step == LOGIN_TOKENS && !hs->raw_tokens) {
-        struct sasl_authenticate_response response = {
-            .error_code = HANDSHAKE_SASL_AUTHENTICATION_FAILED,
-            .error_message = view_from_string(exchange_denial_text()),
-        };
-        sasl_authenticate_encode_response(&hs->denial, hs->version, hs->correlation_id, &response);
-    }
-    login_refuse(s);
-}
-
-void login_deny_now(struct session *s)
-{
-    struct handshake *hs = s->handshake;
-    struct view denial = writer_view(&hs->denial);
-    if (hs->denial_sent || denial.length == 0) {
-        session_close(s, CLOSE_LOGIN_DENIED);
-        return;
-    }
-    hs->denial_sent = true;
-    if (!leg_write(&s->client, denial.at, denial.length) || !leg_flush(&s->client) ||
-        leg_backlog(&s->client) == 0) {
-        session_close(s, CLOSE_LOGIN_DENIED);
-        return;
-    }
-    session_delay(s, 5000); /* a peer that does not read its refusal is not waited for */
-}
-
-void login_drained(struct session *s)
-{
-    /* What was sent before the refusal may drain too; that does not shorten its delay. */
-    if (s->handshake->denial_sent) {
-        session_close(s, CLOSE_LOGIN_DENIED);
-    }
-}
-
 /* ---- the principal is proved ---- */
 
 static bool login_map(struct session *s)
@@ -144,7 +63,7 @@ static bool login_map(struct session *s)
     session_enter(s, SESSION_MAP);
     bool allowed = mapped_at_login(s, &reason);
     if (!allowed) {
-        login_deny(s, s->principal, reason);
+        denial_begin(s, s->principal, reason);
     }
     return allowed;
 }
@@ -178,15 +97,15 @@ static void login_proved(struct session *s, const char *name, struct view reply)
         return;
     }
     if (principal_canonical(view_from_string(name), principal) != PRINCIPAL_OK) {
-        login_deny(s, name, "principal_not_canonical");
+        denial_begin(s, name, "principal_not_canonical");
         return;
     }
     if (!login_permitted(s, principal)) {
-        login_deny(s, principal, auth_reason_name(AUTH_REASON_MECHANISM_NOT_ALLOWED));
+        denial_begin(s, principal, auth_reason_name(AUTH_REASON_MECHANISM_NOT_ALLOWED));
         return;
     }
     if (!bridge_admits(s, principal)) {
-        login_deny(s, principal, "not_a_peer");
+        denial_begin(s, principal, "not_a_peer");
         return;
     }
     s->principal = strdup(principal);
@@ -198,8 +117,7 @@ static void login_proved(struct session *s, const char *name, struct view reply)
     if (!login_map(s)) {
         return;
     }
-    struct penalty_address address;
-    login_address(s, &address);
+    struct penalty_address address = session_penalty_address(s);
     penalty_succeeded(s->world->penalty, &address, uv_now(s->world->io.loop));
     leg_pause(&s->client);
     bool silent = hs->raw_tokens && exchange_ends_silently(hs->exchange) && reply.length == 0;
@@ -245,10 +163,6 @@ static void login_on_exchange(struct session *s, enum exchange_status status, st
     struct handshake *hs = s->handshake;
     switch (status) {
     case EXCHANGE_CONTINUE:
-        if (exchange_reason(hs->exchange) != AUTH_REASON_NONE && !hs->denial_recorded) {
-            login_record_denial(s, exchange_claimed(hs->exchange),
-                                auth_reason_name(exchange_reason(hs->exchange)));
-        }
         login_write_token(hs, &hs->out, reply, 0);
         login_send(s);
         break;
@@ -257,8 +171,8 @@ static void login_on_exchange(struct session *s, enum exchange_status status, st
         login_proved(s, exchange_principal(hs->exchange), reply);
         break;
     case EXCHANGE_DENIED:
-        login_deny(s, exchange_claimed(hs->exchange),
-                   auth_reason_name(exchange_reason(hs->exchange)));
+        denial_begin(s, exchange_claimed(hs->exchange),
+                     auth_reason_name(exchange_reason(hs->exchange)));
         break;
     case EXCHANGE_PENDING:
         login_begin_work(s);
@@ -274,6 +188,9 @@ static void login_token(struct session *s, struct view token)
 {
     uint8_t memory[EXCHANGE_REPLY_BYTES_MAX];
     struct writer reply;
+    if (denial_is_answered(s)) {
+        return;
+    }
     writer_init_fixed(&reply, memory, sizeof memory);
     enum exchange_status status = exchange_step(s->handshake->exchange, token, &reply);
     login_on_exchange(s, status, writer_view(&reply));
@@ -417,7 +334,7 @@ static void login_handshake(struct session *s, const struct request_header *head
         evidence_login_denied(s, NULL, "mechanism_not_offered");
         login_write_handshake(s->gate->conf, &hs->denial, header,
                               HANDSHAKE_UNSUPPORTED_SASL_MECHANISM);
-        login_refuse(s);
+        denial_wait(s, denial_delay(s));
         return;
     }
     if (passthrough_wanted(s)) {
@@ -510,6 +427,7 @@ static void login_request(struct session *s, struct view payload)
 
 static void login_frame(struct session *s, struct view payload)
 {
+    s->handshake->asked_ns = uv_hrtime();
     if (s->state == SESSION_EXCHANGE) {
         passthrough_client_frame(s, payload);
     } else if (s->handshake->step == LOGIN_TOKENS && s->handshake->raw_tokens) {
@@ -620,14 +538,15 @@ static void login_by_certificate(struct session *s)
         return;
     }
     session_enter(s, SESSION_MAP);
-    login_deny(s, peer.subject,
-               status == TLS_PEER_NO_RULE ? "no_principal_rule" : "certificate_name");
+    denial_begin(s, peer.subject,
+                 status == TLS_PEER_NO_RULE ? "no_principal_rule" : "certificate_name");
 }
 
 void login_start(struct session *s)
 {
     const struct conf_listener *conf = s->gate->conf;
     s->handshake = handshake_new(s, session_shared(s)->config->limits.login_frame_max_bytes);
+    s->handshake->asked_ns = uv_hrtime();
     if (s->client.ssl != NULL) {
         stats_add(&s->world->stats.tls_client_ok, 1);
     }

@@ -27,18 +27,6 @@ void login_start(struct session *s);
 /** The client leg has something to read (LOGIN, or EXCHANGE: passthrough). */
 void login_readable(struct session *s);
 
-/** The delay of a refusal is over. */
-void login_deny_now(struct session *s);
-
-/** DENY: the client leg's backlog is empty again. */
-void login_drained(struct session *s);
-
-/**
- * Refuses the login: the same text and code for every reason, after the penalty's delay. claimed may be NULL; reason
- * is a stable word for log and audit.
- */
-void login_deny(struct session *s, const char *claimed, const char *reason);
-
 /* ---- what a renewal of the login needs too ---- */
 
 /** The mechanism as the listener names it; NULL: it does not offer it. */
@@ -51,6 +39,3 @@ void login_write_handshake(const struct conf_listener *conf, struct writer *w,
 /** A new exchange with a client, judged as those who come through this gate; NULL: none can be had. */
 struct exchange *login_exchange(const struct gate *gate, const char *mechanism)
     __attribute__((warn_unused_result));
-
-/** A login of this client's address has failed: how long its refusal waits, ms. */
-uint32_t login_delay(struct session *s);

@@ -15,6 +15,7 @@
 #include "protocol/frame.h"
 #include "protocol/handshake.h"
 #include "proxy/cluster/cluster.h"
+#include "proxy/session/denial.h"
 #include "proxy/session/errand.h"
 #include "proxy/session/evidence.h"
 #include "proxy/session/login.h"
@@ -33,9 +34,11 @@ struct reauth_client {
     struct exchange *exchange;        /* NULL once refused */
     struct errand errand;
     uint64_t alarm_ms;
-    uint32_t delay_ms; /* of the refusal, once it is certain */
-    bool denied;       /* …and recorded */
-    int16_t version;   /* of the SaslAuthenticate under way */
+    uint32_t delay_ms;       /* of the refusal, once it is certain */
+    const char *explanation; /* refused: what the client is told first; NULL nothing */
+    bool explained;          /* …and it has been */
+    bool denied;             /* …and recorded */
+    int16_t version;         /* of the SaslAuthenticate under way */
     int32_t correlation_id;
 };
 
@@ -121,13 +124,19 @@ static bool client_send_token(struct session *s, int16_t version, int32_t correl
     return client_send(s, API_SASL_AUTHENTICATE, version, correlation_id, &w);
 }
 
+static void client_await(struct session *s)
+{
+    s->reauth->client->alarm_ms = now_ms(s) + session_shared(s)->config->limits.login_timeout_ms;
+    session_alarm(s);
+}
+
 /* It stands, whether or not the client comes back for the end of it. */
 static void client_record_denial(struct session *s, const char *claimed, const char *reason)
 {
     struct reauth_client *client = s->reauth->client;
     if (!client->denied) {
         evidence_reauth_denied(s, claimed, reason);
-        client->delay_ms = login_delay(s);
+        client->delay_ms = denial_delay(s);
         client->denied = true;
     }
 }
@@ -137,11 +146,26 @@ static void client_deny(struct session *s, const char *claimed, const char *reas
 {
     struct reauth_client *client = s->reauth->client;
     client_record_denial(s, claimed, reason);
+    client->explanation = exchange_refusal(client->exchange);
     exchange_free(&client->exchange);
     s->reauth->holds = true;
     leg_pause(&s->client);
     client->alarm_ms = now_ms(s) + client->delay_ms;
     session_alarm(s);
+}
+
+/* The client has a message to say to it, and the refusal follows. */
+static void client_explain(struct session *s)
+{
+    struct reauth_client *client = s->reauth->client;
+    const struct sasl_authenticate_response response = {
+        .error_message_null = true, .auth_bytes = view_from_string(client->explanation)};
+    client->explained = true;
+    s->reauth->holds = false;
+    client_await(s);
+    if (client_send_token(s, client->version, client->correlation_id, &response)) {
+        leg_resume(&s->client);
+    }
 }
 
 static bool client_refuse(struct session *s, int16_t version, int32_t correlation_id)
@@ -223,12 +247,6 @@ static void client_proved(struct session *s, const char *name, struct view reply
 
 /* ---- tokens ---- */
 
-static void client_await(struct session *s)
-{
-    s->reauth->client->alarm_ms = now_ms(s) + session_shared(s)->config->limits.login_timeout_ms;
-    session_alarm(s);
-}
-
 static void client_work_done(struct session *s);
 
 static void client_on_exchange(struct session *s, enum exchange_status status, struct view reply)
@@ -238,10 +256,6 @@ static void client_on_exchange(struct session *s, enum exchange_status status, s
     case EXCHANGE_CONTINUE: {
         const struct sasl_authenticate_response response = {.error_message_null = true,
                                                             .auth_bytes = reply};
-        if (exchange_reason(client->exchange) != AUTH_REASON_NONE) {
-            client_record_denial(s, exchange_claimed(client->exchange),
-                                 auth_reason_name(exchange_reason(client->exchange)));
-        }
         client_await(s);
         (void)client_send_token(s, client->version, client->correlation_id, &response);
         break;
@@ -296,6 +310,9 @@ static bool client_token(struct session *s, const struct request_header *header,
     }
     client->version = header->api_version;
     client->correlation_id = header->correlation_id;
+    if (client->exchange == NULL) {
+        return client_refuse(s, client->version, client->correlation_id);
+    }
     writer_init_fixed(&reply, memory, sizeof memory);
     enum exchange_status status = exchange_step(client->exchange, token, &reply);
     client_on_exchange(s, status, writer_view(&reply));
@@ -429,9 +446,13 @@ uint64_t reauth_client_alarm_ms(const struct reauth_client *client)
 void reauth_client_alarm(struct session *s)
 {
     struct reauth_client *client = s->reauth->client;
-    if (client->exchange == NULL) {
+    if (client->exchange == NULL && !client->explained) {
         client->alarm_ms = REAUTH_NEVER;
-        (void)client_refuse(s, client->version, client->correlation_id);
+        if (client->explanation != NULL) {
+            client_explain(s);
+        } else {
+            (void)client_refuse(s, client->version, client->correlation_id);
+        }
         return;
     }
     if (s->relay.inflight.count > 0) {
@@ -439,7 +460,9 @@ void reauth_client_alarm(struct session *s)
             s); /* the answer it waits for has not left: what was asked before takes its time */
         return;
     }
-    client_record_denial(s, exchange_claimed(client->exchange), "timeout");
+    if (client->exchange != NULL) {
+        client_record_denial(s, exchange_claimed(client->exchange), "timeout");
+    }
     session_drain(s, CLOSE_REAUTH_DENIED, false);
 }
 

@@ -14,6 +14,7 @@
 #include "proxy/cluster/served.h"
 #include "proxy/ops/audit_log.h"
 #include "proxy/ops/log.h"
+#include "proxy/session/denial.h"
 #include "proxy/session/dial.h"
 #include "proxy/session/evidence.h"
 #include "proxy/session/handshake_data.h"
@@ -116,7 +117,7 @@ static void session_on_timer(uv_timer_t *timer)
     struct session *s = timer->data;
     assert(s->magic == SESSION_MAGIC);
     if (s->state == SESSION_DENY) {
-        login_deny_now(s);
+        denial_on_timer(s);
         return;
     }
     if (s->state == SESSION_DIAL || s->state == SESSION_EXCHANGE) {
@@ -170,7 +171,7 @@ static void session_arm(struct session *s)
     case SESSION_LINGER:
         after_ms = SESSION_LINGER_MS;
         break;
-    case SESSION_DENY: /* login.c sets the delay */
+    case SESSION_DENY: /* denial.c sets the delay */
     case SESSION_CLOSED:
     case SESSION_STATE_COUNT:
         return;
@@ -179,6 +180,18 @@ static void session_arm(struct session *s)
     if (after_ms > 0) {
         uv_timer_start(&s->timer, session_on_timer, after_ms, 0);
     }
+}
+
+struct penalty_address session_penalty_address(const struct session *s)
+{
+    struct penalty_address address = {{0}};
+    if (s->peer.any.sa_family == AF_INET6) {
+        memcpy(address.bytes, &s->peer.v6.sin6_addr, 16);
+        return address;
+    }
+    address.bytes[10] = address.bytes[11] = 0xff;
+    memcpy(address.bytes + 12, &s->peer.v4.sin_addr, 4);
+    return address;
 }
 
 void session_alarm(struct session *s)
@@ -441,7 +454,7 @@ static void client_drained(struct session *s)
     } else if (s->state == SESSION_DRAIN) {
         session_close(s, s->reason);
     } else if (s->state == SESSION_DENY) {
-        login_drained(s);
+        denial_drained(s);
     }
 }
 

@@ -4,10 +4,15 @@
 
 #include <stdint.h>
 
+#include "auth/penalty.h"
+
 struct session;
 
-/** In DENY: the one refusal is sent delay_ms from now. */
+/** In DENY: denial_on_timer delay_ms from now. */
 void session_delay(struct session *s, uint64_t delay_ms);
+
+/** By what its failures are remembered. */
+struct penalty_address session_penalty_address(const struct session *s);
 
 /** RELAY: reauth_alarm_ms has changed. */
 void session_alarm(struct session *s);

@@ -27,7 +27,7 @@ function(setu_simulated program)
     target_compile_options(${program} PRIVATE -O1)
     foreach(call
         socket bind listen accept accept4 connect send recv shutdown close setsockopt getsockopt
-        clock_gettime getrandom RAND_bytes PKCS5_PBKDF2_HMAC
+        clock_gettime timerfd_create getrandom RAND_bytes PKCS5_PBKDF2_HMAC
         log_enabled log_write log_text session_enter)
         target_link_options(${program} PRIVATE -Wl,--wrap=${call})
     endforeach()

@@ -22,6 +22,7 @@
 #include "proxy/cluster/cluster_private.h"
 #include "proxy/cluster/leaders.h"
 #include "proxy/ops/audit_log.h"
+#include "proxy/session/denial.h"
 #include "proxy/session/dial.h"
 #include "proxy/session/login.h"
 
@@ -191,7 +192,7 @@ Test(session, a_refusal_keeps_its_delay_though_an_earlier_answer_drains)
 {
     struct session *s = begin();
     fill(&s->client);
-    login_deny(s, "who", "for_the_test");
+    denial_begin(s, "who", "for_the_test");
     cr_assert_eq(take_all(client), (size_t)BIG);
     cr_assert_eq(s->state, SESSION_DENY);
     cr_assert_eq(world.session_count, 1u);

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * denial: how a login is refused. Every refusal is the same bytes, and comes a delay after the request that it
+ * answers, to the instant: what was done in between, and how long that took, shows in nothing that a client can
+ * measure.
+ *
+ *   request ──▶ judged, recorded, mapped … ──▶ DENY ──▶ one refusal, the end
+ *      └──────────────── the delay ────────────────┘
+ *                       (OAUTHBEARER: ──▶ error object ──▶ LOGIN, one message of the client's ──▶ the refusal)
+ *
+ * Where judging took longer than the delay, the answer waits for the next multiple of it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct session;
+
+/** A login of this client's address has failed: how long its refusal waits, ms. */
+uint32_t denial_delay(struct session *s);
+
+/**
+ * Refuses the login: the same text and code for every reason, after the penalty's delay. claimed may be NULL; reason
+ * is a stable word for log and audit.
+ */
+void denial_begin(struct session *s, const char *claimed, const char *reason);
+
+/** The same with the answer that lies in the handshake's `denial`; the evidence is the caller's. */
+void denial_wait(struct session *s, uint32_t delay_ms);
+
+/** The client has answered the explanation of a refusal. False: there was none. */
+bool denial_is_answered(struct session *s);
+
+/** DENY: the session's timer has run out. */
+void denial_on_timer(struct session *s);
+
+/** DENY: the client leg's backlog is empty again. */
+void denial_drained(struct session *s);

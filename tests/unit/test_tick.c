@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/io/tick.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+enum { MS = 1000000, WAITS = 5 };
+
+static uv_loop_t loop;
+static uv_timer_t alive; /* as some handle of a worker always is */
+static struct tick tick;
+static struct tick_wait waits[WAITS];
+static char order[WAITS + 1];
+static size_t ended;
+static uint64_t earliest_ns; /* of now less what was wanted */
+static struct tick_wait *victim;
+
+static void on_end(struct tick_wait *wait)
+{
+    uint64_t now_ns = uv_hrtime();
+    cr_assert_geq(now_ns, wait->at_ns);
+    if (now_ns - wait->at_ns < earliest_ns) {
+        earliest_ns = now_ns - wait->at_ns;
+    }
+    order[ended++] = (char)('a' + (wait - waits));
+    if (victim != NULL) {
+        tick_forget(victim);
+        victim = NULL;
+    }
+}
+
+static void on_never(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
+static void setup(void)
+{
+    cr_assert_eq(uv_loop_init(&loop), 0);
+    uv_timer_init(&loop, &alive);
+    uv_timer_start(&alive, on_never, UINT64_C(3600000), 0);
+    tick_init(&tick, &loop);
+    cr_assert(tick_works(&tick));
+    memset(waits, 0, sizeof waits);
+    memset(order, 0, sizeof order);
+    ended = 0;
+    earliest_ns = UINT64_MAX;
+}
+
+static void teardown(void)
+{
+    tick_stop(&tick);
+    tick_stop(&tick);
+    cr_assert_not(tick_works(&tick));
+    uv_close((uv_handle_t *)&alive, NULL);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    cr_assert_eq(uv_loop_close(&loop), 0);
+}
+
+/* Runs until `wanted` have ended. */
+static void run_until(size_t wanted)
+{
+    uint64_t until_ns = uv_hrtime() + UINT64_C(10000) * MS;
+    while (ended < wanted && uv_hrtime() < until_ns) {
+        uv_run(&loop, UV_RUN_NOWAIT);
+    }
+    cr_assert_eq(ended, wanted);
+}
+
+TestSuite(tick, .init = setup, .fini = teardown);
+
+Test(tick, waits_end_in_the_order_of_their_instants_and_never_before)
+{
+    static const uint64_t after_ms[WAITS] = {30, 10, 40, 20, 50};
+    uint64_t now_ns = uv_hrtime();
+    for (size_t i = 0; i < WAITS; i++) {
+        cr_assert(tick_wait(&tick, &waits[i], now_ns + after_ms[i] * MS, on_end));
+    }
+    run_until(WAITS);
+    cr_assert_str_eq(order, "bdace");
+    cr_assert_lt(earliest_ns, (uint64_t)MS, "one of them at least was on time");
+}
+
+Test(tick, what_is_due_does_not_wait)
+{
+    cr_assert_not(tick_wait(&tick, &waits[0], 0, on_end));
+    cr_assert_not(tick_wait(&tick, &waits[0], uv_hrtime(), on_end));
+    tick_forget(&waits[0]);
+    cr_assert_eq(ended, 0u);
+}
+
+Test(tick, who_is_forgotten_is_not_called)
+{
+    uint64_t now_ns = uv_hrtime();
+    for (size_t i = 0; i < 3; i++) {
+        cr_assert(tick_wait(&tick, &waits[i], now_ns + (i + 1) * 5 * MS, on_end));
+    }
+    tick_forget(&waits[0]);
+    tick_forget(&waits[0]);
+    run_until(2);
+    cr_assert_str_eq(order, "bc");
+}
+
+Test(tick, one_that_ends_may_make_another_be_forgotten_that_is_due_too)
+{
+    uint64_t at_ns = uv_hrtime() + 5 * MS;
+    cr_assert(tick_wait(&tick, &waits[0], at_ns, on_end));
+    cr_assert(tick_wait(&tick, &waits[1], at_ns, on_end));
+    cr_assert(tick_wait(&tick, &waits[2], at_ns + 20 * MS, on_end));
+    victim = &waits[1];
+    while (uv_hrtime() < at_ns) {
+    }
+    run_until(2);
+    cr_assert_str_eq(order, "ac");
+}
+
+Test(tick, a_waiter_does_not_keep_the_loop_alive)
+{
+    cr_assert(tick_wait(&tick, &waits[0], uv_hrtime() + UINT64_C(60000) * MS, on_end));
+    uv_timer_stop(&alive);
+    cr_assert_eq(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    tick_forget(&waits[0]);
+}
+
+Test(tick, without_a_descriptor_nobody_waits)
+{
+    struct tick none = {.fd = -1};
+    cr_assert_not(tick_works(&none));
+    cr_assert_not(tick_wait(&none, &waits[0], uv_hrtime() + MS, on_end));
+    tick_stop(&none);
+}
