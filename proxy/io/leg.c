@@ -42,6 +42,8 @@ static void leg_update(struct leg *leg)
         break;
     case LEG_UP:
         wanted = (leg->reading ? UV_READABLE : 0) | (leg->spill_length > 0 ? UV_WRITABLE : 0);
+        /* Urgent data, which nobody sends: with any mask at all the kernel tells of errors as well. */
+        wanted = wanted == 0 && leg->heeding ? UV_PRIORITIZED : wanted;
         break;
     case LEG_IDLE:
     case LEG_CLOSING:
@@ -279,7 +281,14 @@ enum leg_read_status leg_read(struct leg *leg, uint8_t *into, size_t capacity, s
 
 void leg_pause(struct leg *leg)
 {
+    leg->reading = leg->heeding = false;
+    leg_update(leg);
+}
+
+void leg_pause_heeding(struct leg *leg)
+{
     leg->reading = false;
+    leg->heeding = true;
     leg_update(leg);
 }
 
@@ -423,6 +432,11 @@ static void leg_on_error(struct leg *leg)
 
 static void leg_on_up(struct leg *leg, int events)
 {
+    if ((events & UV_PRIORITIZED) != 0) {
+        leg->heeding = false; /* urgent data would wake us for ever */
+        leg_update(leg);
+        return;
+    }
     if ((events & UV_WRITABLE) != 0 && leg->spill_length > 0) {
         if (!leg_send_spill(leg)) {
             leg->on_event(leg, LEG_FAILED);

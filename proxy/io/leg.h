@@ -77,6 +77,7 @@ struct leg {
     enum leg_state state;
     enum leg_error error;
     bool reading;           /* the owner wants LEG_READABLE */
+    bool heeding;           /* it does not, but wants to hear of a reset */
     bool again;             /* orthogonal to state: queued in io for another look */
     uint64_t bytes_in, bytes_out; /* wire bytes */
     /* TLS: wire bytes that the read under way may still take; 0 also: the socket is empty */
@@ -135,6 +136,12 @@ size_t leg_backlog(const struct leg *leg);
 /** Reading on or off; on also looks at bytes the TLS library may already hold. */
 void leg_pause(struct leg *leg);
 void leg_resume(struct leg *leg);
+
+/**
+ * Reading off, but a reset is told at once (LEG_FAILED), and what came before it is lost. Without that a peer that went
+ * while nothing is read keeps its place for as long.
+ */
+void leg_pause_heeding(struct leg *leg);
 
 /** LEG_READABLE comes once more in this loop turn's end although no poll event may come. */
 void leg_again(struct leg *leg);

@@ -85,7 +85,12 @@ static bool relay_read(struct session *s, const struct side *side)
     size_t length = 0;
     if (relay_must_wait(s, side)) {
         stats_add(side->paused, 1);
-        leg_pause(side->from);
+        if (side->from == &s->client) {
+            leg_pause_heeding(
+                side->from); /* a broker's last answers are still owed; a client's place is not */
+        } else {
+            leg_pause(side->from);
+        }
         return false;
     }
     size_t wanted = relay_wanted(s, side);

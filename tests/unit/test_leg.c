@@ -424,6 +424,128 @@ Test(leg, a_paused_leg_reads_nothing_until_resumed)
     pair_stop(&pair);
 }
 
+/* A peer over TCP, for what a socket pair does not know. */
+struct far {
+    uv_loop_t loop;
+    struct io io;
+    struct leg leg;
+    int fd, events, failed, turns;
+};
+
+static void far_event(struct leg *leg, enum leg_event event)
+{
+    struct far *far = leg->owner;
+    far->events++;
+    far->failed += event == LEG_FAILED;
+}
+
+static void far_turn(uv_check_t *check)
+{
+    ((struct far *)check->data)->turns++;
+}
+
+static void far_start(struct far *far)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t size = sizeof at;
+    memset(far, 0, sizeof *far);
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int door = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    far->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(door, (const struct sockaddr *)&at, sizeof at), 0);
+    cr_assert_eq(listen(door, 1), 0);
+    cr_assert_eq(getsockname(door, (struct sockaddr *)&at, &size), 0);
+    cr_assert_eq(connect(far->fd, (const struct sockaddr *)&at, sizeof at), 0);
+    int fd = accept4(door, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    cr_assert_geq(fd, 0);
+    close(door);
+    cr_assert_eq(uv_loop_init(&far->loop), 0);
+    io_init(&far->io, &far->loop);
+    leg_init(&far->leg, &far->io, far_event, far);
+    cr_assert(leg_accept(&far->leg, fd, NULL));
+    for (int i = 0; i < 5; i++) {
+        uv_run(&far->loop, UV_RUN_NOWAIT);
+    }
+    cr_assert_eq(far->leg.state, LEG_UP);
+    leg_pause_heeding(&far->leg);
+    far->events = 0;
+}
+
+static void far_wake(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
+/* As many turns as the loop makes of its own in that time. */
+static void far_rest(struct far *far, uint64_t ms)
+{
+    uv_timer_t timer;
+    uv_check_t check;
+    uv_timer_init(&far->loop, &timer);
+    uv_check_init(&far->loop, &check);
+    check.data = far;
+    far->turns = 0;
+    uv_check_start(&check, far_turn);
+    uv_timer_start(&timer, far_wake, ms, 0);
+    while (uv_is_active((uv_handle_t *)&timer)) {
+        uv_run(&far->loop, UV_RUN_ONCE);
+    }
+    uv_close((uv_handle_t *)&timer, NULL);
+    uv_close((uv_handle_t *)&check, NULL);
+    uv_run(&far->loop, UV_RUN_NOWAIT);
+}
+
+static void far_stop(struct far *far)
+{
+    leg_close(&far->leg);
+    io_stop(&far->io);
+    uv_run(&far->loop, UV_RUN_DEFAULT);
+    cr_assert_eq(uv_loop_close(&far->loop), 0);
+    io_free(&far->io);
+}
+
+static void far_reset(struct far *far)
+{
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+    cr_assert_eq(setsockopt(far->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+    close(far->fd);
+}
+
+Test(leg, a_paused_leg_that_heeds_hears_of_a_reset)
+{
+    for (int with_bytes = 0; with_bytes < 2; with_bytes++) {
+        struct far far;
+        far_start(&far);
+        cr_assert(with_bytes == 0 || send(far.fd, "unread", 6, 0) == 6);
+        far_rest(&far, 20);
+        cr_assert_eq(far.events, 0);
+        far_reset(&far);
+        far_rest(&far, 20);
+        cr_assert_eq(far.failed, 1);
+        cr_assert_eq(far.leg.error, LEG_ERROR_RESET);
+        far_stop(&far);
+    }
+}
+
+Test(leg, a_paused_leg_that_heeds_hears_of_nothing_else_and_does_not_spin)
+{
+    struct far far;
+    far_start(&far);
+    cr_assert_eq(send(far.fd, "unread", 6, 0), 6);
+    cr_assert_eq(send(far.fd, "!", 1, MSG_OOB), 1);
+    far_rest(&far, 50);
+    cr_assert_lt(far.turns, 20, "%d", far.turns);
+    cr_assert_eq(shutdown(far.fd, SHUT_WR), 0);
+    far_rest(&far, 50);
+    cr_assert_lt(far.turns, 20, "%d", far.turns);
+    cr_assert_eq(far.events, 0);
+    leg_resume(&far.leg);
+    far_rest(&far, 5);
+    cr_assert_geq(far.events, 1, "what came is there");
+    close(far.fd);
+    far_stop(&far);
+}
+
 Test(leg, writing_after_close_is_refused)
 {
     struct pair pair;
