@@ -216,7 +216,7 @@ class Crowd:
 class Isolation(StageTest):
     """Two workers, so that what one has given back another one's connection may get. SETU_ISOLATION_VISITS: longer."""
 
-    VISITS = int(os.environ.get("SETU_ISOLATION_VISITS", "150"))
+    VISITS = int(os.environ.get("SETU_ISOLATION_VISITS", "100"))
     stage_options = {"workers": 2, "limits": {"login_failure_delay_ms": 1},
                      "broker_options": {0: [part for topic in TOPICS.values() for part in ("--topic", f"{topic}:2")]}}
 

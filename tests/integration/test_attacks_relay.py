@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attacks behind the login: clients that pose as brokers (T63), and answers that never come (T75)."""
+"""Attacks behind the login: clients that pose as brokers (T63), answers that never come (T75), and whose memory that is
+(T73)."""
 
 import struct
+import time
 
 from tests.integration import kafka_client as kafka
 from tests.integration.kafka_client import END_TXN, FIND_COORDINATOR, LIST_OFFSETS, PRODUCE
 from tests.integration.stage import NODES, PASSWORDS, StageTest
 from tests.rig.process import wait_until
 
+KIB, MIB = 1024, 1024 * 1024
 # What brokers and controllers say to each other, and what manages them: never a client's business.
 BROKERS_ONLY = (4, 5, 6, 7, 27, 52, 53, 54, 56, 57, 58, 59, 62, 63, 64, 67, 70, 73, 80, 81, 82, 83, 84, 85, 86, 87, 94)
 DELEGATION_TOKENS = (38, 39, 40, 41)
@@ -169,3 +172,71 @@ class Once(StageTest):
         self.assertEqual(self.seen("Produce"), len(NODES))
         for node in NODES:
             self.assertEqual((self.stored(node, value), self.stored(node, half)), (1, 0))
+
+
+class Watermarks(StageTest):
+    """T73 for many at a time: what is kept for each is bounded, whatever is asked for and not read (release build)."""
+
+    measures_memory = True
+    stage_options = {"broker_options": {0: ["--source", "flood:1000000"]}}
+    COUNT, EACH = 40, 512 * KIB
+
+    def at_rest(self, side: str, direction: str) -> None:
+        last = [-1]
+
+        def same():
+            last.append(self.stage.number("bytes_total", side=side, direction=direction))
+            return last[-1] == last[-2]
+        wait_until(same, 60, "no byte moves any more")
+
+    def test_t73_many_readers_that_stand_still(self):
+        before = self.stage.rss()
+        clients = [self.stage.client(NODES[i % 2], tls=i % 4 > 1) for i in range(self.COUNT)]
+        try:
+            for i, client in enumerate(clients):
+                for _ in range(12):
+                    client.ask(1, 11, kafka.fetch_body(11, "flood", {i % 2: 0}))
+            self.at_rest("broker", "in")
+            grown = self.stage.rss_peak() - before
+            print(f"\n    {self.COUNT} readers that stand still: {grown // self.COUNT // KIB} KiB each", flush=True)
+            self.assertLess(grown, self.COUNT * self.EACH)
+            self.assertEqual(len(self.steady.metadata()[0]), 2)
+        finally:
+            for client in clients:
+                client.close()
+        wait_until(lambda: self.stage.number("client_connections") <= 1, 30, "all are gone")
+
+    def test_t73_acks_0_to_a_broker_that_stands_still(self):
+        """No answer is awaited, and still nobody may send without end."""
+        records = kafka.batch([b"x" * 50000])
+        data = kafka.request(PRODUCE, 7, kafka.produce_body(7, "large", {0: records}, acks=0), 9)
+        before = self.stage.rss()
+        clients, times = [self.stage.client(1) for _ in range(6)], 500
+        self.stage.brokers[1].fault("api=ListOffsets,do=stall:0")
+        try:
+            sent = 0
+            for client in clients:
+                client.ask(LIST_OFFSETS, 5, kafka.list_offsets_body(5, "good", 0, -1))
+                sent += self.send_until_stuck(client, data * times)
+            self.assertLess(sent, len(data) * times * len(clients), "somebody is made to wait")
+            grown = self.stage.rss_peak() - before
+            print(f"\n    {sent // MIB} MiB sent with acks=0, {grown // KIB} KiB kept", flush=True)
+            self.assertLess(grown, len(clients) * self.EACH)
+        finally:
+            for client in clients:
+                client.reset()
+        # Who goes without being read any more gives his place back, though the broker still stands still.
+        wait_until(lambda: self.stage.number("client_connections") <= 1, 30, "all are gone")
+        self.stage.brokers[1].clear()
+
+    @staticmethod
+    def send_until_stuck(client: kafka.Client, data: bytes) -> int:
+        sent, last = 0, time.monotonic()
+        client.socket.setblocking(False)
+        while sent < len(data) and time.monotonic() - last < 0.5:
+            try:
+                sent += client.socket.send(data[sent:sent + MIB])
+                last = time.monotonic()
+            except BlockingIOError:
+                time.sleep(0.01)
+        return sent
