@@ -261,7 +261,7 @@ class Certificates(Faults):
             stage.client(node, "payments").close()
         reasons = {row.get("reason") for row in stage.told(name="mapping_denied")}
         self.assertEqual(reasons, {"certificate_expired"})
-        self.assertIn(b"SETU2102E", (stage.directory / "audit.log").read_bytes(), "its own code in the audit log")
+        wait_until(lambda: b"SETU2102E" in (stage.directory / "audit.log").read_bytes(), 20, "its own code in the audit log")
         self.assertEqual(load.ends() + others.ends(), [])
         self.tell(f"{load.check()}; others: {others.check()}")
 

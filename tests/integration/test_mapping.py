@@ -105,12 +105,13 @@ class Mapping(unittest.TestCase):
     def test_what_is_used_is_read_from_the_audit_log(self):
         self.taken_for(1, "orders")
         self.taken_for(2, "payments")
+        wait_until(lambda: self.map("unused", "--days", "1")[1]["decisions"] >= 2, 20, "two decisions are on disk")
         status, answer = self.map("unused", "--days", "1")
         self.assertEqual(status, 1)
         self.assertEqual([row["name"] for row in answer["unused"]], ["orders-new"])
         self.assertEqual(answer["decisions"], 2)
         self.taken_for(2, "orders")
-        self.assertEqual(self.map("unused", "--days", "1")[0], 0)
+        wait_until(lambda: self.map("unused", "--days", "1")[0] == 0, 20, "the third one is on disk")
         rows = {row["rule"]: row for row in self.map("export")[1]["rows"]}
         self.assertEqual(rows["orders-old"]["uses"], 1)
         self.assertTrue(rows["payments"]["last_source"].startswith("127.0.0.1:"))
