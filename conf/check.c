@@ -155,6 +155,16 @@ static void name_clusters(struct names *names, const struct check *check)
     names_seal(names, check->errors);
 }
 
+static void check_security(const struct check *check)
+{
+    const struct conf_security *security = &check->config->security;
+    if (security->group[0] != '\0' && security->user[0] == '\0' &&
+        check_sound(check, &security->user)) {
+        conf_errors_add(check->errors, check_place(check, &security->group),
+                        "'group' goes with 'user' (add it)");
+    }
+}
+
 void check_config(const struct snapshot *snapshot, struct conf_errors *errors, size_t errors_before)
 {
     struct names certificates;
@@ -173,6 +183,7 @@ void check_config(const struct snapshot *snapshot, struct conf_errors *errors, s
     check_audit(&check);
     check_ledger(&check);
     check_oauth(&check);
+    check_security(&check);
     check_mapping(&check);
     check_clusters(&check);
     check_listeners(&check);

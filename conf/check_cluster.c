@@ -2,6 +2,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "conf/blocks.h"
+#include "conf/forms.h"
 #include "conf/names.h"
 #include "conf/snapshot.h"
 
@@ -17,6 +19,31 @@ static void check_bootstrap(const struct check *check, const struct conf_cluster
                                 other->place.line);
                 break;
             }
+        }
+    }
+}
+
+static bool may_be_dialled(const struct conf_cluster *cluster, const struct in6_addr *address)
+{
+    for (size_t i = 0; i < cluster->allowed_addresses_count; i++) {
+        if (block_holds(cluster->allowed_addresses[i], address)) {
+            return true;
+        }
+    }
+    return cluster->allowed_addresses_count == 0 && !block_is_no_broker(address);
+}
+
+/* Names are looked at when they have been resolved. */
+static void check_allowed(const struct check *check, const struct conf_cluster *cluster)
+{
+    for (size_t i = 0; i < cluster->bootstrap_count; i++) {
+        const struct conf_address *at = &cluster->bootstrap[i];
+        struct in6_addr address;
+        if (form_ip_bytes(at->host, &address) && !may_be_dialled(cluster, &address) &&
+            check_sound(check, &cluster->allowed_addresses)) {
+            conf_errors_add(check->errors, at->place,
+                            "broker may not be dialled at %s (add it to 'allowed_addresses')",
+                            at->host);
         }
     }
 }
@@ -271,6 +298,7 @@ void check_cluster(const struct check *check, const struct conf_cluster *cluster
     struct names names;
     names_init(&names, "generation", cluster->generations_count);
     check_bootstrap(check, cluster);
+    check_allowed(check, cluster);
     check_identity(check, cluster);
     for (size_t i = 0; i < cluster->generations_count; i++) {
         const struct conf_generation *generation = &cluster->generations[i];

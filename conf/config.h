@@ -49,6 +49,7 @@ enum conf_client_auth {
     CONF_CLIENT_AUTH_REQUIRED,
     CONF_CLIENT_AUTH_REQUESTED, /* CONF_ROLE_BROKERS only: without a certificate SASL follows */
 };
+enum conf_landlock { CONF_LANDLOCK_OFF, CONF_LANDLOCK_BEST_EFFORT, CONF_LANDLOCK_REQUIRED };
 enum conf_mapping_kind { CONF_MAPPING_EXACT, CONF_MAPPING_GLOB, CONF_MAPPING_REGEX };
 
 struct conf_log {
@@ -100,6 +101,13 @@ struct conf_crypto {
 
 struct conf_security {
     bool seccomp;
+    enum conf_landlock landlock;
+    const char *const *readable; /* folders */
+    size_t readable_count;
+    const char *const *writable; /* folders */
+    size_t writable_count;
+    const char *user;  /* "" = whoever starts it */
+    const char *group; /* "" = the user's own; only with user */
 };
 
 struct conf_certificate {
@@ -243,6 +251,8 @@ struct conf_cluster {
     const struct conf_address *bootstrap;
     size_t bootstrap_count; /* at least 1 */
     bool follow;            /* false: these addresses are one broker, and it is the whole cluster */
+    const char *const *allowed_addresses; /* blocks (blocks.h); count 0 = see the key */
+    size_t allowed_addresses_count;
     enum conf_api_versions api_versions;
     enum conf_metadata metadata;
     uint64_t refresh_ms;

@@ -13,7 +13,8 @@
 #define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 #define DIGITS "0123456789"
 
-enum { NAME_BYTES_MAX = 64, HOST_BYTES_MAX = 253, LABEL_BYTES_MAX = 63, PRINCIPAL_BYTES_MAX = 255 };
+enum { NAME_BYTES_MAX = 64, HOST_BYTES_MAX = 253, LABEL_BYTES_MAX = 63, PRINCIPAL_BYTES_MAX = 255,
+       USER_BYTES_MAX = 32 };
 enum { PORT_MAX = 65535 };
 
 const char *form_name(const char *text)
@@ -150,6 +151,14 @@ const char *form_principal(const char *text)
                                               : NULL;
 }
 
+const char *form_user(const char *text)
+{
+    size_t length = strlen(text);
+    bool good = length <= USER_BYTES_MAX && strspn(text, LETTERS DIGITS "._-") == length &&
+                text[0] != '-' && strspn(text, DIGITS) != length;
+    return good ? NULL : "is no user or group name (a name, not a number)";
+}
+
 static int days_in(int year, int month)
 {
     static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
@@ -281,8 +290,7 @@ const char *form_ranges(const char *text, struct arena *arena, const struct conf
     return NULL;
 }
 
-/* IPv4 addresses as IPv4-mapped IPv6 ones; false = not a literal address. */
-static bool ip_bytes(const char *text, struct in6_addr *ip_r)
+bool form_ip_bytes(const char *text, struct in6_addr *ip_r)
 {
     if (inet_pton(AF_INET6, text, ip_r) == 1) {
         return true;
@@ -296,7 +304,7 @@ static bool ip_bytes(const char *text, struct in6_addr *ip_r)
 bool form_is_loopback(const char *ip)
 {
     struct in6_addr bytes;
-    if (!ip_bytes(ip, &bytes)) {
+    if (!form_ip_bytes(ip, &bytes)) {
         return false;
     }
     bool four = IN6_IS_ADDR_V4MAPPED(&bytes) && bytes.s6_addr[12] == 127;
@@ -311,7 +319,8 @@ static bool wildcard_four(const struct in6_addr *bytes)
 bool form_is_wildcard(const char *ip)
 {
     struct in6_addr bytes;
-    return ip_bytes(ip, &bytes) && (wildcard_four(&bytes) || IN6_IS_ADDR_UNSPECIFIED(&bytes));
+    return form_ip_bytes(ip, &bytes) &&
+           (wildcard_four(&bytes) || IN6_IS_ADDR_UNSPECIFIED(&bytes));
 }
 
 /* An IPv6 wildcard socket takes IPv4 connections too. */
@@ -324,7 +333,7 @@ bool form_meets_network(const char *ip, uint32_t first, uint32_t count)
 {
     struct in6_addr bytes;
     uint32_t four = 0;
-    if (!ip_bytes(ip, &bytes)) {
+    if (!form_ip_bytes(ip, &bytes)) {
         return false;
     }
     memcpy(&four, &bytes.s6_addr[12], sizeof four);
@@ -337,7 +346,7 @@ bool form_binds_collide(const char *ip, const char *other)
 {
     struct in6_addr a;
     struct in6_addr b;
-    if (!ip_bytes(ip, &a) || !ip_bytes(other, &b)) {
+    if (!form_ip_bytes(ip, &a) || !form_ip_bytes(other, &b)) {
         return false;
     }
     return IN6_ARE_ADDR_EQUAL(&a, &b) || covers(&a, &b) || covers(&b, &a);

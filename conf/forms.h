@@ -14,6 +14,7 @@
 struct arena;
 struct conf_address;
 struct conf_range;
+struct in6_addr;
 
 typedef const char *(*form_fn)(const char *text);
 
@@ -26,6 +27,7 @@ const char *form_host_glob(const char *text); /* the same with `*` and `?` */
 const char *form_reachable(const char *text); /* a host that is no wildcard address */
 const char *form_ip(const char *text);        /* literal IPv4 or IPv6 address */
 const char *form_network(const char *text);   /* IPv4 loopback network in CIDR */
+const char *form_user(const char *text);      /* of the machine; a name, not a number */
 const char *form_date(const char *text);      /* YYYY-MM-DD, a day that exists */
 const char *form_principal(const char *text); /* at most 255 bytes */
 
@@ -43,7 +45,8 @@ bool form_network_range(const char *text, uint32_t *first_r, uint32_t *count_r);
 /* Whether a socket bound to the literal address takes connections to one of the network's. */
 bool form_meets_network(const char *ip, uint32_t first, uint32_t count);
 
-/* Literal addresses; all false for a host name. */
+/* Literal addresses; all false for a host name. An IPv4 address is given as a mapped IPv6 one. */
+bool form_ip_bytes(const char *text, struct in6_addr *ip_r);
 bool form_is_loopback(const char *ip);
 bool form_is_wildcard(const char *ip);
 /* Whether sockets bound to the two literal addresses would collide on the same port. */

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "conf/blocks.h"
 #include "conf/config.h"
 #include "conf/yaml.h"
 
@@ -37,6 +38,7 @@ static const char *const formats[] = {"logfmt", "json", NULL};
 static const char *const audit_failures[] = {"deny", "continue", NULL};
 static const char *const crcs[] = {"off", "observe", "enforce", NULL};
 static const char *const fast_aes[] = {"off", "auto", "on", NULL};
+static const char *const landlocks[] = {"off", "best_effort", "required", NULL};
 static const char *const api_versions[] = {"intersection", "broker", NULL};
 static const char *const metadata[] = {"as-is", "merged", NULL};
 static const char *const protocols[] = {"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL", NULL};
@@ -53,13 +55,13 @@ static const struct key log_keys[] = {
      .doc = "How much is logged: everything up to this level."},
     {FIELD(conf_log, format), .type = KEY_CHOICE, .words = formats, .fallback = "logfmt",
      .doc = "How a log line is written: key=value pairs, or one JSON object."},
-    {FIELD(conf_log, file), .type = KEY_TEXT, .fallback = "-", .form = form_path,
+    {FIELD(conf_log, file), .type = KEY_TEXT, .fallback = "-", .form = form_path, .written = true,
      .doc = "The file log lines are appended to; \"-\" is standard error."},
 };
 static const struct key_section log_section = {"log", ALWAYS(conf_log), KEYS(log_keys)};
 
 static const struct key audit_keys[] = {
-    {FIELD(conf_audit, file), .type = KEY_TEXT, .form = form_path,
+    {FIELD(conf_audit, file), .type = KEY_TEXT, .form = form_path, .written = true,
      .doc = "The audit log, a hash chain of security decisions; without it nothing is audited."},
     {FIELD(conf_audit, on_failure), .type = KEY_CHOICE, .words = audit_failures, .fallback = "deny",
      .doc = "What happens to new logins while the audit log cannot be written."},
@@ -80,7 +82,7 @@ static const struct key audit_keys[] = {
 static const struct key_section audit_section = {"audit", ALWAYS(conf_audit), KEYS(audit_keys)};
 
 static const struct key ledger_keys[] = {
-    {FIELD(conf_ledger, directory), .type = KEY_TEXT, .form = form_folder,
+    {FIELD(conf_ledger, directory), .type = KEY_TEXT, .form = form_folder, .written = true,
      .doc = "An existing folder for the ledger: what became of every record batch that passed; "
             "without it none is written."},
     {FIELD(conf_ledger, rotate_bytes), .type = KEY_SIZE, .fallback = "67108864", .min = 65536,
@@ -88,7 +90,7 @@ static const struct key ledger_keys[] = {
 };
 static const struct key_section ledger_section = {"ledger", ALWAYS(conf_ledger), KEYS(ledger_keys)};
 static const struct key control_keys[] = {
-    {FIELD(conf_control, socket), .type = KEY_TEXT, .form = form_socket,
+    {FIELD(conf_control, socket), .type = KEY_TEXT, .form = form_socket, .written = true,
      .doc = "Socket, for its owner and root only, by which `setu reload`, `setu drain`, `setu "
             "status` and a successor find the process; when not given it is named after this file "
             "and lies in /run/setu, $XDG_RUNTIME_DIR or /tmp/setu-UID, the first that can be "
@@ -152,6 +154,22 @@ static const struct key security_keys[] = {
             "reading other "
             "processes, raw sockets, memory both written and executed. True on a kernel without "
             "seccomp: no start."},
+    {FIELD(conf_security, landlock), .type = KEY_CHOICE, .words = landlocks, .fallback = "off",
+     .doc = "Whether the kernel (5.13 and later) lets this process open only files in folders that "
+            "this file names by the start, and what libraries read of the machine; best_effort "
+            "goes on without where it cannot. A reload that names another folder is refused: take "
+            "over."},
+    {LIST(conf_security, readable), .type = KEY_TEXTS, .max = 64, .form = form_folder,
+     .doc = "Further folders that may be read then."},
+    {LIST(conf_security, writable), .type = KEY_TEXTS, .max = 64, .form = form_folder,
+     .written = true, .doc = "Further folders in which files may be made and written then."},
+    {FIELD(conf_security, user), .type = KEY_TEXT, .form = form_user,
+     .doc = "Whom Setu becomes when root starts it, before it reads anything but this file: keys, "
+            "logs and folders must be that user's to read and to write, for a reload reads them "
+            "again. Not needed where a service manager does that (User=)."},
+    {FIELD(conf_security, group), .type = KEY_TEXT, .form = form_user,
+     .doc = "The group that goes with 'user'; that user's own one if not given. The other groups "
+            "of the user stay."},
 };
 static const struct key_section security_section = {"security", ALWAYS(conf_security),
                                                     KEYS(security_keys)};
@@ -355,6 +373,11 @@ static const struct key cluster_keys[] = {
     {FIELD(conf_cluster, follow), .type = KEY_BOOL, .fallback = "true",
      .doc = "Whether Setu learns further brokers from these; false for a cluster of listeners with "
             "role: brokers, where the addresses are those of one broker and lead to it alone."},
+    {LIST(conf_cluster, allowed_addresses), .type = KEY_TEXTS, .max = 256, .form = form_block,
+     .doc = "The IP addresses that brokers may be dialled at, as ADDRESS or ADDRESS/BITS, whatever "
+            "brokers and name servers say. When not given any but link-local, multicast and "
+            "reserved ones and those where clouds keep credentials; and loopback only if a "
+            "bootstrap broker is there."},
     {FIELD(conf_cluster, api_versions), .type = KEY_CHOICE, .words = api_versions,
      .fallback = "intersection",
      .doc = "The versions clients are told: those that all brokers share, or those of the broker "

@@ -37,6 +37,7 @@ struct key {
     const char *name;
     enum key_type type;
     bool required;            /* wherever its section is present */
+    bool written;             /* a path that is written to */
     size_t offset;            /* in the struct of its section */
     size_t count_offset;      /* lists: of the size_t beside it */
     const char *fallback;     /* the default as written in a file; NULL = nothing: "", 0, empty */

@@ -101,6 +101,62 @@ Test(conf_refusals, the_good_file_has_no_problem)
     free(printed);
 }
 
+/* T69: */
+Test(conf_refusals, t69_bootstrap_brokers_that_may_not_be_dialled)
+{
+    static const struct refusal table[] = {
+        {"bootstrap: ['127.0.0.1:9092']", "bootstrap: ['169.254.169.254:80']",
+         "10:17: broker may not be dialled at 169.254.169.254 (add it to 'allowed_addresses')\n"},
+        {"bootstrap: ['127.0.0.1:9092']",
+         "bootstrap: ['127.0.0.1:9092', 'b:1']\n    allowed_addresses: [10.0.0.0/8]",
+         "10:17: broker may not be dialled at 127.0.0.1 (add it to 'allowed_addresses')\n"},
+        {"bootstrap: ['127.0.0.1:9092']",
+         "bootstrap: ['127.0.0.1:9092']\n    allowed_addresses: [10.0.0.1/8]",
+         "11:25: 'item' is no run of IP addresses (write for example 10.1.0.0/16, 192.0.2.7 or "
+         "2001:db8::/32, with zeros behind the prefix)\n"},
+    };
+    CHECK(table);
+}
+
+/* T66: */
+Test(conf_refusals, t66_values_are_taken_as_they_are_written)
+{
+    static const char names[] = "${file:/etc/passwd}";
+    static const char owner[] = "$HOME ${env:PATH} $(id) `id` %s %n {{x}} \\\\u0041";
+    char to[256];
+    snprintf(to, sizeof to, "{principal: '%s', owner: '%s', certificate: orders}", names, owner);
+    char *text = replaced("{principal: orders, certificate: orders}", to);
+    struct conf_errors errors;
+    conf_errors_init(&errors);
+    struct config *config = config_parse(text, strlen(text), "", &errors);
+    cr_assert_not_null(config);
+    cr_expect_str_eq(config->mapping[0].principal, names);
+    cr_expect_str_eq(config->mapping[0].owner, owner);
+    config_unref(&config);
+    conf_errors_deinit(&errors);
+    free(text);
+}
+
+/* T67: mechanisms are words of a list, no names of classes, modules or files. */
+Test(conf_refusals, t67_mechanisms_are_those_of_a_list)
+{
+    static const char *const names[] = {"EXTERNAL", "LOGIN", "DIGEST-MD5", "/tmp/evil.so",
+                                        "'../evil'", "com.sun.security.auth.module.JndiLoginModule",
+                                        "'ldap://203.0.113.9/x'", "scram-sha-512", "GS2-KRB5"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char to[128];
+        snprintf(to, sizeof to, "[%s]", names[i]);
+        char *text = replaced("[SCRAM-SHA-512]", to);
+        bool accepted = true;
+        char *printed = problems_of(text, strlen(text), &accepted);
+        cr_expect_not(accepted, "%s", names[i]);
+        cr_expect_not_null(strstr(printed, "'mechanisms' has no value"), "%s: %s", names[i],
+                           printed);
+        free(printed);
+        free(text);
+    }
+}
+
 Test(conf_refusals, keys)
 {
     static const struct refusal refusals[] = {

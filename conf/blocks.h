@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * blocks: runs of IP addresses, as ADDRESS or ADDRESS/BITS: which addresses a cluster's brokers may be dialled at.
+ *
+ * An IPv4 address inside an IPv6 one (mapped, NAT64's 64:ff9b::/96) is that IPv4 address.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/** A form (forms.h): NULL, or what is wrong with text. Bits behind the prefix must be zero. */
+const char *form_block(const char *text) __attribute__((warn_unused_result));
+
+/** text is a good block. IPv4 addresses are given as mapped ones (::ffff:a.b.c.d). */
+bool block_holds(const char *text, const struct in6_addr *address)
+    __attribute__((warn_unused_result));
+
+/**
+ * No broker is there, but something that answers whoever is on this machine: link-local addresses, where clouds keep
+ * credentials for whoever asks (169.254.169.254), the other addresses where they do, no address, multicast, reserved.
+ */
+bool block_is_no_broker(const struct in6_addr *address) __attribute__((warn_unused_result));
+
+/** This machine itself. */
+bool block_is_loopback(const struct in6_addr *address) __attribute__((warn_unused_result));
