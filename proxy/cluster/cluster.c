@@ -131,9 +131,8 @@ bool cluster_learn_from(struct cluster *cluster, int32_t node_id, struct view ho
     }
     broker_decide(broker, cluster->params.conf);
     struct broker_endpoint *endpoint = broker_endpoint(broker);
-    if (endpoint->resolved.count == 0 &&
-        resolve_literal(endpoint->host, endpoint->port, &endpoint->resolved)) {
-        endpoint->resolved_ms = now_ms;
+    if (endpoint->resolved.count == 0) {
+        (void)cluster_resolve_literal(cluster, broker);
     }
     log_learned(cluster, broker, first ? "broker_learned" : "broker_address", host, port);
     if (first) {

@@ -9,6 +9,7 @@
 #include "protocol/api.h"
 #include "protocol/endpoint.h"
 #include "proxy/cluster/probe.h"
+#include "proxy/cluster/reach.h"
 #include "proxy/io/io.h"
 #include "proxy/ops/audit_log.h"
 #include "proxy/ops/log.h"
@@ -386,29 +387,58 @@ static void probe_now(struct cluster *cluster, struct broker *broker)
     }
 }
 
-static void on_resolved(void *context, const struct resolve_result *result)
+/* Who wrote the configuration may dial this machine, and whoever is found by way of that. */
+static void limit(struct cluster *cluster, struct broker *broker, struct resolve_result *result)
+{
+    bool seed = broker->node_id < 0;
+    if (reach_limit(cluster->params.conf, seed || cluster->ours, result) > 0) {
+        struct log_field why = log_str("why", "see allowed_addresses");
+        log_broker(broker, LOG_LEVEL_WARN, "broker_address_refused", &why, 1);
+    }
+    cluster->ours = cluster->ours || (seed && reach_is_ours(result));
+}
+
+bool cluster_resolve_literal(struct cluster *cluster, struct broker *broker)
+{
+    struct broker_endpoint *endpoint = broker_endpoint(broker);
+    if (!resolve_literal(endpoint->host, endpoint->port, &endpoint->resolved)) {
+        return false;
+    }
+    limit(cluster, broker, &endpoint->resolved);
+    endpoint->resolved_ms = cluster_now_ms(cluster);
+    return true;
+}
+
+static void not_resolved(struct broker *broker, const char *error)
+{
+    struct probe_result failed = {.outcome = PROBE_UNREACHABLE, .text = error};
+    broker->cluster->looking++;
+    on_probed(broker, &failed);
+}
+
+static void on_resolved(void *context, const struct resolve_result *found)
 {
     struct broker *broker = context;
     struct cluster *cluster = broker->cluster;
     struct broker_endpoint *endpoint = broker_endpoint(broker);
+    struct resolve_result result = *found;
     broker->resolve = NULL;
     cluster->looking--;
     endpoint->resolved_ms = cluster_now_ms(cluster);
-    if (result->count > 0) {
-        endpoint->resolved = *result;
+    limit(cluster, broker, &result);
+    if (result.count > 0) {
+        endpoint->resolved = result;
         endpoint->address = 0;
         broker->confirmed = false; /* the name may lead elsewhere now; the look that follows says */
     } else {
-        struct log_field error = log_str("error", result->error);
+        struct log_field error = log_str("error", result.error);
         log_broker(broker, LOG_LEVEL_WARN, "resolve_failed", &error, 1);
     }
     /* A name that does not resolve now leaves the addresses it had: better than none. */
     if (endpoint->resolved.count > 0) {
         probe_now(cluster, broker);
     } else {
-        struct probe_result failed = {.outcome = PROBE_UNREACHABLE, .text = result->error};
-        cluster->looking++;
-        on_probed(broker, &failed);
+        not_resolved(broker, result.error);
         return;
     }
     cluster_changed(cluster);
@@ -421,9 +451,12 @@ static void look(struct cluster *cluster, struct broker *broker)
     uint64_t now_ms = cluster_now_ms(cluster);
     broker->last_look_ms = now_ms;
     broker->next_look_ms = now_ms + cluster->params.conf->refresh_ms;
-    if (resolve_literal(endpoint->host, endpoint->port, &endpoint->resolved)) {
-        endpoint->resolved_ms = now_ms;
-        probe_now(cluster, broker);
+    if (cluster_resolve_literal(cluster, broker)) {
+        if (endpoint->resolved.count > 0) {
+            probe_now(cluster, broker);
+        } else {
+            not_resolved(broker, endpoint->resolved.error);
+        }
         return;
     }
     broker->resolve = resolve_start(cluster->params.io->loop, endpoint->host, endpoint->port,

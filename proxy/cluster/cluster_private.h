@@ -26,6 +26,7 @@ struct cluster {
     size_t seed_count;
     size_t cursor;    /* round robin over nodes, then seeds */
     size_t looking;   /* probes and resolutions under way */
+    bool ours;        /* a bootstrap address is this machine itself */
     uv_timer_t timer; /* next look */
     uv_timer_t wake;  /* tells waiters, a turn later */
     uint64_t wake_ms; /* when, if it is active */
@@ -56,6 +57,8 @@ struct cluster {
 void cluster_look_start(struct cluster *cluster);
 /* Looks at the broker no later than at_ms. */
 void cluster_look_at(struct cluster *cluster, struct broker *broker, uint64_t at_ms);
+/* An address in digits, where it may be dialled, is the endpoint's. False: a name. */
+bool cluster_resolve_literal(struct cluster *cluster, struct broker *broker);
 /* Gives up what is under way; cluster_part_gone follows for each part. */
 void cluster_look_cancel(struct cluster *cluster, struct broker *broker);
 /* A bootstrap address that is also a node's, or that no one needs because nodes answer. */
