@@ -14,7 +14,7 @@
 struct entry {
     char principal[PRINCIPAL_SIZE];
     char username[PRINCIPAL_SIZE];
-    char *token_file;         /* owned; NULL: a password */
+    char *file;               /* owned: of the password, the token or the keys */
     struct password password; /* views the three above */
     struct conf_place place;  /* while reading only */
 };
@@ -75,6 +75,14 @@ static const struct yaml_node *read_secret(const struct yaml_node *map, const ch
     return node;
 }
 
+static void keep_file(struct entry *entry, const struct yaml_node *node)
+{
+    entry->file = strdup(node->text);
+    if (entry->file == NULL) {
+        abort();
+    }
+}
+
 /* The token of today is of no use: only its file is kept. */
 static void read_token_file(const struct yaml_node *map, struct entry *entry,
                             struct conf_errors *errors)
@@ -83,10 +91,8 @@ static void read_token_file(const struct yaml_node *map, struct entry *entry,
     const struct yaml_node *node = read_secret(map, "token_file", &token, errors);
     secret_wipe(&token);
     if (node != NULL) {
-        entry->token_file = strdup(node->text);
-        if (entry->token_file == NULL) {
-            abort();
-        }
+        keep_file(entry, node);
+        entry->password.token_file = entry->file;
     }
     memcpy(entry->username, entry->principal, sizeof entry->username);
 }
@@ -99,6 +105,7 @@ static void read_keytab(const struct yaml_node *map, struct entry *entry,
     if (!read_text(map, "keytab", errors, &node) || entry->username[0] == 0) {
         return;
     }
+    keep_file(entry, node);
     entry->password.kerberos = kerberos_login_new(entry->username, node->text, &fault);
     if (entry->password.kerberos == NULL) {
         conf_errors_add(errors, node->place, "keytab %s of %s: %s", node->text, entry->username,
@@ -129,7 +136,11 @@ static void read_entry(const struct yaml_node *node, enum passwords_kind kind, s
         read_keytab(node, entry, errors);
         return;
     }
-    (void)read_secret(node, "password_file", &entry->password.secret, errors);
+    const struct yaml_node *file =
+        read_secret(node, "password_file", &entry->password.secret, errors);
+    if (file != NULL) {
+        keep_file(entry, file);
+    }
 }
 
 static int entry_compare(const void *a, const void *b)
@@ -144,7 +155,6 @@ static void sort(struct passwords *passwords, struct conf_errors *errors)
         struct entry *entry = &passwords->entries[i];
         entry->password.principal = entry->principal;
         entry->password.username = entry->username;
-        entry->password.token_file = entry->token_file;
         if (i > 0 && entry->principal[0] != 0 && entry_compare(entry - 1, entry) == 0) {
             conf_errors_add(errors, entry->place,
                             "a credential for this principal is there already (drop one)");
@@ -248,7 +258,7 @@ void passwords_unref(struct passwords **passwords)
     }
     for (size_t i = 0; i < it->count; i++) {
         secret_wipe(&it->entries[i].password.secret);
-        free(it->entries[i].token_file);
+        free(it->entries[i].file);
         kerberos_login_unref(&it->entries[i].password.kerberos);
     }
     free(it->entries);
@@ -258,6 +268,16 @@ void passwords_unref(struct passwords **passwords)
 size_t passwords_count(const struct passwords *passwords)
 {
     return passwords->count;
+}
+
+void passwords_files(const struct passwords *passwords,
+                     void (*fn)(void *context, const char *path), void *context)
+{
+    for (size_t i = 0; passwords != NULL && i < passwords->count; i++) {
+        if (passwords->entries[i].file != NULL) {
+            fn(context, passwords->entries[i].file);
+        }
+    }
 }
 
 static int principal_compare(const void *key, const void *entry)

@@ -53,6 +53,10 @@ void passwords_unref(struct passwords **passwords);
 
 size_t passwords_count(const struct passwords *passwords);
 
+/* The files that it named, each password's, token's or keytab's; NULL has none. */
+void passwords_files(const struct passwords *passwords,
+                     void (*fn)(void *context, const char *path), void *context);
+
 /* The password for exactly this principal; NULL: none, so no login. Lives as long as passwords. */
 const struct password *passwords_find(const struct passwords *passwords, const char *principal);
 

@@ -79,8 +79,8 @@ bool control_path(const char *configured, const char *config_file, char path_r[C
     if (configured[0] != '\0') {
         return (size_t)snprintf(path_r, CONTROL_PATH_SIZE, "%s", configured) < CONTROL_PATH_SIZE;
     }
-    if (access("/run/setu", W_OK | X_OK) == 0) {
-        return fits(path_r, "/run/setu", config_file);
+    if (access(CONTROL_FOLDER, W_OK | X_OK) == 0) {
+        return fits(path_r, CONTROL_FOLDER, config_file);
     }
     if (runtime != NULL && runtime[0] == '/' && access(runtime, W_OK | X_OK) == 0) {
         return fits(path_r, runtime, config_file);

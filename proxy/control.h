@@ -20,6 +20,8 @@ struct control;
 
 enum { CONTROL_PATH_SIZE = 108, CONTROL_WHO_SIZE = 80 };
 
+#define CONTROL_FOLDER "/run/setu"
+
 /** One message of a peer, or with kind 0 its end. fds are the receiver's. Peers are numbered from 1, never again. */
 typedef void (*control_fn)(void *context, uint64_t peer, int kind, struct view payload,
                            const int *fds, size_t fd_count);

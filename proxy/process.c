@@ -23,6 +23,7 @@
 #include "proxy/ops/log.h"
 #include "proxy/ops/notify.h"
 #include "proxy/ops/stats_file.h"
+#include "proxy/privileges.h"
 #include "proxy/process_private.h"
 #include "proxy/sandbox.h"
 #include "proxy/session/session.h"
@@ -299,6 +300,22 @@ static void process_choose_aes(struct process *process)
               "aes", fields, sizeof fields / sizeof fields[0]);
 }
 
+static void process_log_privileges(const struct privileges *who)
+{
+    struct log_field fields[] = {
+        log_str("user", who->user),
+        log_uint("uid", who->uid),
+        log_uint("gid", who->gid),
+        log_str("capabilities", who->low_ports ? "CAP_NET_BIND_SERVICE" : "none"),
+    };
+    if (who->dropped) {
+        log_write(LOG_LEVEL_INFO, "privileges_dropped", fields, 4);
+    } else if (geteuid() == 0) {
+        log_text(LOG_LEVEL_WARN, "runs_as_root",
+                 "security.user names whom to become, or the service manager does it");
+    }
+}
+
 /* After everything that is opened once, before the first byte of a stranger. */
 static bool process_enter_sandbox(const struct process *process)
 {
@@ -484,10 +501,24 @@ static int process_live(struct process *process)
     return status;
 }
 
+static bool process_leave_root(const struct run_options *options, struct privileges *who_r)
+{
+    struct conf_errors errors;
+    conf_errors_init(&errors);
+    bool good = privileges_leave(options->config_file, who_r, &errors);
+    conf_errors_print(&errors, stderr);
+    conf_errors_deinit(&errors);
+    return good;
+}
+
 int process_run(const struct run_options *options)
 {
+    struct privileges who = {.user = ""};
     struct process process = {
         .options = options, .dialled = -1, .audit_end = -1, .launcher.fd = -1};
+    if (!process_leave_root(options, &who)) {
+        return EXIT_CONFIG;
+    }
     if (!launcher_begin(&process.launcher)) {
         fprintf(stderr, "setu: no process to start a successor with (%s): USR2 will be refused\n",
                 strerror(errno));
@@ -504,7 +535,14 @@ int process_run(const struct run_options *options)
     }
     signal(SIGPIPE, SIG_IGN);
     slow_work_size_pool(process.shared->config->workers);
-    int status = process_open_log(process.shared->config) ? process_live(&process) : 1;
+    int status =
+        process_enter_landlock(&process) && process_open_log(process.shared->config) ? 0 : 1;
+    if (status == 0) {
+        process_log_privileges(&who);
+        process_log_landlock(&process);
+        status = process_live(&process);
+    }
+    landlock_free(&process.landlock);
     free(process.promised.sockets);
     free(process.received.sockets);
     launcher_end(&process.launcher);

@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "proxy/control.h"
+#include "proxy/landlock.h"
 #include "proxy/launcher.h"
 #include "proxy/ops/handover.h"
 #include "proxy/ops/stats.h"
@@ -88,6 +89,8 @@ struct process {
     uint64_t asker; /* peer that waits for the outcome; 0: none */
     const char *why; /* it is refused, while the workers forget it; static */
     uint64_t reloads, reloads_refused;
+    struct landlock landlock; /* where files may be opened */
+    int landlock_error;       /* why it is not on though it was wanted */
     /* as a predecessor */
     uint64_t successor; /* peer; 0: none */
     bool take_back; /* it went while the workers were busy for it */
@@ -136,6 +139,13 @@ bool process_control_open(struct process *process);
 void process_control_adopt(struct process *process, int fd);
 void process_reply(struct process *process, uint64_t peer, char *json); /* frees json */
 char *process_status_json(struct process *process, bool ok, const char *why);
+
+/* process_landlock.c */
+/* As security.landlock says; before threads. False: it is required and cannot be had, which has been said. */
+bool process_enter_landlock(struct process *process);
+void process_log_landlock(const struct process *process);
+/* What the configuration file names by now must be within reach. */
+void process_check_landlock(const struct process *process, struct conf_errors *errors);
 
 /* process_reload.c */
 void process_reload(struct process *process, uint64_t asker);

@@ -159,6 +159,13 @@ static json_t *compare_fixed(const struct process *process, const struct shared 
     if (before->security.seccomp != now->security.seccomp) {
         tell(fixed, "security.seccomp");
     }
+    if (before->security.landlock != now->security.landlock) {
+        tell(fixed, "security.landlock");
+    }
+    if (strcmp(before->security.user, now->security.user) != 0 ||
+        strcmp(before->security.group, now->security.group) != 0) {
+        tell(fixed, "security.user, security.group");
+    }
     if (before->crypto.fast_aes != now->crypto.fast_aes) {
         tell(fixed, "crypto.fast_aes");
     }
@@ -317,6 +324,7 @@ static void check_ports(const struct config *before, const struct config *now,
 
 static struct shared *load(struct process *process, struct conf_errors *errors)
 {
+    process_check_landlock(process, errors);
     struct shared *next = shared_load(process->options->config_file, errors);
     if (next != NULL) {
         check_ports(process->shared->config, next->config, errors);

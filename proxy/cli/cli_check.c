@@ -8,6 +8,7 @@
 #include "auth/mapping.h"
 #include "conf/config.h"
 #include "proxy/cli/cli_out.h"
+#include "proxy/privileges.h"
 #include "proxy/shared.h"
 
 enum { DUMP };
@@ -57,6 +58,7 @@ int cli_check(const struct cli_call *call)
 {
     struct conf_errors errors;
     conf_errors_init(&errors);
+    privileges_judge(call->config_file, &errors);
     struct shared *shared = shared_load(call->config_file, &errors);
     bool good = shared != NULL;
     if (call->json) {

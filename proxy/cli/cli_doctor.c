@@ -7,6 +7,7 @@
 #include "conf/errors.h"
 #include "proxy/cli/cli_out.h"
 #include "proxy/cli/doctor.h"
+#include "proxy/privileges.h"
 #include "proxy/shared.h"
 
 enum { STATS_FILE };
@@ -94,6 +95,7 @@ int cli_doctor(const struct cli_call *call)
     conf_errors_init(&errors);
     conf_errors_init(&again);
     struct doctor doctor = {0};
+    privileges_judge(call->config_file, &errors);
     struct shared *shared = shared_load(call->config_file, &errors);
     struct config *config =
         shared != NULL ? config_ref(shared->config) : config_load(call->config_file, &again);

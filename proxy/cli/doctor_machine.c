@@ -10,8 +10,8 @@ static void judge_user(struct doctor *doctor, const struct doctor_facts *facts)
 {
     doctor_add(doctor, "user", facts->root ? DOCTOR_WARN : DOCTOR_OK,
                "who may read keys and write files is judged for the user that asks",
-               "run `setu doctor` as the user Setu runs as", "asked by %s",
-               facts->root ? "root, who may do everything" : "an ordinary user");
+               "run `setu doctor` as the user Setu runs as, or name that user in security.user",
+               "judged for %s", facts->root ? "root, who may do everything" : "an ordinary user");
 }
 
 static void judge_openssl(struct doctor *doctor, const struct doctor_facts *facts)

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/passwords.h"
+#include "conf/config.h"
+#include "conf/errors.h"
+#include "conf/paths.h"
+#include "proxy/control.h"
+#include "proxy/ops/log.h"
+#include "proxy/process_private.h"
+#include "proxy/shared.h"
+
+/* What libraries read of the machine, most of it at the first name that is looked up. */
+static void add_machine(struct landlock *landlock)
+{
+    static const char *const read[] = {"/etc", "/usr", "/lib", "/lib32", "/lib64", "/proc", "/sys",
+                                       /* where resolv.conf and the name service lead to */
+                                       "/run/systemd/resolve", "/run/resolvconf",
+                                       "/run/NetworkManager", "/run/nscd", "/run/systemd/userdb",
+                                       "/var/lib/sss", "/var/cache/nscd", "/var/kerberos",
+                                       "/dev/zero", "/dev/random", "/dev/urandom"};
+    for (size_t i = 0; i < sizeof read / sizeof read[0]; i++) {
+        (void)landlock_add(landlock, read[i], false);
+    }
+    (void)landlock_add(landlock, "/dev/null", true);
+}
+
+/* Files that the environment names in place of the machine's; a list for Kerberos. */
+static void add_environment(struct landlock *landlock)
+{
+    static const char *const names[] = {"OPENSSL_CONF", "KRB5_CONFIG", "SOFTHSM2_CONF"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char *copy = getenv(names[i]) != NULL ? strdup(getenv(names[i])) : NULL;
+        char *rest = NULL;
+        for (char *file = copy != NULL ? strtok_r(copy, ":", &rest) : NULL; file != NULL;
+             file = strtok_r(NULL, ":", &rest)) {
+            (void)landlock_add_file(landlock, file, false);
+        }
+        free(copy);
+    }
+}
+
+static bool accepts_tickets(const struct config *config)
+{
+    for (size_t i = 0; i < config->listeners_count; i++) {
+        if (config->listeners[i].gssapi.present) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* MIT's replay cache: rcache_file2 in KRB5RCACHEDIR, or where KRB5RCACHENAME says. */
+static void add_replay_cache(struct landlock *landlock)
+{
+    const char *name = getenv("KRB5RCACHENAME");
+    const char *folder = getenv("KRB5RCACHEDIR");
+    if (name != NULL && strncmp(name, "file2:", 6) == 0) {
+        (void)landlock_add_file(landlock, name + 6, true);
+    } else {
+        (void)landlock_add(landlock, folder != NULL ? folder : "/var/tmp", true);
+    }
+}
+
+static void add_path(void *context, enum conf_path_kind kind, const char *path,
+                     struct conf_place place)
+{
+    struct landlock *landlock = context;
+    (void)place;
+    switch (kind) {
+    case CONF_PATH_READ:
+        (void)landlock_add_file(landlock, path, false);
+        break;
+    case CONF_PATH_WRITTEN:
+        (void)landlock_add_file(landlock, path, true);
+        break;
+    case CONF_PATH_READ_FOLDER:
+    case CONF_PATH_FOLDER:
+        (void)landlock_add(landlock, path, kind == CONF_PATH_FOLDER);
+        break;
+    case CONF_PATH_SOCKET:
+        break; /* to connect is not to open */
+    }
+}
+
+static void add_credential(void *context, const char *path)
+{
+    (void)landlock_add_file(context, path, false);
+}
+
+static void add_all(struct process *process)
+{
+    const struct config *config = process->shared->config;
+    struct landlock *landlock = &process->landlock;
+    char control[CONTROL_PATH_SIZE];
+    add_machine(landlock);
+    add_environment(landlock);
+    (void)landlock_add_file(landlock, process->options->config_file, false);
+    config_paths(config, add_path, landlock);
+    for (size_t i = 0; i < process->shared->secret_count; i++) {
+        passwords_files(process->shared->secrets[i].passwords, add_credential, landlock);
+    }
+    if (control_path(config->control.socket, process->options->config_file, control)) {
+        (void)landlock_add_file(landlock, control, true);
+    }
+    if (process->options->stats_file != NULL) {
+        (void)landlock_add_file(landlock, process->options->stats_file, true);
+    }
+    if (accepts_tickets(config)) {
+        add_replay_cache(landlock);
+    }
+}
+
+bool process_enter_landlock(struct process *process)
+{
+    const enum conf_landlock wanted = process->shared->config->security.landlock;
+    if (wanted == CONF_LANDLOCK_OFF) {
+        return true;
+    }
+    add_all(process);
+    if (landlock_enter(&process->landlock)) {
+        return true;
+    }
+    process->landlock_error = errno;
+    if (wanted == CONF_LANDLOCK_REQUIRED) {
+        fprintf(stderr,
+                "setu: this kernel does not limit which files are opened (%s); security.landlock: "
+                "best_effort starts all the same\n",
+                strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+void process_log_landlock(const struct process *process)
+{
+    if (process->landlock.on) {
+        struct log_field fields[] = {
+            log_uint("folders", process->landlock.count),
+            log_int("version", landlock_version()),
+            log_str("text", "no file outside of these can be opened from here on"),
+        };
+        log_write(LOG_LEVEL_INFO, "landlock_on", fields, 3);
+    } else if (process->landlock_error != 0) {
+        struct log_field fields[] = {log_str("error", strerror(process->landlock_error))};
+        log_write(LOG_LEVEL_WARN, "landlock_failed", fields, 1);
+    }
+}
+
+struct reach_check {
+    const struct landlock *landlock;
+    struct conf_errors *errors;
+};
+
+static void check_path(void *context, enum conf_path_kind kind, const char *path,
+                       struct conf_place place)
+{
+    const struct reach_check *check = context;
+    /* What is written is opened once, and asks for a takeover anyway. */
+    if ((kind == CONF_PATH_READ || kind == CONF_PATH_READ_FOLDER) &&
+        !landlock_reaches(check->landlock, path)) {
+        conf_errors_add(check->errors, place,
+                        "%s lies outside of the folders that this process may open "
+                        "(security.landlock; take over: send SIGUSR2, or `setu run --takeover`)",
+                        path);
+    }
+}
+
+void process_check_landlock(const struct process *process, struct conf_errors *errors)
+{
+    struct conf_errors ignored;
+    struct reach_check check = {&process->landlock, errors};
+    if (!process->landlock.on) {
+        return;
+    }
+    conf_errors_init(&ignored);
+    struct config *next = config_load(process->options->config_file, &ignored);
+    if (next != NULL) {
+        config_paths(next, check_path, &check);
+    }
+    config_unref(&next);
+    conf_errors_deinit(&ignored);
+}
