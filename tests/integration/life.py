@@ -74,6 +74,14 @@ class LifeStage(Stage):
         self.extra.append(after)
         return after
 
+    def ours_again(self, before: list | None = None) -> None:
+        """After usr2(), whose process is nobody's child: one more takes over, which is ours."""
+        pid, mark = self.status()["pid"], self.mark()
+        after = self.successor(before=before)
+        after.wait_ready(lambda: self.events(mark, "took_over"), 60)
+        wait_until(lambda: gone(pid), 60, "the last predecessor has ended")
+        self.process = after
+
     def close(self) -> list[str]:
         for pid in self.extra:
             if not gone(pid) and pid != (self.process.popen.pid if self.process else None):

@@ -72,7 +72,7 @@ class Memory(StageTest):
         self.assertRegex(limits, r"Max core file size\s+0\s+0")
 
     def test_who_starts_programs_knows_nothing(self):
-        """The launcher was forked before a file was read, and holds no connection."""
+        """The launcher was forked before a secret was read, and holds no connection."""
         pid = self.stage.process.pid
         children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         self.assertEqual(len(children), 1)
