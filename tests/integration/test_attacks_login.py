@@ -307,7 +307,7 @@ class RefusedCertificate(unittest.TestCase):
             if not program.is_file():
                 self.skipTest(f"{program} is not built")
 
-    def test_a_certificate_the_broker_does_not_accept(self):
+    def test_t51_a_certificate_the_broker_does_not_accept(self):
         stage = Stage()
         with tempfile.TemporaryDirectory() as elsewhere:
             stranger = Authority(pathlib.Path(elsewhere), "stranger").issue("orders")

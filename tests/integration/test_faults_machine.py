@@ -170,7 +170,7 @@ class Clock(Faults):
         self.folder = pathlib.Path(folder.name)
 
     def test_the_clock_is_stepped(self):
-        """By a day, there and back: nobody is cut, people come in, and the chain of audit records holds."""
+        """T55: by a day, there and back: nobody is cut, people come in, and the chain of audit records holds."""
         with shim.Clock(self.folder / "early", -3 * shim.DAY_S).lent():
             early = Stage()  # its certificates are valid whatever the clock says below
         clock = shim.Clock(self.folder / "clock")

@@ -447,6 +447,7 @@ Test(tls_sessions, nothing_is_offered_after_its_time)
     }
 }
 
+/* T55 */
 Test(tls_sessions, a_clock_set_back_offers_nothing)
 {
     SSL_CTX *server = server_new(TLS_1_2_ID);
