@@ -9,17 +9,12 @@ import signal
 import subprocess
 
 from tests.integration import kafka_client as kafka
-from tests.integration.life import LifeStage
-from tests.integration.stage import PASSWORDS, StageTest, setu_program
+from tests.integration.stage import PASSWORDS, StageTest
 from tests.rig.process import wait_until
 from tests.rig.setu import private_file
 
 
 class Secrets(StageTest):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-
     @classmethod
     def arrange(cls, stage):
         stage.config["log"]["level"] = "debug"
