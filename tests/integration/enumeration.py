@@ -2,7 +2,7 @@
 """Can a stranger find out who exists? Logins that must fail, of every kind, at random; what they see, to the byte and the
 microsecond.
 
-    python3 -m tests.integration.enumeration [--count 1000] [--delay 200] [--delay 0] [--rate 200] [--markdown]
+    python3 -m tests.integration.enumeration [--count 1000] [--delay 200] [--delay 0] [--rate 200] [--alone]
 
 The measurement is laid down here, before it is made:
 
@@ -222,25 +222,25 @@ class Login:
                   for payload in self.heard), self.ending)
 
 
-def run(cast: Cast, port: int, wanted: list[Case], rate: float) -> list[Login]:
+def run(cast: Cast, port: int, wanted: list[Case], rate: float, alone: bool = False) -> list[Login]:
     """All of them in a random order, `rate` begun each second."""
     order = random.sample(wanted, len(wanted))
-    return run_all([lambda case=case: Login(cast.says(case), port, case) for case in order], rate)
+    return run_all([lambda case=case: Login(cast.says(case), port, case) for case in order], rate, alone=alone)
 
 
-def run_all(order: list, rate: float, limit_s: float = 60) -> list[Login]:
-    """Calls each for a Login, `rate` a second; gives them when all have ended."""
+def run_all(order: list, rate: float, limit_s: float = 60, alone: bool = False) -> list[Login]:
+    """Calls each for a Login, `rate` a second, or one when the last has ended; gives them when all have."""
     done, selector, began = [], selectors.DefaultSelector(), time.monotonic()
     started = 0
     last = began
     with selector:
         while started < len(order) or selector.get_map():
             now = time.monotonic()
-            if started < len(order) and now >= began + started / rate:
+            if started < len(order) and now >= began + started / rate and not (alone and selector.get_map()):
                 login = order[started]()
                 started += 1
                 selector.register(login.socket, selectors.EVENT_READ, login)
-            due = began + started / rate - time.monotonic() if started < len(order) else 1.0
+            due = 1.0 if started == len(order) or alone and selector.get_map() else began + started / rate - time.monotonic()
             for key, _ in selector.select(max(0.0, due)):
                 login, last = key.data, time.monotonic()
                 if not login.hear():
@@ -311,7 +311,7 @@ def samples(done: list[Login]) -> dict[tuple[str, str], dict[str, list[float]]]:
 
 def compare(done: list[Login]) -> list[Comparison]:
     found = []
-    for (where, name), kinds in samples(done).items():
+    for (where, name), kinds in sorted(samples(done).items()):
         reference = "forged" if "forged" in kinds else "wrong"
         late = statistics.median(kinds[reference]) > 2000
         for micro in (False, True) if late else (True,):
@@ -376,6 +376,7 @@ def main() -> int:
     parser.add_argument("--delay", type=int, action="append", metavar="MS",
                         help="login_failure_delay_ms, may be given again (default: 200, as shipped, then 0)")
     parser.add_argument("--rate", type=float, default=200, help="logins begun a second (default: 200)")
+    parser.add_argument("--alone", action="store_true", help="one login at a time: then nothing else wakes Setu up")
     parser.add_argument("--only", help="only this mechanism")
     parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
     options = parser.parse_args()
@@ -387,7 +388,7 @@ def main() -> int:
             wanted = [case for case in cases(True) if options.only in (None, case.mechanism)]
             run(cast, made.port, wanted * 3, options.rate)  # all has been touched once, and salts are known
             began = time.monotonic()
-            done = run(cast, made.port, wanted * options.count, options.rate)
+            done = run(cast, made.port, wanted * options.count, options.rate, options.alone)
         found = compare(done)
         complaints, lowest = judge(found)
         complaints += bytes_differ(done) + ([] if sees_one_byte(done) else ["the control is not seen: one byte"])
