@@ -73,6 +73,7 @@ struct doctor_facts {
     int64_t fips;          /* 1: the kernel is in FIPS mode */
     int64_t synchronised;  /* 1: the kernel knows the clock to be so */
     int64_t bind_service;  /* 1: we hold CAP_NET_BIND_SERVICE */
+    int64_t landlock;      /* the version that the kernel speaks; 0: none */
     bool root;             /* the effective user */
     bool cpu_known; /* these four are those of this architecture */
     bool cpu_aes, cpu_pclmul, cpu_vaes, cpu_avx512;

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proxy/landlock.h"
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
@@ -156,6 +158,7 @@ void doctor_gather(struct doctor_facts *facts_r, const char *config_file)
     facts_r->entropy = getrandom(&byte, 1, GRND_NONBLOCK) == 1 ? 1 : errno == EAGAIN ? 0 : -1;
     facts_r->fips = read_number("/proc/sys/crypto/fips_enabled");
     facts_r->root = geteuid() == 0;
+    facts_r->landlock = landlock_version();
     facts_r->bind_service = read_bind_service();
     gather_network(facts_r);
     gather_cpu(facts_r);

@@ -141,6 +141,23 @@ static void judge_outgoing(struct doctor *doctor, const struct doctor_facts *fac
     }
 }
 
+static void judge_landlock(struct doctor *doctor, const struct doctor_facts *facts,
+                           const struct config *config)
+{
+    static const char *const wanted[] = {"off", "best_effort", "required"};
+    const enum conf_landlock mode = config->security.landlock;
+    const bool missed = mode != CONF_LANDLOCK_OFF && facts->landlock == 0;
+    doctor_add(doctor, "landlock",
+               !missed                          ? DOCTOR_OK
+               : mode == CONF_LANDLOCK_REQUIRED ? DOCTOR_FAIL
+                                                : DOCTOR_WARN,
+               "it keeps whoever breaks into Setu from files that Setu does not need",
+               "use Linux 5.13 or later with lsm=landlock, or a service manager that hides files "
+               "(deploy/systemd)",
+               "security.landlock is %s, and the kernel %s", wanted[mode],
+               facts->landlock > 0 ? "has it" : "does not have it");
+}
+
 void doctor_judge_limits(struct doctor *doctor, const struct doctor_facts *facts,
                          const struct config *config)
 {
@@ -149,6 +166,7 @@ void doctor_judge_limits(struct doctor *doctor, const struct doctor_facts *facts
     judge_tcp_memory(doctor, facts, config);
     judge_workers(doctor, facts, config);
     judge_outgoing(doctor, facts, config);
+    judge_landlock(doctor, facts, config);
     for (size_t i = 0; i < config->listeners_count; i++) {
         judge_listener(doctor, facts, &config->listeners[i]);
         judge_privilege(doctor, facts, &config->listeners[i]);

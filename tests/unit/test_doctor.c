@@ -128,6 +128,20 @@ Test(doctor, limits_below_what_is_wanted)
     expect_limit(&facts, &config, "workers", DOCTOR_WARN);
 }
 
+Test(doctor, files_are_limited_where_the_kernel_can)
+{
+    static const int without[] = {DOCTOR_OK, DOCTOR_WARN, DOCTOR_FAIL};
+    struct doctor_facts facts = fit;
+    struct config config = config_of(&listener);
+    for (int mode = CONF_LANDLOCK_OFF; mode <= CONF_LANDLOCK_REQUIRED; mode++) {
+        config.security.landlock = (enum conf_landlock)mode;
+        facts.landlock = 0;
+        expect_limit(&facts, &config, "landlock", without[mode]);
+        facts.landlock = 1;
+        expect_limit(&facts, &config, "landlock", DOCTOR_OK);
+    }
+}
+
 Test(doctor, ports_that_somebody_else_may_take)
 {
     struct config config = config_of(&high);
