@@ -259,12 +259,12 @@ static void control_on_rested(uv_timer_t *timer)
 struct control *control_new(uv_loop_t *loop, int fd, control_fn on_message, void *context)
 {
     struct control *control = calloc(1, sizeof *control);
-    if (control == NULL || uv_timer_init(loop, &control->rest) != 0 ||
-        uv_poll_init(loop, &control->poll, fd) != 0) {
+    if (control == NULL || uv_poll_init(loop, &control->poll, fd) != 0) {
         free(control);
         close(fd);
         return NULL;
     }
+    (void)uv_timer_init(loop, &control->rest); /* never fails; the loop knows it from here on */
     control->fd = fd;
     control->spare_fd = -1;
     control->on_message = on_message;
