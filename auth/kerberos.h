@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Kerberos keys and what is made of them: the only caller of libkrb5, and with gssapi_client.c of
- * libgssapi_krb5.
+ * Kerberos keys and what is made of them: the only caller of libkrb5 (but for keytab.c, which
+ * looks at files), and with gssapi_client.c of libgssapi_krb5.
  *
  *   keytab file ──▶ the wanted keys, in memory ──▶ kerberos_acceptor   a listener's: who is it?
  *                                              └─▶ kerberos_login      a principal's: tickets for brokers

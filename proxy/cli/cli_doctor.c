@@ -73,6 +73,7 @@ static void judge(struct doctor *doctor, const struct cli_call *call, const stru
         doctor_judge_limits(doctor, &facts, config);
         doctor_judge_files(doctor, config, call->values[STATS_FILE]);
         doctor_judge_trust(doctor, config, facts.now_s);
+        doctor_judge_keytabs(doctor, config);
     }
     if (shared != NULL) {
         doctor_judge_certificates(doctor, shared->certificates, facts.now_s);

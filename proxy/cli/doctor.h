@@ -101,6 +101,9 @@ void doctor_judge_files(struct doctor *doctor, const struct config *config, cons
  * every tls block end. Files that cannot be read are left to doctor_judge_config. */
 void doctor_judge_trust(struct doctor *doctor, const struct config *config, int64_t now_s);
 
+/* doctor_keytab.c: has each host of a listener's tickets its key, how new and of what kind? */
+void doctor_judge_keytabs(struct doctor *doctor, const struct config *config);
+
 /* doctor_speed.c: measures for about a fifth of a second. `config` NULL: as if nothing was
  * configured. */
 void doctor_judge_speed(struct doctor *doctor, const struct config *config);
