@@ -81,7 +81,7 @@ static void write_configuration(void)
     snprintf(
         text, sizeof text,
         "audit: {file: \"\"}\nusers: {file: %s}\n"
-        "limits: {login_failure_delay_ms: 10, login_timeout_ms: 300, connect_timeout_ms: 300,\n"
+        "limits: {login_failure_delay_ms: 10, login_timeout_ms: %d, connect_timeout_ms: %d,\n"
         "  drain_timeout_ms: 2000}\n"
         "certificates:\n  - {name: a, chain: %s, key: %s}\n"
         "mapping:\n  - {principal: alice, certificate: a}\n  - {principal: bob, certificate: a}\n"
@@ -90,7 +90,8 @@ static void write_configuration(void)
         "listeners:\n  - {name: clients, cluster: main, bind: 127.0.0.1, port: 19092,\n"
         "     advertised_host: localhost, node_base_port: 19100, session_lifetime_ms: %d,\n"
         "     mechanisms: [SCRAM-SHA-512%s]}\n",
-        path[0], path[1], path[2],
+        path[0], kit.timeout_ms > 0 ? kit.timeout_ms : 300,
+        kit.timeout_ms > 0 ? kit.timeout_ms : 300, path[1], path[2],
         kit.relays ? "login: scram-relay"
                    : "login: sasl, sasl: {mechanism: SCRAM-SHA-512, credentials_file: ",
         kit.relays ? "" : path[3], kit.relays ? "" : "}", LIFETIME_MS, kit.relays ? "" : ", PLAIN");

@@ -32,7 +32,8 @@ struct kit_tap {
 };
 
 struct reauth_kit {
-    bool relays; /* before kit_setup: login: scram-relay, not sasl */
+    bool relays;    /* before kit_setup: login: scram-relay, not sasl */
+    int timeout_ms; /* before kit_setup: of logins and of brokers; 0: 300 */
     struct shared *shared;
     struct world world;
     struct edition edition;

@@ -191,6 +191,7 @@ Test(reauth_broker, a_session_that_is_closed_while_work_is_out_is_freed_later)
 static void relay_setup(void)
 {
     kit.relays = true;
+    kit.timeout_ms = 1500; /* a full machine takes its time, and one test waits for the end of it */
     kit_setup();
 }
 
