@@ -9,6 +9,7 @@ that has no test because it does not apply has a row in the table of SECURITY.md
 import ast
 import pathlib
 import re
+import signal
 import sys
 
 FIRST, LAST = 1, 84
@@ -71,4 +72,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who reads the beginning alone is no error
     sys.exit(main())
