@@ -74,9 +74,21 @@ void audit_format_set(json_t *to, const char *key, const char *text)
     }
 }
 
+/* JSON lets DEL stand as it is, and so does Jansson: it can only be inside of a string. */
+static int put_json(const char *text, size_t length, void *out)
+{
+    for (size_t i = 0; i < length; i++) {
+        if ((text[i] == '\x7f' ? fputs("\\u007f", out) : fputc(text[i], out)) == EOF) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 void audit_format_json(json_t *value, FILE *out)
 {
-    json_dumpf(value, out, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII);
+    (void)json_dump_callback(value, put_json, out,
+                             JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII);
     fputc('\n', out);
     json_decref(value);
 }

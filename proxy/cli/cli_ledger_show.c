@@ -87,7 +87,7 @@ static void show_json(const struct ledger_partition *p, const struct ledger_reco
     json_object_set_new(row, "flags", json_integer(r->flags));
     json_object_set_new(row, "error", json_integer(r->error_code));
     json_object_set_new(row, "low", json_integer(r->low));
-    json_dumpf(row, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    json_dumpf(row, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII);
     fputc('\n', stdout);
     json_decref(row);
 }
@@ -134,7 +134,7 @@ static void show_gap(void *context, const struct ledger_gap *gap)
     }
     json_t *row = cli_ledger_gap_json(gap);
     json_object_set_new(row, "kind", json_string("gap"));
-    json_dumpf(row, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    json_dumpf(row, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII);
     fputc('\n', stdout);
     json_decref(row);
 }

@@ -306,3 +306,19 @@ Test(audit_format, addresses)
         cr_assert_eq(port, cases[i].port, "%s: %d", cases[i].text, port);
     }
 }
+
+/* JSON lets DEL stand; found by the fuzz target audit_forms. */
+Test(audit_format, a_delete_is_escaped_in_every_form)
+{
+    struct audit_event event = login(AUDIT_LOGIN_DENIED);
+    event.principal = event.listener = event.detail = "a\x7f";
+    struct kit *kit = kit_new("host\x7f", 0);
+    kit_append(kit, &event);
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        size_t lines = 0;
+        char *text = print(audit_format_find(forms[i]), kit_part(kit, 0, 1), &lines);
+        cr_expect_null(strchr(text, '\x7f'), "%s: %s", forms[i], text);
+        free(text);
+    }
+    kit_free(kit);
+}
