@@ -82,6 +82,7 @@ static bool load_one(const struct load *load, struct certificate *cert)
     const struct key_pair_source source = {
         .chain = conf->chain,
         .key = conf->key,
+        .pkcs11 = conf->pkcs11,
         .chain_place = config_place(load->config, &conf->chain),
         .key_place = config_place(load->config, &conf->key),
         .use = KEY_PAIR_CLIENT,

@@ -2,6 +2,7 @@
 #include "auth/key_pair.h"
 
 #include "auth/pem.h"
+#include "auth/pkcs11_key.h"
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -130,9 +131,31 @@ static void load_chain(const struct load *load)
 static void load_key(const struct load *load)
 {
     struct pem_fault fault;
-    load->pair->key = pem_read_key(load->source->key, &fault);
+    const struct key_pair_source *source = load->source;
+    load->pair->key = source->pkcs11 != NULL ? pkcs11_key_load(source->pkcs11, source->key, &fault)
+                                             : pem_read_key(source->key, &fault);
     if (load->pair->key == NULL) {
         conf_errors_add(load->errors, load->source->key_place, "%s", fault.text);
+    }
+}
+
+static void check_token(const struct load *load)
+{
+    struct pem_fault fault;
+    const struct key_pair_source *source = load->source;
+    switch (pkcs11_key_prove(load->pair->key, X509_get0_pubkey(load->pair->leaf), source->key,
+                            &fault)) {
+    case PKCS11_KEY_PROVED:
+        break;
+    case PKCS11_KEY_SILENT:
+        conf_errors_add(load->errors, source->key_place, "%s", fault.text);
+        break;
+    case PKCS11_KEY_OTHER:
+        conf_errors_add(load->errors, source->key_place,
+                        "%s: the key does not belong to the first certificate of %s, though the "
+                        "token says so (import it again)",
+                        source->key, source->chain);
+        break;
     }
 }
 
@@ -150,10 +173,15 @@ static void check_pair(const struct load *load)
     check_usage(load, leaf);
     check_strength(load, leaf);
     check_order(load);
-    if (load->pair->key != NULL && X509_check_private_key(leaf, load->pair->key) != 1) {
+    if (load->pair->key == NULL) {
+        return;
+    }
+    if (X509_check_private_key(leaf, load->pair->key) != 1) {
         conf_errors_add(load->errors, load->source->key_place,
                         "%s: the key does not belong to the first certificate of %s",
                         load->source->key, load->source->chain);
+    } else if (load->source->pkcs11 != NULL) {
+        check_token(load);
     }
 }
 

@@ -19,8 +19,11 @@ enum {
 
 enum key_pair_use { KEY_PAIR_CLIENT, KEY_PAIR_SERVER };
 
+struct conf_pkcs11;
+
 struct key_pair_source {
-    const char *chain, *key; /* paths */
+    const char *chain, *key;          /* paths; the key may be a PKCS#11 URI */
+    const struct conf_pkcs11 *pkcs11; /* not NULL exactly then */
     struct conf_place chain_place, key_place;
     enum key_pair_use use;
 };
@@ -32,7 +35,7 @@ struct key_pair {
 };
 
 /*
- * Load and check: files (pem.h), the key fits the leaf, each certificate issued the one before it,
+ * Load and check: files (pem.h) or token (pkcs11_key.h), the key fits the leaf, each certificate issued the one before it,
  * all are valid at `now_s`, key usage and extended key usage of the leaf allow the use, key and
  * signature are strong enough. false: every fault found is in `errors`, and *pair_r is empty.
  */

@@ -215,6 +215,10 @@ static void read_chain(struct mapping_certificate *facts)
 static void look_at_key(struct mapping_certificate *facts)
 {
     struct stat status;
+    if (facts->conf->pkcs11 != NULL) {
+        facts->key_on_token = true;
+        return; /* nobody is asked for a PIN by a verb that only reads files */
+    }
     facts->key_found = stat(facts->conf->key, &status) == 0;
     facts->key_mode = facts->key_found ? status.st_mode & 07777 : 0;
 }

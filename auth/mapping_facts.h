@@ -33,6 +33,7 @@ struct mapping_certificate {
     bool weak_signature; /* of it or of a certificate behind it: SHA-1 or worse; not of a root */
     bool may_be_client, may_be_server; /* what the extended key usage allows; none allows all */
     bool says_server;                  /* the extended key usage names serverAuth */
+    bool key_on_token; /* then there is no file to look at, and the token is not asked */
     bool key_found;
     unsigned key_mode; /* permission bits */
     void *leaf;        /* X509 *, private */

@@ -127,7 +127,7 @@ void lint_key_mode(const struct lint *lint)
     const struct mapping_facts *facts = lint->params->facts;
     for (size_t i = 0; i < facts->count; i++) {
         const struct mapping_certificate *it = &facts->items[i];
-        if (!is_mapped(lint, it->conf->name)) {
+        if (!is_mapped(lint, it->conf->name) || it->key_on_token) {
             continue;
         }
         if (!it->key_found) {

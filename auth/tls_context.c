@@ -7,6 +7,7 @@
 #include "auth/key_pair.h"
 #include "auth/pem.h"
 #include "auth/rules.h"
+#include "auth/staple.h"
 #include "conf/config.h"
 
 #include <arpa/inet.h>
@@ -141,6 +142,7 @@ SSL_CTX *tls_client_ctx_new(const struct certificates *certs, const char *identi
     ERR_clear_error();
     SSL_CTX *ctx = make(TLS_client_method(), tls->min_version);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    staple_ask(ctx, tls->ocsp);
     if (!trust_certificates(ctx, tls->ca, tls->place, errors) ||
         (tls->crl[0] != '\0' && !trust_crls(ctx, tls->crl, tls->place, errors)) ||
         !show_identity(ctx, certs, identity, tls->place, errors)) {
@@ -184,6 +186,7 @@ static bool show_listener(SSL_CTX *ctx, const struct conf_listener_tls *tls, int
     const struct key_pair_source source = {
         .chain = tls->chain,
         .key = tls->key,
+        .pkcs11 = tls->pkcs11,
         .chain_place = tls->place,
         .key_place = tls->place,
         .use = KEY_PAIR_SERVER,
@@ -308,15 +311,29 @@ enum tls_peer_status tls_peer_principal(const SSL *ssl, const struct rules *rule
     return name_peer(rules, subject, peer_r);
 }
 
+const char *tls_fips_hint(unsigned long error)
+{
+    const char *reason = ERR_reason_error_string(error);
+    const bool suspicious = ERR_GET_REASON(error) == ERR_R_UNSUPPORTED ||
+                            (reason != NULL && strstr(reason, "ems not enabled") != NULL);
+    return suspicious && EVP_default_properties_is_fips_enabled(NULL) == 1
+               ? " (FIPS mode: TLS 1.2 peers without extended master secret are refused)"
+               : "";
+}
+
 void tls_failure_text(const SSL *ssl, char *out, size_t capacity)
 {
     const long verify = ssl == NULL ? X509_V_OK : SSL_get_verify_result(ssl);
     const unsigned long error = ERR_peek_error();
-    if (verify != X509_V_OK) {
+    const enum staple_verdict staple = ssl == NULL ? STAPLE_NOT_ASKED : staple_verdict_of(ssl);
+    if (staple_refuses(staple)) {
+        snprintf(out, capacity, "certificate: %s", staple_text(staple));
+    } else if (verify != X509_V_OK) {
         snprintf(out, capacity, "certificate: %s", X509_verify_cert_error_string(verify));
     } else if (error != 0) {
         const char *reason = ERR_reason_error_string(error);
-        snprintf(out, capacity, "%s", reason == NULL ? "unknown error" : reason);
+        snprintf(out, capacity, "%s%s", reason == NULL ? "unknown error" : reason,
+                 tls_fips_hint(error));
     } else {
         snprintf(out, capacity, "no reason given");
     }

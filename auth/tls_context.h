@@ -33,7 +33,8 @@ enum {
 
 /*
  * Broker leg. `identity` names the certificate shown, NULL for none. `tls` gives ca, crl,
- * min_version. An empty ca is refused: there is no "trust everything" and no system store.
+ * ocsp and min_version. An empty ca is refused: there is no "trust everything" and no system store.
+ * With `ocsp` what the broker staples counts too (staple.h).
  * With a crl every certificate of the peer's chain is checked, an expired or missing CRL refuses.
  * NULL with entries in `errors`. The caller owns the ctx (SSL_CTX_free) and may free `certs` and
  * `tls` before it.
@@ -83,6 +84,13 @@ struct tls_peer {
  */
 __attribute__((warn_unused_result)) enum tls_peer_status
 tls_peer_principal(const SSL *ssl, const struct rules *rules, struct tls_peer *peer_r);
+
+/*
+ * What to think of an error of a handshake when OpenSSL is in FIPS mode: a text to put behind the error, "" where there
+ * is nothing to add. RHEL refuses TLS 1.2 without extended master secret with "unsupported", OpenSSL's own fips provider
+ * (3.1 and later) with "ems not enabled"; both say nothing to whoever has not met it before.
+ */
+const char *tls_fips_hint(unsigned long error);
 
 /*
  * One line for logs about why a handshake failed: the verify error, or the first OpenSSL error of

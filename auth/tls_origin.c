@@ -107,6 +107,14 @@ static bool take_shown(SSL_CTX *ctx, struct tls_facts *facts)
     return good;
 }
 
+/* What was asked of a staple (staple.h): 0 is nothing. */
+static uint64_t asked_status(SSL_CTX *ctx)
+{
+    void *mode = NULL;
+    (void)SSL_CTX_get_tlsext_status_arg(ctx, &mode);
+    return (uint64_t)(uintptr_t)mode;
+}
+
 static bool take_trusted(SSL_CTX *ctx, struct tls_facts *facts)
 {
     struct parts parts = parts_begin();
@@ -115,6 +123,7 @@ static bool take_trusted(SSL_CTX *ctx, struct tls_facts *facts)
     bool good = true;
     parts_number(&parts, X509_VERIFY_PARAM_get_flags(X509_STORE_get0_param(store)));
     parts_number(&parts, (uint64_t)SSL_CTX_get_min_proto_version(ctx));
+    parts_number(&parts, asked_status(ctx));
     for (int i = 0; i < sk_X509_OBJECT_num(objects) && good; i++) {
         const X509_OBJECT *object = sk_X509_OBJECT_value(objects, i);
         const X509 *cert = X509_OBJECT_get0_X509(object);

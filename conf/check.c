@@ -71,6 +71,35 @@ static void check_ledger(const struct check *check)
     }
 }
 
+static bool needs_pkcs11(const struct check *check, const void *field, bool on_token)
+{
+    const struct conf_pkcs11 *pkcs11 = &check->config->pkcs11;
+    if (on_token && !pkcs11->present && check_sound(check, field)) {
+        conf_errors_add(check->errors, check_place(check, field),
+                        "'key' is on a token, but nothing says how that is reached (add 'pkcs11' "
+                        "with 'module' and 'pin_file' at the left margin)");
+    }
+    return on_token;
+}
+
+static void check_pkcs11(const struct check *check)
+{
+    const struct config *config = check->config;
+    bool used = false;
+    for (size_t i = 0; i < config->certificates_count; i++) {
+        const struct conf_certificate *it = &config->certificates[i];
+        used = needs_pkcs11(check, &it->key, it->pkcs11 != NULL) || used;
+    }
+    for (size_t i = 0; i < config->listeners_count; i++) {
+        const struct conf_listener_tls *it = &config->listeners[i].tls;
+        used = (it->present && needs_pkcs11(check, &it->key, it->pkcs11 != NULL)) || used;
+    }
+    if (config->pkcs11.present && !used && check_sound(check, &config->pkcs11.module)) {
+        conf_errors_warn(check->errors, config->pkcs11.place,
+                         "no 'key' is on a token (remove 'pkcs11')");
+    }
+}
+
 /* What makes tokens say more than they should. */
 static void check_oauth(const struct check *check)
 {
@@ -184,6 +213,7 @@ void check_config(const struct snapshot *snapshot, struct conf_errors *errors, s
     check_ledger(&check);
     check_oauth(&check);
     check_security(&check);
+    check_pkcs11(&check);
     check_mapping(&check);
     check_clusters(&check);
     check_listeners(&check);

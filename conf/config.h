@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <strings.h>
 
 #include "conf/errors.h"
 
@@ -42,6 +43,8 @@ enum conf_login {
     CONF_LOGIN_SCRAM_RELAY,
 };
 enum conf_tls_version { CONF_TLS_1_2, CONF_TLS_1_3 };
+/* Whether brokers have to staple that their certificate is not revoked (auth/staple.h). */
+enum conf_ocsp { CONF_OCSP_OFF, CONF_OCSP_IF_STAPLED, CONF_OCSP_REQUIRED };
 enum conf_fast_aes { CONF_FAST_AES_OFF, CONF_FAST_AES_AUTO, CONF_FAST_AES_ON };
 enum conf_role { CONF_ROLE_CLIENTS, CONF_ROLE_BROKERS };
 enum conf_client_auth {
@@ -110,11 +113,20 @@ struct conf_security {
     const char *group; /* "" = the user's own; only with user */
 };
 
+/* How keys on a token are reached (auth/pkcs11_key.h). */
+struct conf_pkcs11 {
+    struct conf_place place;
+    bool present;
+    const char *module;   /* path of a shared object */
+    const char *pin_file; /* "" = the token asks for none */
+};
+
 struct conf_certificate {
     struct conf_place place;
     const char *name;
-    const char *chain; /* path of a PEM file */
-    const char *key;   /* path of a PEM file */
+    const char *chain;                /* path of a PEM file */
+    const char *key;                  /* path of a PEM file, or a PKCS#11 URI */
+    const struct conf_pkcs11 *pkcs11; /* derived: NULL when the key is a file */
 };
 
 struct conf_users {
@@ -174,6 +186,7 @@ struct conf_tls {
     bool present; /* false = not in the file, the rest holds defaults */
     const char *ca;
     const char *crl;
+    enum conf_ocsp ocsp;
     enum conf_tls_version min_version;
     bool verify_hostname;
     bool resumption;
@@ -267,7 +280,8 @@ struct conf_listener_tls {
     bool present;  /* false = the listener speaks plaintext */
     bool optional; /* CONF_ROLE_BROKERS only: plaintext peers are taken too */
     const char *chain;
-    const char *key;
+    const char *key;                  /* path of a PEM file, or a PKCS#11 URI */
+    const struct conf_pkcs11 *pkcs11; /* derived: NULL when the key is a file */
     const char *client_ca; /* "" only when client_auth is none */
     enum conf_client_auth client_auth;
     const char *principal_mapping_rules; /* Kafka's ssl.principal.mapping.rules */
@@ -324,6 +338,7 @@ struct config {
     struct conf_integrity integrity;
     struct conf_crypto crypto;
     struct conf_security security;
+    struct conf_pkcs11 pkcs11; /* present where a key is on a token */
     struct conf_users users;
     struct conf_oauth oauth;
     const struct conf_certificate *certificates;
@@ -400,6 +415,12 @@ static inline bool config_listener_takes_certificates(const struct conf_listener
     return listener->mechanisms_count == 0 ||
            (listener->role == CONF_ROLE_BROKERS && listener->tls.present &&
             listener->tls.client_auth != CONF_CLIENT_AUTH_NONE);
+}
+
+/* Whether `key:` names a key on a token and not a file. */
+static inline bool config_key_is_token(const char *key)
+{
+    return strncasecmp(key, "pkcs11:", 7) == 0;
 }
 
 static inline bool config_protocol_has_tls(enum conf_protocol protocol)

@@ -437,6 +437,23 @@ static void derive_listeners(struct config *config)
     }
 }
 
+static const struct conf_pkcs11 *token_of(const struct config *config, const char *key)
+{
+    return config_key_is_token(key) ? &config->pkcs11 : NULL;
+}
+
+static void derive_tokens(struct config *config)
+{
+    for (size_t i = 0; i < config->certificates_count; i++) {
+        struct conf_certificate *certificate = (struct conf_certificate *)&config->certificates[i];
+        certificate->pkcs11 = token_of(config, certificate->key);
+    }
+    for (size_t i = 0; i < config->listeners_count; i++) {
+        struct conf_listener *listener = (struct conf_listener *)&config->listeners[i];
+        listener->tls.pkcs11 = token_of(config, listener->tls.key);
+    }
+}
+
 void decode_config(struct snapshot *snapshot, const struct yaml_node *root,
                    struct conf_errors *errors)
 {
@@ -449,5 +466,6 @@ void decode_config(struct snapshot *snapshot, const struct yaml_node *root,
     }
     derive_mapping(&snapshot->config);
     derive_listeners(&snapshot->config);
+    derive_tokens(&snapshot->config);
     snapshot_sort_places(snapshot);
 }

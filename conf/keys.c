@@ -45,6 +45,7 @@ static const char *const protocols[] = {"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "S
 static const char *const logins[] = {"mapped-certificate", "passthrough", "sasl", "none",
                                      "scram-relay",        NULL};
 static const char *const tls_versions[] = {"1.2", "1.3", NULL};
+static const char *const ocsps[] = {"off", "if_stapled", "required", NULL};
 static const char *const roles[] = {"clients", "brokers", NULL};
 static const char *const client_auths[] = {"none", "required", "requested", NULL};
 static const char *const mechanisms[] = {"GSSAPI",      "SCRAM-SHA-512", "SCRAM-SHA-256",
@@ -174,13 +175,25 @@ static const struct key security_keys[] = {
 static const struct key_section security_section = {"security", ALWAYS(conf_security),
                                                     KEYS(security_keys)};
 
+static const struct key pkcs11_keys[] = {
+    {FIELD(conf_pkcs11, module), .type = KEY_TEXT, .required = true, .form = form_module,
+     .doc = "The PKCS#11 module, a shared object by whoever made the token; the process keeps the "
+            "one it began with, another one takes a takeover."},
+    {FIELD(conf_pkcs11, pin_file), .type = KEY_TEXT, .form = form_path,
+     .doc = "File with the user's PIN, readable by nobody else; without it tokens that ask for one "
+            "are refused. A PIN that a token has refused is not tried again by the same process."},
+};
+static const struct key_section pkcs11_section = {"pkcs11", OPTIONAL(conf_pkcs11),
+                                                  KEYS(pkcs11_keys)};
+
 static const struct key certificate_keys[] = {
     {FIELD(conf_certificate, name), .type = KEY_TEXT, .required = true, .form = form_name,
      .doc = "The name other parts of this file use for it."},
     {FIELD(conf_certificate, chain), .type = KEY_TEXT, .required = true, .form = form_path,
      .doc = "PEM file with the certificate and the intermediate certificates after it."},
-    {FIELD(conf_certificate, key), .type = KEY_TEXT, .required = true, .form = form_path,
-     .doc = "PEM file with its private key, readable by nobody else."},
+    {FIELD(conf_certificate, key), .type = KEY_TEXT, .required = true, .form = form_key,
+     .doc = "PEM file with its private key, readable by nobody else; or the PKCS#11 URI of a key "
+            "that stays on a token, see 'pkcs11'."},
 };
 static const struct key_section certificate_section = {"certificates[]", PLACE(conf_certificate),
                                                        KEYS(certificate_keys)};
@@ -295,6 +308,10 @@ static const struct key tls_keys[] = {
      .doc = "PEM file with the authorities that brokers' certificates must come from."},
     {FIELD(conf_tls, crl), .type = KEY_TEXT, .form = form_path,
      .doc = "PEM file with the revocation lists of these authorities."},
+    {FIELD(conf_tls, ocsp), .type = KEY_CHOICE, .words = ocsps, .fallback = "off",
+     .doc = "Whether brokers are asked to staple an OCSP response about their certificate, in which "
+            "its issuer says that it is not revoked: not asked, what is stapled must be good, or "
+            "something good must be stapled. No responder is asked."},
     {FIELD(conf_tls, min_version), .type = KEY_CHOICE, .words = tls_versions, .fallback = "1.2",
      .doc = "The oldest TLS version that is spoken."},
     {FIELD(conf_tls, verify_hostname), .type = KEY_BOOL, .fallback = "true",
@@ -402,8 +419,9 @@ static const struct key_section cluster_section = {"clusters[]", PLACE(conf_clus
 static const struct key listener_tls_keys[] = {
     {FIELD(conf_listener_tls, chain), .type = KEY_TEXT, .required = true, .form = form_path,
      .doc = "PEM file with the listener's certificate and the intermediate ones after it."},
-    {FIELD(conf_listener_tls, key), .type = KEY_TEXT, .required = true, .form = form_path,
-     .doc = "PEM file with its private key, readable by nobody else."},
+    {FIELD(conf_listener_tls, key), .type = KEY_TEXT, .required = true, .form = form_key,
+     .doc = "PEM file with its private key, readable by nobody else; or the PKCS#11 URI of a key "
+            "that stays on a token, see 'pkcs11'."},
     {FIELD(conf_listener_tls, client_ca), .type = KEY_TEXT, .form = form_path,
      .doc = "PEM file with the authorities that client certificates must come from."},
     {FIELD(conf_listener_tls, client_auth), .type = KEY_CHOICE, .words = client_auths,
@@ -510,6 +528,9 @@ static const struct key root_keys[] = {
      .doc = "Whose code encrypts."},
     {FIELD(config, security), .type = KEY_SECTION, .section = &security_section,
      .doc = "What the process denies itself."},
+    {FIELD(config, pkcs11), .type = KEY_SECTION, .section = &pkcs11_section,
+     .doc = "How keys on tokens are reached, for every 'key' that is a URI such as "
+            "'pkcs11:token=hsm;object=orders'."},
     {LIST(config, certificates), .type = KEY_ITEMS, .max = ITEMS_MAX,
      .section = &certificate_section, .doc = "The certificates Setu can show to brokers."},
     {FIELD(config, users), .type = KEY_SECTION, .section = &users_section,

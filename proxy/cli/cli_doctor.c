@@ -65,8 +65,11 @@ static void judge(struct doctor *doctor, const struct cli_call *call, const stru
                   const struct config *config, const struct conf_errors *errors)
 {
     struct doctor_facts facts;
+    struct doctor_fips fips;
     doctor_gather(&facts, call->config_file);
     doctor_judge_machine(doctor, &facts);
+    doctor_gather_fips(&fips);
+    doctor_judge_fips(doctor, &fips, facts.fips == 1);
     doctor_judge_speed(doctor, config);
     doctor_judge_config(doctor, errors, shared != NULL);
     if (config != NULL) {
@@ -74,6 +77,7 @@ static void judge(struct doctor *doctor, const struct cli_call *call, const stru
         doctor_judge_files(doctor, config, call->values[STATS_FILE]);
         doctor_judge_trust(doctor, config, facts.now_s);
         doctor_judge_keytabs(doctor, config);
+        doctor_judge_ems(doctor, &fips, config);
     }
     if (shared != NULL) {
         doctor_judge_certificates(doctor, shared->certificates, facts.now_s);

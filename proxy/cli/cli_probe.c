@@ -100,6 +100,11 @@ static void print_text(const struct inquiry *inquiry, const struct probe_result 
     print_look(result);
     print_line("tls", result->tls_version);
     print_line("cipher", result->tls_cipher);
+    if (result->extended_master_secret >= 0) {
+        print_line("ext. master", result->extended_master_secret == 1
+                                      ? "yes"
+                                      : "no: a Setu in FIPS mode could not connect (RFC 7627)");
+    }
     printf("%-12s %" PRIu64 " ms\n", "took", result->elapsed_ms);
     if (result->login_failed) {
         print_line("login", "Setu's identity was refused");
@@ -183,6 +188,10 @@ static void print_json(const struct inquiry *inquiry, const struct probe_result 
     json_object_set_new(root, "look", result->looked ? look_json(&result->look) : json_null());
     json_object_set_new(root, "tls", cli_out_string(result->tls_version));
     json_object_set_new(root, "cipher", cli_out_string(result->tls_cipher));
+    json_object_set_new(root, "extended_master_secret",
+                        result->extended_master_secret < 0
+                            ? json_null()
+                            : json_boolean(result->extended_master_secret == 1));
     json_object_set_new(root, "elapsed_ms", json_integer((json_int_t)result->elapsed_ms));
     json_object_set_new(root, "identity_refused", json_boolean(result->login_failed));
     json_object_set_new(root, "reason", json_string(broker_login_reason_name(result->reason)));

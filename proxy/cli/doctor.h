@@ -87,6 +87,22 @@ int64_t doctor_synchronised(int state, int status);
 /* doctor_machine.c: without a configuration. */
 void doctor_judge_machine(struct doctor *doctor, const struct doctor_facts *facts);
 
+enum { DOCTOR_MISSING_SIZE = 160 };
+
+/* What OpenSSL says of itself. */
+struct doctor_fips {
+    bool by_default; /* its default properties demand fips=yes */
+    bool provider;   /* the fips provider is active */
+    char missing[DOCTOR_MISSING_SIZE]; /* what Setu uses and the default properties do not leave; "" nothing */
+};
+
+/* doctor_fips.c: FIPS mode, and with a configuration who of the peers may suffer from it. `kernel`:
+ * it is in FIPS mode. */
+void doctor_gather_fips(struct doctor_fips *fips_r);
+void doctor_judge_fips(struct doctor *doctor, const struct doctor_fips *fips, bool kernel);
+void doctor_judge_ems(struct doctor *doctor, const struct doctor_fips *fips,
+                      const struct config *config);
+
 /* doctor_limits.c: what the configuration wants against what the machine gives. */
 void doctor_judge_limits(struct doctor *doctor, const struct doctor_facts *facts,
                          const struct config *config);

@@ -14,18 +14,11 @@ static void judge_user(struct doctor *doctor, const struct doctor_facts *facts)
                "judged for %s", facts->root ? "root, who may do everything" : "an ordinary user");
 }
 
-static void judge_openssl(struct doctor *doctor, const struct doctor_facts *facts)
+static void judge_openssl(struct doctor *doctor)
 {
     doctor_add(doctor, "openssl", DOCTOR_OK,
                "every login, and every byte on a TLS leg, goes through it", "", "%s",
                OpenSSL_version(OPENSSL_VERSION));
-    if (facts->fips == 1) {
-        doctor_add(doctor, "fips", DOCTOR_WARN,
-                   "TLS 1.2 peers without extended master secret (OpenSSL 1.0.x) are refused then, "
-                   "and fast_aes is not used",
-                   "make sure that such peers speak TLS 1.3 or are upgraded",
-                   "the kernel is in FIPS mode");
-    }
 }
 
 static void judge_cpu(struct doctor *doctor, const struct doctor_facts *facts)
@@ -92,7 +85,7 @@ static void judge_buffers(struct doctor *doctor, const char *check, const char *
 void doctor_judge_machine(struct doctor *doctor, const struct doctor_facts *facts)
 {
     judge_user(doctor, facts);
-    judge_openssl(doctor, facts);
+    judge_openssl(doctor);
     if (facts->cpu_known) {
         judge_cpu(doctor, facts);
     }

@@ -19,6 +19,7 @@ static void finish(struct probe *probe, enum probe_outcome outcome)
     result->text = probe->text;
     result->tls_version = probe->tls_version;
     result->tls_cipher = probe->tls_cipher;
+    result->extended_master_secret = probe->extended_master_secret;
     result->elapsed_ms = uv_now(probe->io->loop) - probe->started_ms;
     probe->finished = true;
     probe->done(probe->context, result);

@@ -69,6 +69,7 @@ struct probe_result {
     const char *text;        /* of what went wrong, untrusted; "" nothing */
     const char *tls_version; /* "TLSv1.3"; "" without TLS */
     const char *tls_cipher;
+    int extended_master_secret; /* TLS 1.2: 1 the broker has it, 0 it has not; else -1 */
     uint64_t elapsed_ms;
 };
 

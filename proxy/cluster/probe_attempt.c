@@ -108,6 +108,7 @@ static void on_leg(struct leg *leg, enum leg_event event);
 static void begin_attempt(struct probe *probe)
 {
     probe->end = PROBE_END_NONE;
+    probe->extended_master_secret = -1;
     probe->running = true;
     broker_login_free(&probe->login);
     writer_reset(&probe->out);
@@ -260,6 +261,9 @@ static void note_tls(struct probe *probe)
                  SSL_get_version(probe->leg.ssl));
         snprintf(probe->tls_cipher, sizeof probe->tls_cipher, "%s",
                  SSL_get_cipher_name(probe->leg.ssl));
+        probe->extended_master_secret = SSL_version(probe->leg.ssl) == TLS1_2_VERSION
+                                            ? SSL_get_extms_support(probe->leg.ssl) == 1
+                                            : -1;
     }
 }
 

@@ -66,6 +66,7 @@ struct probe {
     struct probe_result result;
     char host[ROUTE_HOST_MAX], rack[PROBE_RACK_SIZE], text[PROBE_TEXT_SIZE];
     char tls_version[32], tls_cipher[64];
+    int extended_master_secret;
     const char *mechanisms[SASL_MECHANISMS_MAX];
     char mechanism_names[SASL_MECHANISMS_MAX][PROBE_MECHANISM_SIZE];
 };

@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/staple.h"
+#include "auth/tls_context.h"
+
 enum {
     TLS_WIRE_TURN_MAX = IO_BATCH_BYTES, /* a full scratch of full records fits */
     TLS_SILENT_TURN_MAX = 128,          /* records without data, such as key updates: dear */
@@ -157,6 +160,7 @@ static enum leg_error tls_classify(unsigned long code)
     switch (ERR_GET_REASON(code)) {
     case SSL_R_CERTIFICATE_VERIFY_FAILED:
     case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+    case SSL_R_INVALID_STATUS_RESPONSE: /* staple.h */
         return LEG_ERROR_TLS_VERIFY;
     case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
     case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
@@ -184,8 +188,11 @@ static void tls_fail(struct leg *leg)
     }
     leg->error = tls_classify(code);
     if (leg->error == LEG_ERROR_TLS_VERIFY) {
+        enum staple_verdict staple = staple_verdict_of(leg->ssl);
         snprintf(leg->error_text, sizeof leg->error_text, "peer certificate: %s",
-                 X509_verify_cert_error_string(SSL_get_verify_result(leg->ssl)));
+                 staple_refuses(staple)
+                     ? staple_text(staple)
+                     : X509_verify_cert_error_string(SSL_get_verify_result(leg->ssl)));
         return;
     }
     if (code == 0 || ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
@@ -194,7 +201,8 @@ static void tls_fail(struct leg *leg)
         return;
     }
     const char *reason = ERR_reason_error_string(code);
-    snprintf(leg->error_text, sizeof leg->error_text, "%s", reason != NULL ? reason : "unknown");
+    snprintf(leg->error_text, sizeof leg->error_text, "%s%s", reason != NULL ? reason : "unknown",
+             tls_fips_hint(code));
 }
 
 /* ---- steps ---- */

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "auth/staple.h"
 #include "auth/tls_sessions.h"
 #include "conf/config.h"
 #include "proxy/cluster/broker_login.h"
@@ -80,6 +81,9 @@ static void classify(const struct session *s, struct dial_failure *f)
     case LEG_ERROR_TLS_VERIFY:
         f->close = CLOSE_BROKER_NOT_TRUSTED;
         f->trusted = false;
+        if (staple_refuses(staple_verdict_of(leg->ssl))) {
+            f->reason = staple_name(staple_verdict_of(leg->ssl));
+        }
         break;
     case LEG_ERROR_TLS_REJECTED:
         /* A SASL listener wants no certificate: it is another one by now. */
@@ -107,6 +111,9 @@ static void count_failure(struct session *s, const struct dial_failure *f)
               1);
     if (f->close == CLOSE_BROKER_NOT_TRUSTED || f->close == CLOSE_BROKER_TLS_FAILED) {
         stats_add(&stats->tls_broker_failed, 1);
+    }
+    if (s->broker.ssl != NULL && staple_refuses(staple_verdict_of(s->broker.ssl))) {
+        stats_add(&stats->ocsp_refused, 1);
     }
 }
 

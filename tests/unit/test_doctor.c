@@ -4,6 +4,7 @@
 
 #include <criterion/criterion.h>
 #include <linux/capability.h>
+#include <openssl/evp.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/timex.h>
@@ -87,9 +88,6 @@ Test(doctor, machines_that_are_not)
     facts = fit;
     facts.entropy = 0;
     expect_machine(&facts, "entropy", DOCTOR_FAIL);
-    facts = fit;
-    facts.fips = 1;
-    expect_machine(&facts, "fips", DOCTOR_WARN);
     facts = fit;
     facts.now_s = 1000;
     facts.config_time_s = -1;
@@ -267,4 +265,65 @@ Test(doctor, this_machine_answers)
     cr_assert_eq(facts.config_time_s, -1);
     cr_assert_gt(facts.descriptors_hard, 0);
     cr_assert_eq(facts.root, geteuid() == 0);
+}
+
+static void expect_fips(struct doctor_fips fips, bool kernel, const char *check, int status)
+{
+    forget();
+    doctor_judge_fips(&doctor, &fips, kernel);
+    cr_assert_eq(says(check), status, "%s is %d", check, says(check));
+}
+
+/* T56: a machine in FIPS mode, or half in it. */
+Test(doctor, t56_fips_mode_is_explained)
+{
+    expect_fips((struct doctor_fips){0}, false, "fips", DOCTOR_OK);
+    expect_fips((struct doctor_fips){.provider = true}, true, "fips", DOCTOR_WARN);
+    expect_fips((struct doctor_fips){.by_default = true, .provider = true}, true, "fips", DOCTOR_OK);
+    expect_fips((struct doctor_fips){.by_default = true}, true, "fips", DOCTOR_FAIL);
+    expect_fips((struct doctor_fips){.missing = ""}, false, "algorithms", DOCTOR_OK);
+    expect_fips((struct doctor_fips){.missing = "ED25519"}, false, "algorithms", DOCTOR_WARN);
+    expect_fips((struct doctor_fips){.missing = "HMAC, PBKDF2"}, false, "algorithms", DOCTOR_FAIL);
+}
+
+/* T56: who would suffer from the extended-master-secret rule is named. */
+Test(doctor, t56_the_trap_of_extended_master_secret_is_explained)
+{
+    struct conf_generation generation = {.name = "old", .protocol = CONF_PROTOCOL_SSL};
+    const struct conf_cluster cluster = {
+        .name = "main", .generations = &generation, .generations_count = 1};
+    struct config config = config_of(&listener);
+    config.clusters = &cluster;
+    config.clusters_count = 1;
+    struct doctor_fips fips = {.by_default = true, .provider = true};
+    doctor_judge_ems(&doctor, &fips, &config);
+    cr_assert_eq(says("master_secret"), DOCTOR_WARN);
+    cr_expect_not_null(strstr(doctor.findings[0].what, "generation old"));
+    cr_expect_not_null(strstr(doctor.findings[0].why, "OpenSSL 1.0"));
+    forget();
+    fips.by_default = false;
+    doctor_judge_ems(&doctor, &fips, &config);
+    cr_assert_eq(says("master_secret"), DOCTOR_OK);
+    forget();
+    fips.by_default = true;
+    generation.tls.min_version = CONF_TLS_1_3;
+    doctor_judge_ems(&doctor, &fips, &config);
+    cr_assert_eq(says("master_secret"), DOCTOR_OK);
+    cr_expect_not_null(strstr(doctor.findings[0].what, "nobody speaks TLS 1.2"));
+}
+
+/* T56: what properties that only a fips provider meets leave of OpenSSL where there is none: nothing, and it is said. */
+Test(doctor, t56_an_openssl_without_what_setu_uses_is_noticed)
+{
+    struct doctor_fips fips;
+    doctor_gather_fips(&fips);
+    cr_assert_not(fips.by_default);
+    cr_assert_str_eq(fips.missing, "");
+    cr_assert_eq(EVP_default_properties_enable_fips(NULL, 1), 1);
+    doctor_gather_fips(&fips);
+    cr_assert(fips.by_default);
+    if (!fips.provider) {
+        cr_assert_not_null(strstr(fips.missing, "SHA2-256"), "%s", fips.missing);
+        cr_assert_not_null(strstr(fips.missing, "TLS1-PRF"), "%s", fips.missing);
+    }
 }
