@@ -35,7 +35,8 @@ struct key_pair {
 };
 
 /*
- * Load and check: files (pem.h) or token (pkcs11_key.h), the key fits the leaf, each certificate issued the one before it,
+ * Load and check: files (pem.h) or token (pkcs11_key.h), the key fits the leaf, each certificate
+ * issued the one before it,
  * all are valid at `now_s`, key usage and extended key usage of the leaf allow the use, key and
  * signature are strong enough. false: every fault found is in `errors`, and *pair_r is empty.
  */

@@ -158,7 +158,8 @@ void lint_revocation(const struct lint *lint)
     for (size_t i = 0; i < config->clusters_count; i++) {
         for (size_t k = 0; k < config->clusters[i].generations_count; k++) {
             const struct conf_generation *generation = &config->clusters[i].generations[k];
-            if (generation->tls.present && generation->tls.crl[0] == '\0') {
+            if (generation->tls.present && generation->tls.crl[0] == '\0' &&
+                generation->tls.ocsp != CONF_OCSP_REQUIRED) {
                 lint_found(lint, MAPPING_LINT_L18, MAPPING_SEVERITY_WARNING, NULL,
                            generation->tls.place,
                            "a broker of generation '%s' whose certificate was revoked is trusted "

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * OCSP stapling on the broker leg (RFC 6066 §8, RFC 6960): the broker shows, with its certificate, what the issuer said of
- * it lately. Setu asks no responder itself. Of the chain only the broker's own certificate is looked at: the issuers'
- * revocation is a matter of `crl`.
+ * OCSP stapling on the broker leg (RFC 6066 §8, RFC 6960): the broker shows, with its certificate,
+ * what the issuer said of it lately. Setu asks no responder itself. Of the chain only the broker's
+ * own certificate is looked at: the issuers' revocation is a matter of `crl`.
  *
  *   off          nothing is asked for
  *   if_stapled   what is stapled has to be good; nothing stapled is accepted, but not for a certificate that says it
@@ -37,7 +37,8 @@ enum {
  * certificate. Signed by `issuer`, or by whom it has issued a certificate for that (id-kp-OCSPSigning). Never anything
  * but GOOD and what begins with MALFORMED.
  */
-enum staple_verdict staple_judge(const uint8_t *der, size_t length, X509 *leaf, X509 *issuer, int64_t now_s);
+enum staple_verdict staple_judge(const uint8_t *der, size_t length, X509 *leaf, X509 *issuer,
+                                 int64_t now_s);
 
 /* For a broker leg's ctx, once: its handshakes fail where the mode says so. */
 void staple_ask(SSL_CTX *ctx, enum conf_ocsp mode);

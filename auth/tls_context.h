@@ -87,8 +87,8 @@ tls_peer_principal(const SSL *ssl, const struct rules *rules, struct tls_peer *p
 
 /*
  * What to think of an error of a handshake when OpenSSL is in FIPS mode: a text to put behind the error, "" where there
- * is nothing to add. RHEL refuses TLS 1.2 without extended master secret with "unsupported", OpenSSL's own fips provider
- * (3.1 and later) with "ems not enabled"; both say nothing to whoever has not met it before.
+ * is nothing to add. RHEL refuses TLS 1.2 without extended master secret with "unsupported", OpenSSL's own
+ * fips provider (3.1 and later) with "ems not enabled"; both say nothing to whoever has not met it before.
  */
 const char *tls_fips_hint(unsigned long error);
 

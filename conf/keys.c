@@ -309,9 +309,9 @@ static const struct key tls_keys[] = {
     {FIELD(conf_tls, crl), .type = KEY_TEXT, .form = form_path,
      .doc = "PEM file with the revocation lists of these authorities."},
     {FIELD(conf_tls, ocsp), .type = KEY_CHOICE, .words = ocsps, .fallback = "off",
-     .doc = "Whether brokers are asked to staple an OCSP response about their certificate, in which "
-            "its issuer says that it is not revoked: not asked, what is stapled must be good, or "
-            "something good must be stapled. No responder is asked."},
+     .doc = "Whether brokers are asked to staple an OCSP response about their certificate, in "
+            "which its issuer says that it is not revoked: not asked, what is stapled must be "
+            "good, or something good must be stapled. No responder is asked."},
     {FIELD(conf_tls, min_version), .type = KEY_CHOICE, .words = tls_versions, .fallback = "1.2",
      .doc = "The oldest TLS version that is spoken."},
     {FIELD(conf_tls, verify_hostname), .type = KEY_BOOL, .fallback = "true",

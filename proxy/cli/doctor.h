@@ -93,7 +93,8 @@ enum { DOCTOR_MISSING_SIZE = 160 };
 struct doctor_fips {
     bool by_default; /* its default properties demand fips=yes */
     bool provider;   /* the fips provider is active */
-    char missing[DOCTOR_MISSING_SIZE]; /* what Setu uses and the default properties do not leave; "" nothing */
+    /* what Setu uses and the default properties do not leave; "" nothing */
+    char missing[DOCTOR_MISSING_SIZE];
 };
 
 /* doctor_fips.c: FIPS mode, and with a configuration who of the peers may suffer from it. `kernel`:

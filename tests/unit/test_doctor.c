@@ -279,7 +279,8 @@ Test(doctor, t56_fips_mode_is_explained)
 {
     expect_fips((struct doctor_fips){0}, false, "fips", DOCTOR_OK);
     expect_fips((struct doctor_fips){.provider = true}, true, "fips", DOCTOR_WARN);
-    expect_fips((struct doctor_fips){.by_default = true, .provider = true}, true, "fips", DOCTOR_OK);
+    expect_fips((struct doctor_fips){.by_default = true, .provider = true}, true, "fips",
+                DOCTOR_OK);
     expect_fips((struct doctor_fips){.by_default = true}, true, "fips", DOCTOR_FAIL);
     expect_fips((struct doctor_fips){.missing = ""}, false, "algorithms", DOCTOR_OK);
     expect_fips((struct doctor_fips){.missing = "ED25519"}, false, "algorithms", DOCTOR_WARN);
@@ -312,7 +313,7 @@ Test(doctor, t56_the_trap_of_extended_master_secret_is_explained)
     cr_expect_not_null(strstr(doctor.findings[0].what, "nobody speaks TLS 1.2"));
 }
 
-/* T56: what properties that only a fips provider meets leave of OpenSSL where there is none: nothing, and it is said. */
+/* T56: properties that only a fips provider meets leave nothing where there is none, and it is said. */
 Test(doctor, t56_an_openssl_without_what_setu_uses_is_noticed)
 {
     struct doctor_fips fips;

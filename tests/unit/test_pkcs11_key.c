@@ -86,11 +86,11 @@ static void write_pin(const char *text, mode_t mode)
     pki_write_text("pin", mode, text);
 }
 
-#define EXPECT_REFUSAL(uri, why)                                                                   \
-    do {                                                                                           \
-        const char *said_ = refusal(uri);                                                          \
-        cr_expect_not_null(strstr(said_, why), "%s", said_);                                       \
-    } while (0)
+static void expect_refusal(const char *uri, const char *why)
+{
+    const char *said = refusal(uri);
+    cr_expect_not_null(strstr(said, why), "wanted: %s; said: %s", why, said);
+}
 
 /* ---- certificates of which the key is on the token ---- */
 
@@ -284,12 +284,12 @@ Test(pkcs11_key, both_legs_shake_hands_with_keys_on_a_token)
 Test(pkcs11_key, a_pin_that_was_refused_is_not_tried_again)
 {
     write_pin("wrong-4242\n", 0400);
-    EXPECT_REFUSAL(ec_uri, "does not take this PIN");
-    EXPECT_REFUSAL(ec_uri, "has refused this PIN before");
-    EXPECT_REFUSAL(rsa_uri, "has refused this PIN before");
+    expect_refusal(ec_uri, "does not take this PIN");
+    expect_refusal(ec_uri, "has refused this PIN before");
+    expect_refusal(rsa_uri, "has refused this PIN before");
     cr_expect_null(strstr(refusal(rsa_uri), "4242"));
     write_pin("wrong-4343\n", 0400);
-    EXPECT_REFUSAL(ec_uri, "does not take this PIN");
+    expect_refusal(ec_uri, "does not take this PIN");
     write_pin(HSM_PIN "\n", 0400);
     struct pem_fault fault;
     EVP_PKEY *key = pkcs11_key_load(&pkcs11, ec_uri, &fault);
@@ -303,56 +303,56 @@ Test(pkcs11_key, t52_the_file_of_the_pin_has_to_be_safe)
     static const mode_t unsafe[] = {0644, 0604, 0660, 0420, 0401};
     for (size_t i = 0; i < sizeof unsafe / sizeof unsafe[0]; i++) {
         write_pin(HSM_PIN "\n", unsafe[i]);
-        EXPECT_REFUSAL(ec_uri, "is not safe");
+        expect_refusal(ec_uri, "is not safe");
     }
     write_pin(HSM_PIN "\n", 0400);
     cr_assert_eq(symlink(pin_path, pki_path("link")), 0);
     pkcs11.pin_file = pki_path("link");
-    EXPECT_REFUSAL(ec_uri, "is not safe");
+    expect_refusal(ec_uri, "is not safe");
     pkcs11.pin_file = pki_path("nothing");
-    EXPECT_REFUSAL(ec_uri, "No such file");
+    expect_refusal(ec_uri, "No such file");
     pkcs11.pin_file = pin_path;
     write_pin("", 0400);
-    EXPECT_REFUSAL(ec_uri, "is empty");
+    expect_refusal(ec_uri, "is empty");
     write_pin("\n", 0400);
-    EXPECT_REFUSAL(ec_uri, "is empty");
+    expect_refusal(ec_uri, "is empty");
     char *text = malloc(PIN_TEST_BYTES);
     memset(text, '1', PIN_TEST_BYTES);
     text[PIN_TEST_BYTES - 1] = '\0';
     write_pin(text, 0400);
     free(text);
-    EXPECT_REFUSAL(ec_uri, "holds no PIN");
+    expect_refusal(ec_uri, "holds no PIN");
 }
 
 Test(pkcs11_key, without_a_pin_nobody_is_asked)
 {
     pkcs11.pin_file = "";
-    EXPECT_REFUSAL(ec_uri, "no such key");
+    expect_refusal(ec_uri, "no such key");
 }
 
 Test(pkcs11_key, what_is_not_there_is_said)
 {
-    EXPECT_REFUSAL("pkcs11:token=other;object=ec", "no such key");
-    EXPECT_REFUSAL("pkcs11:token=setu;object=nothing", "no such key");
-    EXPECT_REFUSAL("pkcs11:token=setu;id=%77", "no such key");
+    expect_refusal("pkcs11:token=other;object=ec", "no such key");
+    expect_refusal("pkcs11:token=setu;object=nothing", "no such key");
+    expect_refusal("pkcs11:token=setu;id=%77", "no such key");
     struct key_pair pair;
     cr_assert_not(load_pair("ec.pem", "pkcs11:token=setu;object=nothing", KEY_PAIR_CLIENT, &pair));
     expect_error("no such key");
     conf_errors_deinit(&errors);
     pkcs11.module = "/usr/lib/softhsm/another.so";
-    EXPECT_REFUSAL(ec_uri, "already uses the module " HSM_MODULE);
+    expect_refusal(ec_uri, "already uses the module " HSM_MODULE);
     pkcs11.present = false;
-    EXPECT_REFUSAL(ec_uri, "nothing says how tokens are reached");
+    expect_refusal(ec_uri, "nothing says how tokens are reached");
 }
 
 Test(pkcs11_key, a_module_that_is_none_can_be_mended)
 {
     pkcs11.module = "/nonexistent/module.so";
-    EXPECT_REFUSAL(ec_uri, "cannot be used");
+    expect_refusal(ec_uri, "cannot be used");
     pkcs11.module = pin_path;
-    EXPECT_REFUSAL(ec_uri, "cannot be used");
+    expect_refusal(ec_uri, "cannot be used");
     pkcs11.module = "/lib/x86_64-linux-gnu/libc.so.6";
-    EXPECT_REFUSAL(ec_uri, "cannot be used");
+    expect_refusal(ec_uri, "cannot be used");
     pkcs11.module = HSM_MODULE;
     struct pem_fault fault;
     EVP_PKEY *key = pkcs11_key_load(&pkcs11, ec_uri, &fault);

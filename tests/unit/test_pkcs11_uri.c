@@ -88,18 +88,18 @@ Test(pkcs11_uri, a_pin_in_it_is_refused_and_not_told)
     }
 }
 
-static const char rest[] = "clusters:\n"
-                           "  - {name: main, bootstrap: ['a:1'], identity: {certificate: o},\n"
-                           "     generations: [{name: g,\n"
-                           "     protocol: SSL, login: mapped-certificate, tls: {ca: ca.pem}}]}\n"
-                           "listeners:\n"
-                           "  - {name: l, cluster: main, bind: 127.0.0.1, port: 1,\n"
-                           "     node_base_port: 2, advertised_host: h, mechanisms: [SCRAM-SHA-512],\n"
-                           "     tls: {chain: l.pem, key: '%s'}}\n"
-                           "users: {file: u}\n"
-                           "audit: {file: a}\n"
-                           "mapping: [{principal: o, certificate: o}]\n"
-                           "certificates: [{name: o, chain: o.pem, key: '%s'}]\n%s";
+static const char rest[] =
+    "clusters:\n"
+    "  - {name: main, bootstrap: ['a:1'], identity: {certificate: o}, generations: [{name: g,\n"
+    "     protocol: SSL, login: mapped-certificate, tls: {ca: ca.pem}}]}\n"
+    "listeners:\n"
+    "  - {name: l, cluster: main, bind: 127.0.0.1, port: 1, advertised_host: h,\n"
+    "     node_base_port: 2, mechanisms: [SCRAM-SHA-512],\n"
+    "     tls: {chain: l.pem, key: '%s'}}\n"
+    "users: {file: u}\n"
+    "audit: {file: a}\n"
+    "mapping: [{principal: o, certificate: o}]\n"
+    "certificates: [{name: o, chain: o.pem, key: '%s'}]\n%s";
 
 static struct config *load(const char *listener, const char *own, const char *more, char why[512])
 {
@@ -132,9 +132,9 @@ Test(pkcs11_uri, every_key_on_a_token_needs_to_know_how)
     cr_expect_null(config->listeners[0].tls.pkcs11);
     config_unref(&config);
     cr_expect_null(load(token, "o.key", "", why));
-    cr_expect_eq(strncmp(why, "8:11: 'key' is on a token", 25), 0, "%s", why);
+    cr_expect_eq(strncmp(why, "7:31: 'key' is on a token", 25), 0, "%s", why);
     cr_expect_null(load("l.key", token, "", why));
-    cr_expect_eq(strncmp(why, "12:45: 'key' is on a token", 26), 0, "%s", why);
+    cr_expect_eq(strncmp(why, "11:45: 'key' is on a token", 26), 0, "%s", why);
     cr_expect_null(load(token, token, "pkcs11: {pin_file: /p}\n", why), "no module");
     config = load("l.key", "o.key", how, why);
     cr_expect_not_null(strstr(why, "no 'key' is on a token"), "%s", why);
