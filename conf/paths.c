@@ -14,7 +14,8 @@ struct walk {
 
 static bool is_path_key(const struct key *key)
 {
-    return key->form == form_path || key->form == form_folder || key->form == form_socket;
+    return key->form == form_path || key->form == form_key || key->form == form_module ||
+           key->form == form_folder || key->form == form_socket;
 }
 
 static enum conf_path_kind kind_of(const struct key *key)
