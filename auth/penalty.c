@@ -166,3 +166,9 @@ uint32_t penalty_failures(const struct penalty *penalty, const struct penalty_ad
     }
     return 0;
 }
+
+bool penalty_is_delayed(const struct penalty *penalty, const struct penalty_address *address,
+                        uint64_t now_ms)
+{
+    return penalty_failures(penalty, address, now_ms) >= penalty->limits.failures_free;
+}

@@ -15,6 +15,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,6 +52,10 @@ uint32_t penalty_failed(struct penalty *penalty, const struct penalty_address *a
  * one good account may not wash his record at will). */
 void penalty_succeeded(struct penalty *penalty, const struct penalty_address *address,
                        uint64_t now_ms);
+
+/* So many are remembered now that a further one would wait longer than the first. */
+bool penalty_is_delayed(const struct penalty *penalty, const struct penalty_address *address,
+                        uint64_t now_ms);
 
 /* Failures remembered now, for log and metrics. */
 uint32_t penalty_failures(const struct penalty *penalty, const struct penalty_address *address,

@@ -7,12 +7,22 @@
 
 #include "proxy/io/io.h"
 
-enum { POOL_MIN = 6, POOL_MAX = 1024 /* libuv's own */ };
+enum {
+    POOL_SPARE = 2, /* for what computes and is quick */
+    POOL_MAX = 1024 /* libuv's own */
+};
+
+static const size_t most[SLOW_KINDS] = {[SLOW_VERIFIES] = SLOW_VERIFY_MAX,
+                                        [SLOW_FOR_CLIENT] = SLOW_WORK_MAX,
+                                        [SLOW_FOR_BROKER] = SLOW_WORK_MAX};
 
 void slow_work_size_pool(size_t loops)
 {
     char text[24];
-    size_t size = POOL_MIN + (SLOW_KINDS - 1) * SLOW_WORK_MAX * (loops > 1 ? loops - 1 : 0);
+    size_t size = POOL_SPARE;
+    for (size_t kind = 0; kind < SLOW_KINDS; kind++) {
+        size += most[kind] * (loops > 1 ? loops : 1);
+    }
     snprintf(text, sizeof text, "%zu", size < POOL_MAX ? size : POOL_MAX);
     (void)setenv("UV_THREADPOOL_SIZE", text, 0);
 }
@@ -31,25 +41,40 @@ static bool submit(struct slow_work *work)
     return uv_queue_work(work->io->loop, &work->request, on_run, on_done) == 0;
 }
 
+static void link_into(struct slow_queue *queue, struct slow_work *work)
+{
+    work->queued = true;
+    work->next = work->before = NULL;
+    if (work->stands_behind) {
+        work->next = queue->behind;
+        queue->behind = work;
+        if (work->next != NULL) {
+            work->next->before = work;
+        }
+        return;
+    }
+    work->before = queue->last;
+    *(queue->last != NULL ? &queue->last->next : &queue->first) = work;
+    queue->last = work;
+}
+
 static void unlink_from(struct slow_queue *queue, struct slow_work *work)
 {
-    struct slow_work **link = &queue->first, *before = NULL;
-    while (*link != work) {
-        before = *link;
-        link = &before->next;
+    struct slow_work **first = work->stands_behind ? &queue->behind : &queue->first;
+    *(work->before != NULL ? &work->before->next : first) = work->next;
+    if (work->next != NULL) {
+        work->next->before = work->before;
+    } else if (!work->stands_behind) {
+        queue->last = work->before;
     }
-    *link = work->next;
-    if (queue->last == work) {
-        queue->last = before;
-    }
-    work->next = NULL;
+    work->next = work->before = NULL;
     work->queued = false;
 }
 
 static void begin_next(struct slow_queue *queue)
 {
-    struct slow_work *work = queue->first;
-    if (work == NULL || queue->running >= SLOW_WORK_MAX) {
+    struct slow_work *work = queue->first != NULL ? queue->first : queue->behind;
+    if (work == NULL || queue->running >= most[work->kind]) {
         return;
     }
     unlink_from(queue, work);
@@ -82,9 +107,7 @@ bool slow_work_begin(struct io *io, struct slow_work *work, enum slow_kind kind,
     if (kind == SLOW_COMPUTES) {
         return submit(work);
     }
-    work->queued = true;
-    *(queue->last != NULL ? &queue->last->next : &queue->first) = work;
-    queue->last = work;
+    link_into(queue, work);
     begin_next(queue);
     return true;
 }

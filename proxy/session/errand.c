@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "auth/exchange.h"
+#include "auth/penalty.h"
 #include "proxy/cluster/broker_login.h"
 #include "proxy/session/session.h"
 #include "proxy/session/session_private.h"
@@ -46,6 +47,7 @@ void errand_call(struct errand *errand, struct session *s, errand_job_fn job, vo
 {
     errand->job = job;
     errand->subject = subject;
+    errand->work.stands_behind = false;
     errand_send(errand, s, SLOW_COMPUTES, done);
 }
 
@@ -64,7 +66,11 @@ void errand_exchange(struct errand *errand, struct session *s, struct exchange *
 {
     errand->job = run_exchange;
     errand->subject = exchange;
-    errand_send(errand, s, exchange_waits(exchange) ? SLOW_FOR_CLIENT : SLOW_COMPUTES, done);
+    struct penalty_address address = session_penalty_address(s);
+    /* Who comes from where passwords are guessed has one to be judged as well, but not before all others. */
+    errand->work.stands_behind =
+        penalty_is_delayed(s->world->penalty, &address, uv_now(s->world->io.loop));
+    errand_send(errand, s, exchange_waits(exchange) ? SLOW_FOR_CLIENT : SLOW_VERIFIES, done);
 }
 
 void errand_broker_login(struct errand *errand, struct session *s, struct broker_login *login,
@@ -72,6 +78,7 @@ void errand_broker_login(struct errand *errand, struct session *s, struct broker
 {
     errand->job = run_broker_login;
     errand->subject = login;
+    errand->work.stands_behind = false;
     errand_send(errand, s, broker_login_waits(login) ? SLOW_FOR_BROKER : SLOW_COMPUTES, done);
 }
 

@@ -57,7 +57,7 @@ def at(times: list[float], part: float) -> float:
 
 class Floods(StageTest):
     measures_memory = True
-    stage_options = {"limits": {"login_failure_delay_ms": DELAY_MS}}
+    stage_options = {"limits": {"login_failure_delay_ms": DELAY_MS, "login_timeout_ms": 4000}}
 
     def setUp(self):
         raise_descriptors(20000)
@@ -99,6 +99,21 @@ class Floods(StageTest):
                                self.owner(ATTACKER))
         self.assertGreater(max(waited), DELAY_MS * 8, "the delay grows")
         self.closed(login_denied=len(waited))
+
+    def test_t32_guesses_that_cost_work_stand_behind(self):
+        """T32: PLAIN makes Setu compute. More than it can, from one address: others are verified first, by PLAIN too."""
+        def good():
+            who = random.choice((plain, scram))
+            return measure.Login(asks(who("orders", PASSWORDS["orders"])), self.stage.node_port(1), stays=False)
+
+        theirs, ours, grown = self.flood(
+            lambda: measure.Login(plain("orders", "guess"), self.stage.port, address=ATTACKER), good)
+        self.assertEqual({login.ending for login in ours}, {"left"})
+        took = [sum(login.took) / 1e6 for login in ours]
+        waited = [(login.took[1] if len(login.took) > 1 else login.end_ns) / 1e6 for login in theirs]
+        self.assertGreaterEqual(min(waited), DELAY_MS)
+        self.assertLess(statistics.median(took), 150 if LONG else 1000, f"ms that others take: {sorted(took)}")
+        self.assertLess(grown, 48 << 20)
 
     def test_t32_many_users_from_many_addresses(self):
         """T32: names that exist and names that do not, each from elsewhere; the others do not notice."""

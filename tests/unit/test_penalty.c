@@ -142,3 +142,17 @@ Test(penalty, odd_limits_are_mended)
     cr_assert_eq(penalty_failed(p, &a, 0, UINT32_MAX), UINT32_MAX);
     penalty_free(&p);
 }
+
+Test(penalty, t32_who_has_failed_often_gives_way)
+{
+    struct penalty *p = penalty_new(&limits, key);
+    struct penalty_address a = v4(1), other = v4(2);
+    for (uint32_t i = 0; i < limits.failures_free; i++) {
+        cr_assert_not(penalty_is_delayed(p, &a, 0));
+        (void)penalty_failed(p, &a, 0, 0);
+    }
+    cr_assert(penalty_is_delayed(p, &a, 0));
+    cr_assert_not(penalty_is_delayed(p, &other, 0));
+    cr_assert_not(penalty_is_delayed(p, &a, 60000), "half of it is forgotten");
+    penalty_free(&p);
+}

@@ -150,16 +150,52 @@ Test(slow_work, what_libuv_has_is_done_in_any_case)
     cr_assert_eq(io.slow[SLOW_FOR_CLIENT].running, 0);
 }
 
+/* Four run, and are held; then the queue in its order, then who stands behind, the last to come first. */
+Test(slow_work, who_is_to_stand_behind_does)
+{
+    static struct slow_work work[9];
+    static bool ran[9];
+    for (int i = 0; i < 9; i++) {
+        work[i].owner = &ran[i];
+        work[i].stands_behind = i >= 4 && i <= 6;
+        cr_assert(slow_work_begin(&io, &work[i], SLOW_VERIFIES, wait_run, count_done));
+    }
+    const struct slow_queue *queue = &io.slow[SLOW_VERIFIES];
+    cr_assert(queue->first == &work[7] && queue->last == &work[8]);
+    cr_assert(queue->behind == &work[6]);
+    cr_assert(slow_work_cancel(&work[5]));
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(done_count, i);
+        uv_sem_post(&held);
+        while (done_count == i) {
+            uv_run(&loop, UV_RUN_ONCE);
+        }
+    }
+    cr_assert(queue->first == NULL && queue->last == NULL && queue->behind == &work[4]);
+    uv_sem_post(&held);
+    while (done_count == 3) {
+        uv_run(&loop, UV_RUN_ONCE);
+    }
+    cr_assert(queue->first == NULL && queue->last == NULL && queue->behind == NULL);
+    for (int i = 0; i < 4; i++) {
+        uv_sem_post(&held);
+    }
+    uv_run(&loop, UV_RUN_DEFAULT);
+    cr_assert_eq(done_count, 8);
+    cr_assert_not(ran[5]);
+    cr_assert_eq(queue->running, 0u);
+}
+
 Test(slow_work, the_pool_grows_with_the_loops)
 {
     unsetenv("UV_THREADPOOL_SIZE");
     slow_work_size_pool(1);
-    cr_assert_str_eq(getenv("UV_THREADPOOL_SIZE"), "6");
+    cr_assert_str_eq(getenv("UV_THREADPOOL_SIZE"), "10");
     slow_work_size_pool(8); /* it is what the operator says */
-    cr_assert_str_eq(getenv("UV_THREADPOOL_SIZE"), "6");
+    cr_assert_str_eq(getenv("UV_THREADPOOL_SIZE"), "10");
     unsetenv("UV_THREADPOOL_SIZE");
     slow_work_size_pool(8);
-    cr_assert_str_eq(getenv("UV_THREADPOOL_SIZE"), "34");
+    cr_assert_str_eq(getenv("UV_THREADPOOL_SIZE"), "66");
     unsetenv("UV_THREADPOOL_SIZE");
     slow_work_size_pool(256000);
     cr_assert_str_eq(getenv("UV_THREADPOOL_SIZE"), "1024");
