@@ -1,186 +1,156 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two services at once, thousands of short connections, many of them cut off: each is whom the broker takes it for."""
+"""Two services at once, thousands of short connections, logins of every mechanism, renewals, connections cut off, Setu killed:
+each is whom the broker takes it for.
 
+    python3 -m tests.integration.test_identity --connections 20000 --kills 5
+"""
+
+import argparse
 import collections
-import concurrent.futures
-import dataclasses
+import copy
 import os
-import random
-import socket
-import threading
+import pathlib
+import re
+import sys
+import time
+import unittest
 
 from tests.integration import kafka_client as kafka
 from tests.integration import own_setu
-from tests.integration.helpers import RigTest
-from tests.rig import evidence
-from tests.rig.process import wait_until
+from tests.integration.helpers import KERBEROS, RigTest, close_clusters
+from tests.integration.identity_crowd import MECHANISMS, NODES, SERVICES, Crowd
+from tests.rig import evidence, kdc, ports, tokens
+from tests.rig.process import exit_on_signals, wait_until
+from tests.rig.setu import NODE_PORTS
 
-NODES, SERVICES = (1, 2, 3), ("orders", "payments")
-CONNECTIONS, THREADS = 2400, 12
-TCP_REPAIR = 19
-# How a connection ends, and how many in a hundred do so.
-ENDINGS = {"whole": 64, "reset_in_login": 10, "reset_in_request": 8, "reset_behind_request": 8, "vanishes": 8,
-           "hangs": 2}
+CONNECTIONS, KILLS = 2400, 1
 TOPIC_AUTHORIZATION_FAILED = 29
+LISTENERS = ("CLIENT", "RENEW")
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-    number: int
-    service: str
-    node_id: int
-    ending: str
+class Seen:
+    """What brokers logged of requests on the listeners that Setu comes to, read on as it grows. `wrong`: requests as somebody
+    else than the client.id tells, or at another node."""
 
-    @property
-    def client_id(self) -> str:
-        return f"{self.service}-{self.number:06}"
+    def __init__(self, cluster, jobs):
+        self.cluster = cluster
+        self.jobs = {job.id: job for job in jobs}
+        self.logs = [evidence.RequestLog(broker) for broker in cluster.nodes.values()]
+        self.wrote: set[str] = set()
+        self.by_place = collections.defaultdict(set)  # node, service → client.ids
+        self.wrong: list[evidence.Request] = []
+        self.greetings: list[evidence.Request] = []
+        self.requests = self.own_looks = 0
 
+    def more(self) -> set[str]:
+        """The client.ids whose Produce requests were logged so far."""
+        for log in self.logs:
+            for row in log.more():
+                if row.listener in LISTENERS:
+                    self._take(row)
+        return self.wrote
 
-class Crowd:
-    """The connections, each with a client.id of its own that names its service."""
-
-    def __init__(self, setu, topics: dict[str, str], seed: int):
-        self.setu, self.topics, self.dice = setu, topics, random.Random(seed)
-        self.held: list[kafka.Raw] = []
-        self.lock = threading.Lock()
-        endings = [name for name, share in ENDINGS.items() for _ in range(CONNECTIONS * share // 100)]
-        self.dice.shuffle(endings)
-        self.jobs = [Job(i, SERVICES[i % 2], NODES[i // 2 % 3], ending) for i, ending in enumerate(endings)]
-        self.dice.shuffle(self.jobs)
-        self.steps = {job.number: self.dice.randrange(4) for job in self.jobs}
-
-    def run(self) -> None:
-        with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-            for done in concurrent.futures.as_completed([pool.submit(self._one, job) for job in self.jobs]):
-                done.result()
-
-    def release(self) -> None:
-        for client in self.held:
-            client.close()
-
-    def _one(self, job: Job) -> None:
-        client = kafka.Client(self.setu.node_base_port + job.node_id, client_id=job.client_id, timeout_s=60)
-        client.correlation_id = job.number * 100  # an answer to somebody else would be noticed
-        try:
-            getattr(self, f"_{job.ending}")(client, job)
-        except BaseException as error:
-            client.close()
-            raise AssertionError(f"{job}: {error!r}") from error
-
-    def _log_in(self, client: kafka.Client, job: Job) -> None:
-        client.log_in(job.service, self.setu.cluster.passwords[job.service])
-
-    def _produce(self, job: Job) -> bytes:
-        records = kafka.batch([job.client_id.encode()])
-        return kafka.produce_body(7, self.topics[job.service], {job.node_id - 1: records}, acks=1)
-
-    def _whole(self, client: kafka.Client, job: Job) -> None:
-        self._log_in(client, job)
-        answer = client.call(kafka.PRODUCE, 7, self._produce(job))
-        error, _ = kafka.produced(answer, 7)[job.node_id - 1]
-        if error:
-            raise AssertionError(f"Produce error {error}")
-        brokers, _ = client.metadata([self.topics[job.service]])
-        if brokers != {node: ("127.0.0.1", self.setu.node_base_port + node) for node in NODES}:
-            raise AssertionError(f"brokers {brokers}")
-        client.close()
-
-    def _reset_in_login(self, client: kafka.Client, job: Job) -> None:
-        scram = kafka.Scram("SCRAM-SHA-512", job.service, self.setu.cluster.passwords[job.service])
-        step = self.steps[job.number]
-        if step == 0:
-            client.send(kafka.request(kafka.HANDSHAKE, 1, kafka.handshake_body("SCRAM-SHA-512"), 1, job.client_id)[:9])
+    def _take(self, row: evidence.Request) -> None:
+        if not row.client_id and row.api in ("API_VERSIONS", "METADATA") and row.principal != "User:setu":
+            self.greetings.append(row)  # Setu's, before a client whose certificate is its login has said anything
+            return
+        job = self.jobs.get((row.client_id or "").partition(".")[0])
+        if job is None:
+            self.own_looks += 1
+            expected = ("User:setu", row.node_id)
         else:
-            client.handshake("SCRAM-SHA-512")
-        if step > 1:
-            final = scram.final(client.authenticate(scram.first()))
-            client.ask(kafka.AUTHENTICATE, 1, kafka.authenticate_body(final))
-        if step > 2:
-            client.frame()  # logged in here; the broker is being dialled
-        client.reset()
-
-    def _reset_in_request(self, client: kafka.Client, job: Job) -> None:
-        self._log_in(client, job)
-        client.send(kafka.request(kafka.PRODUCE, 7, self._produce(job), 1, job.client_id)[:-20])
-        client.reset()
-
-    def _reset_behind_request(self, client: kafka.Client, job: Job) -> None:
-        self._log_in(client, job)
-        client.ask(kafka.PRODUCE, 7, self._produce(job))
-        client.reset()
-
-    def _vanishes(self, client: kafka.Client, job: Job) -> None:
-        """The machine of the client is switched off: no end, no reset."""
-        self._log_in(client, job)
-        client.ask(kafka.PRODUCE, 7, self._produce(job))
-        try:
-            client.socket.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
-        except PermissionError:
-            client.reset()
-        client.close()
-
-    def _hangs(self, client: kafka.Client, job: Job) -> None:
-        """Stays, in the middle of its login or of a request."""
-        if self.steps[job.number] % 2:
-            client.handshake("SCRAM-SHA-512")
-        else:
-            self._log_in(client, job)
-            client.send(kafka.request(kafka.PRODUCE, 7, self._produce(job), 1, job.client_id)[:-20])
-        with self.lock:
-            self.held.append(client)
+            self.requests += 1
+            expected = (f"User:{job.service}", job.node_id)
+            self.by_place[job.node_id, job.service].add(row.client_id)
+            if row.api == "PRODUCE":
+                self.wrote.add(row.client_id)
+        if (row.principal, row.node_id) != expected:
+            self.wrong.append(row)
 
 
 class Identity(RigTest):
-    def requests(self, starts: dict[int, int]) -> list[evidence.Request]:
-        """What the brokers logged on the listener that Setu comes to."""
-        return [row for node_id, broker in self.cluster.nodes.items()
-                for row in evidence.requests(broker, starts[node_id]) if row.listener == "CLIENT"]
+    plans = KERBEROS
 
-    def test_every_connection_reaches_the_broker_as_its_own_service(self):
-        seed = int.from_bytes(os.urandom(4), "big")
-        setu = own_setu.start(self, self.setu(start=False))
+    def start_setu(self):
+        """Three doors: `clients`; `certificates`, where a certificate is the login; and `renewing`, to the brokers' listener
+        where a login lasts 8 s. A client's own lasts an hour: it may renew it."""
+        setu = self.setu(start=False)
+        cluster, listener = setu.config["clusters"][0], setu.config["listeners"][0]
+        renewing = copy.deepcopy(cluster) | {
+            "name": "renewing", "bootstrap": [broker.address("RENEW") for broker in self.cluster.nodes.values()],
+            "generations": [copy.deepcopy(row) for row in cluster["generations"] if row["name"] == "legacy"]}
+        del renewing["generations"][0]["match"]
+        setu.config["clusters"].append(renewing)
+        setu.config["oauth"] = {"jwks_file": self.cluster.issuer.jwks, "issuer": self.cluster.issuer.name,
+                                "audience": tokens.AUDIENCE}
+        setu.config["limits"] = {"login_failure_delay_ms": 20}
+        listener["mechanisms"] += ["OAUTHBEARER"]
+        listener |= {"advertised_host": kdc.HOST, "session_lifetime_ms": 3600_000}
+        for name, cluster_name in (("renewing", "renewing"), ("certificates", "main")):
+            first = ports.free_block(NODE_PORTS)
+            setu.config["listeners"].append(copy.deepcopy(listener) | {
+                "name": name, "cluster": cluster_name, "port": first, "node_base_port": first + 1})
+        setu.config["listeners"][2] |= {"mechanisms": [], "tls": self.tls(setu)}
+        del setu.config["listeners"][2]["session_lifetime_ms"]
+        listener["mechanisms"] += ["GSSAPI"]
+        listener["gssapi"] = {"keytab": self.cluster.kdc.keytab(f"{kdc.SETU_SERVICE}/{kdc.HOST}")}
+        setu.write()
+        return own_setu.start(self, setu)
+
+    def tls(self, setu) -> dict:
+        authority = self.cluster.authority
+        own = authority.issue(f"{setu.directory.name}-door", "setu listener", server=True)
+        return {"chain": own.chain, "key": own.key, "client_auth": "required", "client_ca": authority.certificate,
+                "principal_mapping_rules": "RULE:^CN=([^,]+),.*$/$1/"}
+
+    def test_t62_every_connection_reaches_the_broker_as_its_own_service(self):
+        """T62: two principals, thousands of interleaved connections, kills and renewals: the identity at brokers is right."""
+        began, seed = time.monotonic(), int.from_bytes(os.urandom(4), "big")
+        count = int(os.environ.get("SETU_IDENTITY_CONNECTIONS") or CONNECTIONS)
+        setu = self.start_setu()
         # kafka_client's records are of 2020: without this the broker deletes them after half a minute.
         topics = {service: self.topic(service, leaders=list(NODES), retention_ms=-1) for service in SERVICES}
-        starts = {node_id: evidence.log_end(broker, "request.log") for node_id, broker in self.cluster.nodes.items()}
+        doors = {row["name"]: row["node_base_port"] for row in setu.config["listeners"]}
+        crowd = Crowd(setu, doors, topics, count, seed)
+        seen = Seen(self.cluster, crowd.jobs)
         self.cluster.log_requests(True)
         self.addCleanup(self.cluster.log_requests, False)
-        crowd = Crowd(setu, topics, seed)
         self.addCleanup(crowd.release)
-        crowd.run()
-        by_id = {job.client_id: job for job in crowd.jobs}
-        whole = {job.client_id for job in crowd.jobs if job.ending == "whole"}
-
-        def all_logged():
-            return whole <= {row.client_id for row in self.requests(starts) if row.api == "METADATA"}
-
-        wait_until(all_logged, 60, "requests of all whole connections in the brokers' logs", 0.5)
+        crowd.run(int(os.environ.get("SETU_IDENTITY_KILLS") or KILLS))
+        acknowledged = set().union(*crowd.acknowledged.values())
+        wait_until(lambda: acknowledged <= seen.more(), 120, "all that was written in the brokers' logs", 0.5)
         self.cluster.log_requests(False)
-        rows, seen = self.requests(starts), collections.defaultdict(set)
-        for row in rows:
-            job = by_id.get(row.client_id)
-            if job is None:  # Setu's own looks at the brokers
-                self.assertEqual(row.principal, "User:setu", row)
-                continue
-            self.assertEqual((row.principal, row.node_id), (f"User:{job.service}", job.node_id), f"seed {seed}: {row}")
-            seen[job.node_id, job.service].add(row.client_id)
-        self.check_contents(setu, topics, whole, by_id)
+        seen.more()
+        self.assertEqual(seen.wrong[:10], [], f"seed {seed}: {len(seen.wrong)} as somebody else")
+        self.assertLessEqual({row.principal for row in seen.greetings}, {f"User:{service}" for service in SERVICES})
+        self.assertLessEqual(len(seen.greetings), 2 * (crowd.counts["mTLS"] + crowd.counts["repeated after a kill"]))
+        self.check_contents(setu, topics, crowd.acknowledged)
         self.check_nothing_left(setu, crowd)
-        counts = {node: {service: len(seen[node, service]) for service in SERVICES} for node in NODES}
-        endings = collections.Counter(job.ending for job in crowd.jobs)
-        print(f"    {len(crowd.jobs)} connections (" + ", ".join(f"{n} {name}" for name, n in endings.items()) + ")")
-        for node, found in counts.items():
-            as_whom = ", ".join(f"{n} of {service} as User:{service}" for service, n in found.items())
-            print(f"    node {node} saw {as_whom}, none as somebody else", flush=True)
-        self.assertGreaterEqual(sum(map(len, seen.values())), len(whole))
+        self.report(crowd, seen, time.monotonic() - began)
 
-    def check_contents(self, setu, topics: dict[str, str], whole: set[str], by_id: dict[str, Job]) -> None:
+    def report(self, crowd: Crowd, seen: Seen, took_s: float) -> None:
+        mechanisms = {name: crowd.counts.pop(name, 0) for name in MECHANISMS}
+        print(f"    {len(crowd.jobs)} connections in {took_s:.0f} s: {dict(crowd.counts)}; logins {mechanisms}")
+        log = crowd.setu.log.read_text(errors="replace")  # of all lives
+        shown, resumed = len(re.findall(r"event=broker_login_ok .*generation=ajna", log)), log.count("resumed=true")
+        renewed = log.count("event=broker_reauth_ok")
+        print(f"    {shown} certificates shown to brokers, {resumed} of them in resumed TLS sessions; {renewed} logins at "
+              "brokers renewed")
+        for node_id in NODES:
+            as_whom = ", ".join(f"{len(seen.by_place[node_id, service])} of {service} as User:{service}"
+                                for service in SERVICES)
+            print(f"    node {node_id} ({self.cluster.nodes[node_id].version}) saw {as_whom}, none as somebody else")
+        print(f"    {seen.requests} requests of theirs, {len(seen.greetings)} of Setu's as they, "
+              f"{seen.own_looks} of its own as User:setu", flush=True)
+        self.assertGreater(min(resumed, renewed, crowd.counts["came back"], *mechanisms.values()), 0)
+
+    def check_contents(self, setu, topics: dict[str, str], acknowledged: dict[str, set[str]]) -> None:
         """A service's topic holds its own records only, once each, all those that were acknowledged among them."""
         for service, topic in topics.items():
             found = self.kcat_read(setu.login(service), topic)
             self.assertEqual([name for name, n in collections.Counter(found).items() if n > 1], [], "written twice")
-            own = {name for name in whole if by_id[name].service == service}
-            self.assertEqual(sorted(own - set(found))[:20], [], "acknowledged, but not there")
-            self.assertEqual({by_id[name].service for name in found}, {service})
+            self.assertEqual(sorted(acknowledged[service] - set(found))[:20], [], "acknowledged, but not there")
+            self.assertEqual({name.partition("-")[0] for name in found}, {service})
 
     def check_nothing_left(self, setu, crowd: Crowd) -> None:
         """Setu keeps the connections that hang, and no other; and no broker connection without a client."""
@@ -191,9 +161,7 @@ class Identity(RigTest):
             return now["client_connections"] == now["broker_connections"] == now["client_logins_in_progress"] == 0
 
         wait_until(empty, 30, "Setu without connections", 0.2)
-        own_setu.assert_ends(self, setu, "client_closed", "client_reset", "login_timeout")
-        accepted = own_setu.stats(setu)['client_connections_total{outcome="accepted"}']
-        self.assertGreaterEqual(accepted, CONNECTIONS)
+        own_setu.assert_ends(self, setu, "client_closed", "client_reset", "login_timeout", "reauth_denied")
 
     def test_writes_to_the_topic_of_another_service_are_refused_by_the_broker(self):
         setu = own_setu.start(self, self.setu(start=False))
@@ -216,3 +184,22 @@ class Identity(RigTest):
         counted = own_setu.fresh_stats(setu)
         self.assertEqual(counted['mapping_decisions_total{result="mapped"}'], 2 * len(NODES))
         self.assertEqual(counted['auth_attempts_total{result="denied"}'], 0)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python3 -m tests.integration.test_identity", description="Who is whom at brokers.")
+    parser.add_argument("--connections", type=int, default=CONNECTIONS, help="of both services (default: %(default)s)")
+    parser.add_argument("--kills", type=int, default=KILLS, help="how often Setu is killed meanwhile (default: %(default)s)")
+    options = parser.parse_args()
+    os.environ |= {"SETU_IDENTITY_CONNECTIONS": str(options.connections), "SETU_IDENTITY_KILLS": str(options.kills)}
+    exit_on_signals()
+    done = None
+    try:
+        done = unittest.TextTestRunner(stream=sys.stdout).run(unittest.defaultTestLoader.loadTestsFromTestCase(Identity))
+    finally:
+        close_clusters(None if done and done.wasSuccessful() else pathlib.Path("build/logs/identity"))
+    return 0 if done.wasSuccessful() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

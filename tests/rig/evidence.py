@@ -63,24 +63,45 @@ def log_end(broker, name: str = "authorizer.log") -> int:
         return 0
 
 
-def requests(broker, start: int = 0) -> list[Request]:
-    """What the broker's request logger wrote; it does so only between Cluster.log_requests(True) and (False)."""
-    found = []
+def _request(node_id: int, line: bytes) -> Request | None:
+    _, mark, rest = line.decode(errors="replace").partition("Completed request:")
+    if not mark:
+        return None
     try:
-        with open(broker.logs / "request.log", "rb") as log:
-            log.seek(start)
-            for line in log:
-                _, mark, rest = line.decode(errors="replace").partition("Completed request:")
-                if not mark:
-                    continue
-                try:
-                    row, _ = json.JSONDecoder().raw_decode(rest)
-                except ValueError:
-                    continue
-                head, client = row["requestHeader"], row.get("clientInformation", {})
-                found.append(Request(broker.node_id, head["requestApiKeyName"], head["requestApiVersion"],
-                                     row["principal"], row["listener"], row["securityProtocol"], head["clientId"],
-                                     f"{client.get('softwareName')} {client.get('softwareVersion')}"))
-    except FileNotFoundError:
-        pass
-    return found
+        row, _ = json.JSONDecoder().raw_decode(rest)
+    except ValueError:
+        return None
+    head, client = row["requestHeader"], row.get("clientInformation", {})
+    return Request(node_id, head["requestApiKeyName"], head["requestApiVersion"], row["principal"], row["listener"],
+                   row["securityProtocol"], head["clientId"],
+                   f"{client.get('softwareName')} {client.get('softwareVersion')}")
+
+
+class RequestLog:
+    """What the broker's request logger writes from now on; it does so only between Cluster.log_requests(True) and (False)."""
+
+    def __init__(self, broker, start: int | None = None):
+        self.broker = broker
+        self.at = log_end(broker, "request.log") if start is None else start
+
+    def more(self) -> list[Request]:
+        """What came since the last call, whole lines only."""
+        found = []
+        try:
+            with open(self.broker.logs / "request.log", "rb") as log:
+                log.seek(self.at)
+                for line in log:
+                    if not line.endswith(b"\n"):
+                        break
+                    self.at += len(line)
+                    row = _request(self.broker.node_id, line)
+                    if row:
+                        found.append(row)
+        except FileNotFoundError:
+            pass
+        return found
+
+
+def requests(broker, start: int = 0) -> list[Request]:
+    """All of it from byte `start` on."""
+    return RequestLog(broker, start).more()
