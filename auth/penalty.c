@@ -27,6 +27,14 @@ static uint64_t address_hash(const struct penalty *p, const struct penalty_addre
     return siphash(&p->key, address->bytes, sizeof address->bytes);
 }
 
+struct penalty_address penalty_name(const struct penalty *penalty, const char *name)
+{
+    struct penalty_address address = {{0}};
+    uint64_t hash = siphash(&penalty->key, name, strlen(name));
+    memcpy(address.bytes, &hash, sizeof hash);
+    return address;
+}
+
 static struct penalty_address address_remembered(const struct penalty_address *address)
 {
     static const uint8_t v4_mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};

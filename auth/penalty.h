@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory of failed logins per client address, and the delay each denial waits. Bounded: a fixed
+ * Memory of failed logins per client address or per name, and the delay each denial waits. Bounded: a fixed
  * table, keyed hash, four places a bucket; when a bucket is full the address with the least to
  * remember gives way. The clock and the randomness are arguments; one table per worker, no locks.
  *
@@ -11,7 +11,7 @@
  *          └──────────────── failures
  *
  * Only a denial is delayed. A right password from an address with any history is accepted at once:
- * an attacker who shares an address with its owner cannot lock the owner out.
+ * an attacker who shares an address with its owner, or guesses at his name, cannot lock the owner out.
  */
 #pragma once
 
@@ -34,6 +34,10 @@ struct penalty_limits {
 struct penalty_address {
     uint8_t bytes[16];
 };
+
+/* A name, in the form of an address (of an IPv6 kind, so that no IPv4 address meets it). Remember names in a table of
+ * their own. Whether anybody has that name makes no difference; forget nothing when its owner comes, or it would. */
+struct penalty_address penalty_name(const struct penalty *penalty, const char *name);
 
 /* key is 16 random bytes, so that nobody can aim at a bucket. NULL: no memory. */
 struct penalty *penalty_new(const struct penalty_limits *limits, const uint8_t key[16])

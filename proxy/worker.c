@@ -361,8 +361,10 @@ static bool worker_start(struct worker *worker)
         return false;
     }
     worker->world.penalty = worker_penalty_new(&shared->config->limits);
+    worker->world.guesses = worker_penalty_new(&shared->config->limits);
     worker->listeners = calloc(shared->config->listeners_count, sizeof(struct listener *));
-    if (worker->world.penalty == NULL || worker->listeners == NULL) {
+    if (worker->world.penalty == NULL || worker->world.guesses == NULL ||
+        worker->listeners == NULL) {
         return false;
     }
     worker->edition = worker_edition_new(worker, shared);
@@ -425,6 +427,7 @@ void worker_free(struct worker **worker_p)
     }
     assert(worker->clusters == NULL);
     penalty_free(&worker->world.penalty);
+    penalty_free(&worker->world.guesses);
     tls_sessions_free(&worker->world.tls_sessions);
     writer_free(&worker->world.rewrite);
     writer_free(&worker->world.filled);

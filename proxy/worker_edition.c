@@ -316,10 +316,15 @@ static void take_limits(struct worker *worker, const struct config *before,
 {
     const struct conf_limits *limits = &now->limits;
     if (limits->login_failure_delay_ms != before->limits.login_failure_delay_ms) {
-        struct penalty *fresh = worker_penalty_new(limits);
-        if (fresh != NULL) {
+        struct penalty *addresses = worker_penalty_new(limits), *names = worker_penalty_new(limits);
+        if (addresses != NULL && names != NULL) {
             penalty_free(&worker->world.penalty);
-            worker->world.penalty = fresh;
+            penalty_free(&worker->world.guesses);
+            worker->world.penalty = addresses;
+            worker->world.guesses = names;
+        } else {
+            penalty_free(&addresses);
+            penalty_free(&names);
         }
     }
     if (limits->rewrite_max_bytes > before->limits.rewrite_max_bytes) {

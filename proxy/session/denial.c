@@ -13,12 +13,27 @@
 
 enum { NS_PER_MS = 1000000, UNREAD_MS = 5000 /* a peer that does not read its refusal */ };
 
-uint32_t denial_delay(struct session *s)
+const char *denial_guessed(const struct session *s, const char *claimed)
 {
-    uint32_t jitter = 0;
+    bool password = s->mechanism != NULL && (strcmp(s->mechanism, "PLAIN") == 0 ||
+                                             strncmp(s->mechanism, "SCRAM-", 6) == 0);
+    return password ? claimed : NULL;
+}
+
+uint32_t denial_delay(struct session *s, const char *guessed)
+{
+    struct world *world = s->world;
+    uint32_t jitter = 0, delay_ms;
     struct penalty_address address = session_penalty_address(s);
+    uint64_t now_ms = uv_now(world->io.loop);
     (void)world_random(NULL, (uint8_t *)&jitter, sizeof jitter);
-    return penalty_failed(s->world->penalty, &address, uv_now(s->world->io.loop), jitter);
+    delay_ms = penalty_failed(world->penalty, &address, now_ms, jitter);
+    if (guessed == NULL || world->guesses == NULL) {
+        return delay_ms;
+    }
+    struct penalty_address name = penalty_name(world->guesses, guessed);
+    uint32_t name_ms = penalty_failed(world->guesses, &name, now_ms, jitter);
+    return name_ms > delay_ms ? name_ms : delay_ms;
 }
 
 /* ---- when ---- */
@@ -82,7 +97,7 @@ void denial_begin(struct session *s, const char *claimed, const char *reason)
     } else {
         put_refusal(hs);
     }
-    denial_wait(s, denial_delay(s));
+    denial_wait(s, denial_delay(s, denial_guessed(s, claimed)));
 }
 
 bool denial_is_answered(struct session *s)

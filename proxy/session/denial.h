@@ -17,8 +17,14 @@
 
 struct session;
 
-/** A login of this client's address has failed: how long its refusal waits, ms. */
-uint32_t denial_delay(struct session *s);
+/**
+ * A login of this client's address has failed: how long its refusal waits, ms. `guessed`: the name for which it tried
+ * a password, wherever from; NULL: none. The longer of the two delays.
+ */
+uint32_t denial_delay(struct session *s, const char *guessed);
+
+/** `claimed` where the session's mechanism is one of passwords; else NULL. */
+const char *denial_guessed(const struct session *s, const char *claimed);
 
 /**
  * Refuses the login: the same text and code for every reason, after the penalty's delay. claimed may be NULL; reason

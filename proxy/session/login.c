@@ -334,7 +334,7 @@ static void login_handshake(struct session *s, const struct request_header *head
         evidence_login_denied(s, NULL, "mechanism_not_offered");
         login_write_handshake(s->gate->conf, &hs->denial, header,
                               HANDSHAKE_UNSUPPORTED_SASL_MECHANISM);
-        denial_wait(s, denial_delay(s));
+        denial_wait(s, denial_delay(s, NULL));
         return;
     }
     if (passthrough_wanted(s)) {

@@ -136,7 +136,7 @@ static void client_record_denial(struct session *s, const char *claimed, const c
     struct reauth_client *client = s->reauth->client;
     if (!client->denied) {
         evidence_reauth_denied(s, claimed, reason);
-        client->delay_ms = denial_delay(s);
+        client->delay_ms = denial_delay(s, denial_guessed(s, claimed));
         client->denied = true;
     }
 }

@@ -156,3 +156,18 @@ Test(penalty, t32_who_has_failed_often_gives_way)
     cr_assert_not(penalty_is_delayed(p, &a, 60000), "half of it is forgotten");
     penalty_free(&p);
 }
+
+Test(penalty, t32_a_name_is_remembered_like_an_address_and_meets_none)
+{
+    struct penalty *p = penalty_new(&limits, key);
+    struct penalty_address orders = penalty_name(p, "orders"), other = penalty_name(p, "Orders");
+    struct penalty_address again = penalty_name(p, "orders"), nobody = v4(0);
+    cr_assert_arr_eq(&orders, &again, sizeof orders);
+    for (uint32_t i = 0; i <= limits.failures_free; i++) {
+        (void)penalty_failed(p, &orders, 0, 0);
+    }
+    cr_assert(penalty_is_delayed(p, &again, 0));
+    cr_assert_not(penalty_is_delayed(p, &other, 0));
+    cr_assert_not(penalty_is_delayed(p, &nobody, 0));
+    penalty_free(&p);
+}

@@ -158,6 +158,38 @@ static size_t take_all(int fd)
 
 TestSuite(session, .init = setup, .fini = teardown);
 
+/* A guess at orders' password, from an address of its own each time. */
+static uint32_t guess(struct session *s, const char *mechanism, const char *name)
+{
+    static uint8_t from;
+    struct sockaddr_in peer = {.sin_family = AF_INET};
+    peer.sin_addr.s_addr = htonl(0x0a000000u + ++from);
+    memcpy(&s->peer, &peer, sizeof peer);
+    s->mechanism = mechanism;
+    return denial_delay(s, denial_guessed(s, name));
+}
+
+Test(session, t32_guesses_at_one_name_from_many_addresses_wait_ever_longer)
+{
+    const struct penalty_limits limits = {
+        .addresses_max = 64, .delay_base_ms = 100, .delay_max_ms = 1600, .failures_free = 4};
+    const uint8_t key[16] = {7};
+    world.guesses = penalty_new(&limits, key);
+    struct session *s = begin();
+    for (int i = 0; i < 4; i++) {
+        cr_assert_lt(guess(s, i % 2 == 0 ? "PLAIN" : "SCRAM-SHA-512", "orders"), 400u);
+    }
+    uint32_t last_ms = 0;
+    for (int i = 0; i < 6; i++) {
+        last_ms = guess(s, "SCRAM-SHA-256", "orders");
+    }
+    cr_assert_geq(last_ms, 1600u, "%u", last_ms);
+    cr_assert_lt(guess(s, "PLAIN", "payments"), 400u, "nobody guessed at this one");
+    cr_assert_lt(guess(s, "GSSAPI", "orders"), 400u, "no password is guessed there");
+    cr_assert_lt(guess(s, "PLAIN", NULL), 400u);
+    penalty_free(&world.guesses);
+}
+
 Test(session, a_client_gets_all_it_is_owed_when_the_broker_breaks_with_requests_unsent)
 {
     struct session *s = begin_relay();
