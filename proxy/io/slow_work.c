@@ -71,6 +71,7 @@ static void unlink_from(struct slow_queue *queue, struct slow_work *work)
     work->queued = false;
 }
 
+/* What libuv does not take waits for the next turn; its own deadline ends it where none comes. */
 static void begin_next(struct slow_queue *queue)
 {
     struct slow_work *work = queue->first != NULL ? queue->first : queue->behind;
@@ -78,9 +79,10 @@ static void begin_next(struct slow_queue *queue)
         return;
     }
     unlink_from(queue, work);
-    queue->running++;
-    if (!submit(work)) {
-        abort(); /* libuv refuses only what has no function */
+    if (submit(work)) {
+        queue->running++;
+    } else {
+        link_into(queue, work);
     }
 }
 
@@ -109,6 +111,10 @@ bool slow_work_begin(struct io *io, struct slow_work *work, enum slow_kind kind,
     }
     link_into(queue, work);
     begin_next(queue);
+    if (work->queued && queue->running == 0) {
+        unlink_from(queue, work); /* nobody would come back for it */
+        return false;
+    }
     return true;
 }
 
