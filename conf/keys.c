@@ -393,8 +393,8 @@ static const struct key cluster_keys[] = {
     {LIST(conf_cluster, allowed_addresses), .type = KEY_TEXTS, .max = 256, .form = form_block,
      .doc = "The IP addresses that brokers may be dialled at, as ADDRESS or ADDRESS/BITS, whatever "
             "brokers and name servers say. When not given any but link-local, multicast and "
-            "reserved ones and those where clouds keep credentials; and loopback only if a "
-            "bootstrap broker is there."},
+            "reserved ones and those where clouds keep credentials; and loopback only for a "
+            "bootstrap broker, or if one is given as localhost or in digits there."},
     {FIELD(conf_cluster, api_versions), .type = KEY_CHOICE, .words = api_versions,
      .fallback = "intersection",
      .doc = "The versions clients are told: those that all brokers share, or those of the broker "

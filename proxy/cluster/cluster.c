@@ -7,6 +7,7 @@
 #include "auth/certificates.h"
 #include "conf/config.h"
 #include "proxy/cluster/cluster_private.h"
+#include "proxy/cluster/reach.h"
 #include "proxy/cluster/served.h"
 #include "proxy/io/io.h"
 #include "proxy/ops/log.h"
@@ -374,6 +375,7 @@ static bool make_seeds(struct cluster *cluster)
         }
         (void)broker_saw(seed, host, (uint16_t)conf->bootstrap[i].port, view_of(NULL, 0), 0);
         broker_decide(seed, conf);
+        cluster->ours = cluster->ours || reach_is_here(conf->bootstrap[i].host);
     }
     return true;
 }

@@ -387,7 +387,7 @@ static void probe_now(struct cluster *cluster, struct broker *broker)
     }
 }
 
-/* Who wrote the configuration may dial this machine, and whoever is found by way of that. */
+/* Who wrote the configuration may dial this machine. */
 static void limit(struct cluster *cluster, struct broker *broker, struct resolve_result *result)
 {
     bool seed = broker->node_id < 0;
@@ -395,7 +395,6 @@ static void limit(struct cluster *cluster, struct broker *broker, struct resolve
         struct log_field why = log_str("why", "see allowed_addresses");
         log_broker(broker, LOG_LEVEL_WARN, "broker_address_refused", &why, 1);
     }
-    cluster->ours = cluster->ours || (seed && reach_is_ours(result));
 }
 
 bool cluster_resolve_literal(struct cluster *cluster, struct broker *broker)

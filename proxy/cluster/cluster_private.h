@@ -26,7 +26,7 @@ struct cluster {
     size_t seed_count;
     size_t cursor;    /* round robin over nodes, then seeds */
     size_t looking;   /* probes and resolutions under way */
-    bool ours;        /* a bootstrap address is this machine itself */
+    bool ours;        /* a bootstrap address is this machine itself, and says so */
     uv_timer_t timer; /* next look */
     uv_timer_t wake;  /* tells waiters, a turn later */
     uint64_t wake_ms; /* when, if it is active */

@@ -3,6 +3,7 @@
 
 #include <netinet/in.h>
 #include <string.h>
+#include <strings.h>
 
 #include "conf/blocks.h"
 #include "conf/config.h"
@@ -56,13 +57,15 @@ size_t reach_limit(const struct conf_cluster *conf, bool ours, struct resolve_re
     return count - kept;
 }
 
-bool reach_is_ours(const struct resolve_result *result)
+bool reach_is_here(const char *host)
 {
-    for (size_t i = 0; i < result->count; i++) {
-        const struct in6_addr address = address_of(&result->addresses[i]);
-        if (block_is_loopback(&address)) {
-            return true;
-        }
+    struct resolve_result literal = {0};
+    if (strcasecmp(host, "localhost") == 0) {
+        return true;
     }
-    return false;
+    if (!resolve_literal(host, 1, &literal)) {
+        return false;
+    }
+    const struct in6_addr address = address_of(&literal.addresses[0]);
+    return block_is_loopback(&address);
 }

@@ -5,7 +5,8 @@
  *
  *   allowed_addresses given   those, and no other, whoever named them
  *   else                      any, but none where no broker can be (block_is_no_broker), and this machine itself only
- *                             for bootstrap addresses, and for what brokers name once one of these is here
+ *                             for bootstrap addresses, and for what brokers name where the configuration says localhost
+ *                             or a loopback address as one of these
  */
 #pragma once
 
@@ -22,5 +23,5 @@ struct conf_cluster;
  */
 size_t reach_limit(const struct conf_cluster *conf, bool ours, struct resolve_result *result);
 
-/** Whether one of the addresses is this machine itself. */
-bool reach_is_ours(const struct resolve_result *result) __attribute__((warn_unused_result));
+/** Whether a host of the configuration is this machine itself by its own text: no name server has a say in it. */
+bool reach_is_here(const char *host) __attribute__((warn_unused_result));

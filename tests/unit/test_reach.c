@@ -48,6 +48,19 @@ Test(reach, t69_by_default_brokers_cannot_send_us_to_what_is_none)
 }
 
 /* T69: */
+Test(reach, t69_what_is_here_is_said_by_the_configuration_not_by_a_name_server)
+{
+    cr_expect(reach_is_here("localhost"));
+    cr_expect(reach_is_here("LocalHost"));
+    cr_expect(reach_is_here("127.0.0.1"));
+    cr_expect(reach_is_here("127.1.2.3"));
+    cr_expect(reach_is_here("::1"));
+    cr_expect_not(reach_is_here("10.0.0.1"));
+    cr_expect_not(reach_is_here("kafka-1.example"));
+    cr_expect_not(reach_is_here("localhost.example"));
+}
+
+/* T69: */
 Test(reach, t69_a_list_is_the_whole_truth)
 {
     static const char *const list[] = {"10.0.0.0/8", "169.254.169.254"};
