@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "auth/pem.h"
 
+#include "auth/safe_file.h"
 #include "auth/secret.h"
 
 #include <errno.h>
@@ -74,13 +75,14 @@ static bool read_all(int file, const char *path, char *text, size_t length, stru
 /* The text of a public file, NUL-terminated; NULL on a fault. */
 static char *read_public(const char *path, bool link, struct pem_fault *fault)
 {
-    const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (link ? 0 : O_NOFOLLOW);
-    const int file = open(path, flags);
+    const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+    const int file = link ? open(path, flags) : safe_file_open(path);
     if (file < 0) {
-        (void)fail(
-            fault, path,
-            errno == ELOOP ? "is a symbolic link (name the file itself)" : "cannot be opened: %s",
-            strerror(errno));
+        (void)fail(fault, path,
+                   errno == ELOOP
+                       ? "is a symbolic link that others could have made (name the file itself)"
+                       : "cannot be opened: %s",
+                   strerror(errno));
         return NULL;
     }
     struct stat st;

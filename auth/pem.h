@@ -22,8 +22,8 @@ struct pem_fault {
 
 /*
  * Certificates in the order of the file, at least one. The file must be plain, owned by root or us,
- * not writable by group or others, and hold no private key; `link` says whether its name may be a
- * symbolic link. The stack is the caller's. NULL and *fault_r on any fault.
+ * not writable by group or others, and hold no private key; `link` says whether its name may be any
+ * symbolic link; else safe_file.h judges it. The stack is the caller's. NULL and *fault_r on any fault.
  */
 __attribute__((warn_unused_result)) STACK_OF(X509) *
     pem_read_certificates(const char *path, bool link, struct pem_fault *fault_r);

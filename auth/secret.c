@@ -2,13 +2,14 @@
 #include "auth/secret.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <openssl/crypto.h>
+
+#include "auth/safe_file.h"
 
 bool secret_from(struct secret *secret_r, struct view bytes)
 {
@@ -114,8 +115,7 @@ static enum secret_file_status file_read(int file, size_t bytes_max, struct secr
 
 int secret_open_file(const char *path, size_t bytes_max, enum secret_file_status *status_r)
 {
-    /* O_NONBLOCK: a FIFO put in the place of the file must not stop us before fstat refuses it. */
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int file = safe_file_open(path);
     if (file < 0) {
         *status_r = errno == ELOOP ? SECRET_FILE_UNSAFE : SECRET_FILE_UNREADABLE;
         return -1;
@@ -176,9 +176,8 @@ const char *secret_file_text(enum secret_file_status status)
     case SECRET_FILE_UNREADABLE:
         return "cannot be read (check the path and who runs setu)";
     case SECRET_FILE_UNSAFE:
-        return "is not safe (it must be a plain file, no link, owned by root or by the user setu "
-               "runs "
-               "as, chmod 0400, 0440, 0600 or 0640)";
+        return "is not safe (it must be a plain file, or a link that nobody else could have "
+               "made, owned by root or by the user setu runs as, chmod 0400, 0440, 0600 or 0640)";
     case SECRET_FILE_TOO_LARGE:
         return "is too large";
     case SECRET_FILE_EMPTY:

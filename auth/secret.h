@@ -24,7 +24,7 @@ struct secret {
 enum secret_file_status {
     SECRET_FILE_OK,
     SECRET_FILE_UNREADABLE, /* errno says why */
-    SECRET_FILE_UNSAFE,     /* a link, not a plain file, a foreign owner, or too many permissions */
+    SECRET_FILE_UNSAFE,     /* an unsafe link, not a plain file, a foreign owner, or too many permissions */
     SECRET_FILE_TOO_LARGE,
     SECRET_FILE_EMPTY
 };
@@ -47,9 +47,9 @@ void secret_cleanse(void *at, size_t length);
  * are equal. */
 bool secret_equal(struct view a, struct view b) __attribute__((warn_unused_result));
 
-/* Reads a whole file of at most bytes_max into *secret_r (empty unless SECRET_FILE_OK), without
- * following a symbolic link in the last component. The open file, not the name, is judged: a plain
- * file, owned by root or by us, with no permission for others and none to write for the group
+/* Reads a whole file of at most bytes_max into *secret_r (empty unless SECRET_FILE_OK), following
+ * symbolic links only as safe_file.h allows. The open file, not the name, is judged: a plain file,
+ * owned by root or by us, with no permission for others and none to write for the group
  * (0400, 0440, 0600, 0640). bytes_max may exceed SECRET_BYTES_MAX: users files and key files go
  * through here too. */
 enum secret_file_status secret_read_file(struct secret *secret_r, const char *path,

@@ -171,8 +171,12 @@ Test(certificates, only_safe_modes_of_a_key_are_taken)
 
 Test(certificates, keys_that_are_no_plain_readable_file_are_refused)
 {
-    cr_assert_eq(symlink(pki_path("orders.key"), pki_path("link")), 0);
-    key_refused("link", "not safe");
+    cr_assert_eq(mkdir(pki_path("open"), 0700), 0);
+    cr_assert_eq(chmod(pki_path("open"), 0777), 0);
+    cr_assert_eq(symlink("../orders.key", pki_path("open/link")), 0);
+    key_refused("open/link", "not safe");
+    cr_assert_eq(unlink(pki_path("open/link")), 0);
+    cr_assert_eq(rmdir(pki_path("open")), 0);
     cr_assert_eq(mkfifo(pki_path("fifo"), 0600), 0);
     key_refused("fifo", "not safe");
     cr_assert_eq(mkdir(pki_path("dir"), 0700), 0);
@@ -229,8 +233,12 @@ Test(certificates, chains_are_judged_by_file)
         chain_refused("c", "orders.key", modes[i].why);
         unlink(pki_path("c"));
     }
-    cr_assert_eq(symlink(pki_path("orders.pem"), pki_path("link")), 0);
-    chain_refused("link", "orders.key", "symbolic link");
+    cr_assert_eq(mkdir(pki_path("open"), 0700), 0);
+    cr_assert_eq(chmod(pki_path("open"), 0777), 0);
+    cr_assert_eq(symlink("../orders.pem", pki_path("open/link")), 0);
+    chain_refused("open/link", "orders.key", "symbolic link");
+    cr_assert_eq(unlink(pki_path("open/link")), 0);
+    cr_assert_eq(rmdir(pki_path("open")), 0);
     cr_assert_eq(mkfifo(pki_path("fifo"), 0600), 0);
     chain_refused("fifo", "orders.key", "not a plain file");
     chain_refused("missing", "orders.key", "No such file");

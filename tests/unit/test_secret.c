@@ -106,7 +106,9 @@ Test(secret, t52_refuses_a_link_a_folder_a_fifo_and_a_foreign_owner, .init = fol
     const char *target = file_make("f", "abc", 3, 0600);
     snprintf(path, sizeof path, "%s/link", folder);
     cr_assert_eq(symlink(target, path), 0);
+    cr_assert_eq(chmod(folder, 0777), 0);
     cr_assert_eq(secret_read_file(&secret, path, 100), SECRET_FILE_UNSAFE);
+    cr_assert_eq(chmod(folder, 0700), 0);
     cr_assert_eq(secret_read_file(&secret, folder, 100), SECRET_FILE_UNSAFE);
     snprintf(path, sizeof path, "%s/fifo", folder);
     cr_assert_eq(mkfifo(path, 0600), 0);
