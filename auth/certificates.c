@@ -184,6 +184,11 @@ const struct certificate *certificates_at(const struct certificates *certs, size
     return index < certs->count ? &certs->items[index] : NULL;
 }
 
+bool certificates_same(const struct certificate *a, const struct certificate *b)
+{
+    return key_pair_same_chain(a->leaf, a->issuers, b->leaf, b->issuers);
+}
+
 bool certificates_valid_at(const struct certificate *cert, int64_t now_s)
 {
     return now_s >= cert->not_before_s && now_s <= cert->not_after_s;

@@ -2,7 +2,7 @@
 /*
  * The identities Setu can show to brokers: per configured name one key and its chain.
  *
- * Checked when loaded, through one descriptor per file (O_NOFOLLOW, fstat, then read):
+ * Checked when loaded, through one descriptor per file (safe_file.h, fstat, then read):
  *   key    regular file, owner root or us, mode within 0640, not encrypted
  *   chain  regular file, owner root or us, not writable by group or others; leaf first
  *   pair   as key_pair.h: the key belongs to the leaf, each certificate issued the one before it,
@@ -64,6 +64,9 @@ void certificates_fingerprint(const X509 *cert, char out[CERTIFICATES_FINGERPRIN
 
 /* SHA-256 of its SubjectPublicKeyInfo, as in `spki_fingerprint`. */
 void certificates_spki_fingerprint(const X509 *cert, char out[CERTIFICATES_FINGERPRINT_SIZE]);
+
+/* The same leaf, and the same certificates behind it. */
+bool certificates_same(const struct certificate *a, const struct certificate *b);
 
 /* Validity again at decision time: a set loaded long ago may have expired since. */
 bool certificates_valid_at(const struct certificate *cert, int64_t now_s);

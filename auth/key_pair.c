@@ -209,3 +209,16 @@ void key_pair_free(struct key_pair *pair)
     EVP_PKEY_free(pair->key);
     *pair = (struct key_pair){0};
 }
+
+bool key_pair_same_chain(const X509 *a, const STACK_OF(X509) * behind_a, const X509 *b,
+                         const STACK_OF(X509) * behind_b)
+{
+    if (a == NULL || b == NULL) {
+        return a == b;
+    }
+    bool same = X509_cmp(a, b) == 0 && sk_X509_num(behind_a) == sk_X509_num(behind_b);
+    for (int i = 0; same && i < sk_X509_num(behind_a); i++) {
+        same = X509_cmp(sk_X509_value(behind_a, i), sk_X509_value(behind_b, i)) == 0;
+    }
+    return same;
+}

@@ -45,5 +45,9 @@ __attribute__((warn_unused_result)) bool key_pair_load(const struct key_pair_sou
                                                        struct key_pair *pair_r);
 void key_pair_free(struct key_pair *pair); /* leaves it empty; empty is allowed */
 
+/* The same leaf with the same issuers behind it; NULL is a leaf that is not there. */
+bool key_pair_same_chain(const X509 *a, const STACK_OF(X509) * behind_a, const X509 *b,
+                         const STACK_OF(X509) * behind_b);
+
 /* Seconds since 1970 UTC; false when the time is malformed. */
 __attribute__((warn_unused_result)) bool key_pair_time(const ASN1_TIME *time, int64_t *seconds_r);

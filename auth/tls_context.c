@@ -5,9 +5,9 @@
 #include "auth/dn.h"
 #include "auth/fast_aes.h"
 #include "auth/key_pair.h"
-#include "auth/pem.h"
 #include "auth/rules.h"
 #include "auth/staple.h"
+#include "auth/trust.h"
 #include "conf/config.h"
 
 #include <arpa/inet.h>
@@ -69,49 +69,9 @@ static bool use_pair(SSL_CTX *ctx, X509 *leaf, EVP_PKEY *key, STACK_OF(X509) * i
 
 /* Trust ------------------------------------------------------------------------------------- */
 
-static bool trust_certificates(SSL_CTX *ctx, const char *path, struct conf_place place,
-                               struct conf_errors *errors)
+static void believe(SSL_CTX *ctx, const struct trust *trust)
 {
-    struct pem_fault fault;
-    STACK_OF(X509) *certs = pem_read_certificates(path, true, &fault);
-    if (certs == NULL) {
-        conf_errors_add(errors, place, "%s", fault.text);
-        return false;
-    }
-    X509_STORE *store = SSL_CTX_get_cert_store(ctx);
-    bool good = true;
-    for (int i = 0; i < sk_X509_num(certs) && good; i++) {
-        good = X509_STORE_add_cert(store, sk_X509_value(certs, i)) == 1;
-    }
-    if (!good) {
-        openssl_fault(errors, place, path);
-    }
-    sk_X509_pop_free(certs, X509_free);
-    /* As in a Java trust store, every certificate of the file is an anchor, roots or not. */
-    X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
-    return good;
-}
-
-static bool trust_crls(SSL_CTX *ctx, const char *path, struct conf_place place,
-                       struct conf_errors *errors)
-{
-    struct pem_fault fault;
-    STACK_OF(X509_CRL) *crls = pem_read_crls(path, &fault);
-    if (crls == NULL) {
-        conf_errors_add(errors, place, "%s", fault.text);
-        return false;
-    }
-    X509_STORE *store = SSL_CTX_get_cert_store(ctx);
-    bool good = true;
-    for (int i = 0; i < sk_X509_CRL_num(crls) && good; i++) {
-        good = X509_STORE_add_crl(store, sk_X509_CRL_value(crls, i)) == 1;
-    }
-    if (!good) {
-        openssl_fault(errors, place, path);
-    }
-    sk_X509_CRL_pop_free(crls, X509_CRL_free);
-    X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
-    return good;
+    SSL_CTX_set1_cert_store(ctx, trust->store);
 }
 
 /* The broker leg ---------------------------------------------------------------------------- */
@@ -130,8 +90,23 @@ static bool show_identity(SSL_CTX *ctx, const struct certificates *certs, const 
     return use_pair(ctx, cert->leaf, cert->key, cert->issuers, place, cert->path, errors);
 }
 
-SSL_CTX *tls_client_ctx_new(const struct certificates *certs, const char *identity,
-                            const struct conf_tls *tls, struct conf_errors *errors)
+SSL_CTX *tls_client_ctx_from(const struct certificates *certs, const struct trust *trust,
+                             const char *identity, const struct conf_tls *tls,
+                             struct conf_errors *errors)
+{
+    ERR_clear_error();
+    SSL_CTX *ctx = make(TLS_client_method(), tls->min_version);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    staple_ask(ctx, tls->ocsp);
+    believe(ctx, trust);
+    if (!show_identity(ctx, certs, identity, tls->place, errors)) {
+        SSL_CTX_free(ctx);
+        return NULL;
+    }
+    return ctx;
+}
+
+struct trust *tls_client_trust_load(const struct conf_tls *tls, struct conf_errors *errors)
 {
     if (tls->ca[0] == '\0') {
         conf_errors_add(errors, tls->place,
@@ -139,16 +114,16 @@ SSL_CTX *tls_client_ctx_new(const struct certificates *certs, const char *identi
                         "issue broker certificates)");
         return NULL;
     }
-    ERR_clear_error();
-    SSL_CTX *ctx = make(TLS_client_method(), tls->min_version);
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-    staple_ask(ctx, tls->ocsp);
-    if (!trust_certificates(ctx, tls->ca, tls->place, errors) ||
-        (tls->crl[0] != '\0' && !trust_crls(ctx, tls->crl, tls->place, errors)) ||
-        !show_identity(ctx, certs, identity, tls->place, errors)) {
-        SSL_CTX_free(ctx);
-        return NULL;
-    }
+    return trust_load(tls->ca, tls->crl, tls->place, errors);
+}
+
+SSL_CTX *tls_client_ctx_new(const struct certificates *certs, const char *identity,
+                            const struct conf_tls *tls, struct conf_errors *errors)
+{
+    struct trust *trust = tls_client_trust_load(tls, errors);
+    SSL_CTX *ctx =
+        trust != NULL ? tls_client_ctx_from(certs, trust, identity, tls, errors) : NULL;
+    trust_unref(&trust);
     return ctx;
 }
 
@@ -180,27 +155,6 @@ bool tls_expect_host(SSL *ssl, const char *host, bool verify_hostname)
 
 /* The client leg ---------------------------------------------------------------------------- */
 
-static bool show_listener(SSL_CTX *ctx, const struct conf_listener_tls *tls, int64_t now_s,
-                          struct conf_errors *errors)
-{
-    const struct key_pair_source source = {
-        .chain = tls->chain,
-        .key = tls->key,
-        .pkcs11 = tls->pkcs11,
-        .chain_place = tls->place,
-        .key_place = tls->place,
-        .use = KEY_PAIR_SERVER,
-    };
-    struct key_pair pair;
-    if (!key_pair_load(&source, now_s, errors, &pair)) {
-        return false;
-    }
-    const bool good =
-        use_pair(ctx, pair.leaf, pair.key, pair.issuers, tls->place, tls->chain, errors);
-    key_pair_free(&pair);
-    return good;
-}
-
 /* Name the authorities in the request, so that a client with several certificates can choose. */
 static bool name_authorities(SSL_CTX *ctx)
 {
@@ -214,7 +168,7 @@ static bool name_authorities(SSL_CTX *ctx)
 }
 
 static bool ask_clients(SSL_CTX *ctx, const struct conf_listener_tls *tls,
-                        struct conf_errors *errors)
+                        const struct trust *clients, struct conf_errors *errors)
 {
     if (tls->client_auth == CONF_CLIENT_AUTH_NONE) {
         SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
@@ -223,15 +177,7 @@ static bool ask_clients(SSL_CTX *ctx, const struct conf_listener_tls *tls,
     int required =
         tls->client_auth == CONF_CLIENT_AUTH_REQUIRED ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0;
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | required, NULL);
-    if (tls->client_ca[0] == '\0') {
-        conf_errors_add(errors, tls->place,
-                        "client_ca is missing (client_auth: required needs the "
-                        "authorities that issue client certificates)");
-        return false;
-    }
-    if (!trust_certificates(ctx, tls->client_ca, tls->place, errors)) {
-        return false;
-    }
+    believe(ctx, clients);
     if (!name_authorities(ctx)) {
         openssl_fault(errors, tls->place, tls->client_ca);
         return false;
@@ -250,19 +196,64 @@ static void separate_sessions(SSL_CTX *ctx, const char *listener)
     }
 }
 
-SSL_CTX *tls_server_ctx_new(const struct conf_listener *listener, int64_t now_s,
-                            struct conf_errors *errors)
+SSL_CTX *tls_server_ctx_from(const struct conf_listener *listener, const struct key_pair *pair,
+                             const struct trust *clients, struct conf_errors *errors)
 {
+    const struct conf_listener_tls *tls = &listener->tls;
     ERR_clear_error();
-    SSL_CTX *ctx = make(TLS_server_method(), listener->tls.min_version);
+    SSL_CTX *ctx = make(TLS_server_method(), tls->min_version);
     separate_sessions(ctx, listener->name);
-    /* Not && : every fault is to be told. */
-    const bool shown = show_listener(ctx, &listener->tls, now_s, errors);
-    const bool asked = ask_clients(ctx, &listener->tls, errors);
-    if (!shown || !asked) {
+    if (!use_pair(ctx, pair->leaf, pair->key, pair->issuers, tls->place, tls->chain, errors) ||
+        !ask_clients(ctx, tls, clients, errors)) {
         SSL_CTX_free(ctx);
         return NULL;
     }
+    return ctx;
+}
+
+bool tls_server_pair_load(const struct conf_listener_tls *tls, int64_t now_s,
+                          struct conf_errors *errors, struct key_pair *pair_r)
+{
+    const struct key_pair_source source = {
+        .chain = tls->chain,
+        .key = tls->key,
+        .pkcs11 = tls->pkcs11,
+        .chain_place = tls->place,
+        .key_place = tls->place,
+        .use = KEY_PAIR_SERVER,
+    };
+    return key_pair_load(&source, now_s, errors, pair_r);
+}
+
+bool tls_server_trust_load(const struct conf_listener_tls *tls, struct conf_errors *errors,
+                           struct trust **trust_r)
+{
+    *trust_r = NULL;
+    if (tls->client_auth == CONF_CLIENT_AUTH_NONE) {
+        return true;
+    }
+    if (tls->client_ca[0] == '\0') {
+        conf_errors_add(errors, tls->place,
+                        "client_ca is missing (client_auth: required needs the "
+                        "authorities that issue client certificates)");
+        return false;
+    }
+    *trust_r = trust_load(tls->client_ca, tls->client_crl, tls->place, errors);
+    return *trust_r != NULL;
+}
+
+SSL_CTX *tls_server_ctx_new(const struct conf_listener *listener, int64_t now_s,
+                            struct conf_errors *errors)
+{
+    struct key_pair pair;
+    struct trust *clients = NULL;
+    /* Not && : every fault is to be told. */
+    const bool shown = tls_server_pair_load(&listener->tls, now_s, errors, &pair);
+    const bool asked = tls_server_trust_load(&listener->tls, errors, &clients);
+    SSL_CTX *ctx =
+        shown && asked ? tls_server_ctx_from(listener, &pair, clients, errors) : NULL;
+    key_pair_free(&pair);
+    trust_unref(&clients);
     return ctx;
 }
 

@@ -23,8 +23,11 @@
 struct certificates;
 struct conf_errors;
 struct conf_listener;
+struct conf_listener_tls;
 struct conf_tls;
+struct key_pair;
 struct rules;
+struct trust;
 
 enum {
     TLS_VERIFY_DEPTH_MAX = 6,    /* intermediates accepted from a peer */
@@ -44,6 +47,13 @@ __attribute__((warn_unused_result)) SSL_CTX *tls_client_ctx_new(const struct cer
                                                                 const struct conf_tls *tls,
                                                                 struct conf_errors *errors);
 
+/* The same from what was read before: no file is touched. trust: of the same ca and crl. */
+__attribute__((warn_unused_result)) SSL_CTX *
+tls_client_ctx_from(const struct certificates *certs, const struct trust *trust,
+                    const char *identity, const struct conf_tls *tls, struct conf_errors *errors);
+__attribute__((warn_unused_result)) struct trust *
+tls_client_trust_load(const struct conf_tls *tls, struct conf_errors *errors);
+
 /*
  * Prepare one broker connection: SNI (names only) and, when `verify_hostname`, the SAN the peer
  * must show: an IP address is matched against IP SANs, a name against DNS SANs (CN only counts when
@@ -54,12 +64,24 @@ __attribute__((warn_unused_result)) bool tls_expect_host(SSL *ssl, const char *h
                                                          bool verify_hostname);
 
 /*
- * Client leg. Uses listener->tls (chain, key, client_ca, client_auth, min_version); the session id
+ * Client leg. Uses listener->tls (chain, key, client_ca, client_crl, client_auth, min_version); the session id
  * context is derived from listener->name. Key and chain are checked as in certificates.h, with
  * serverAuth instead of clientAuth. `now_s`: seconds since 1970 UTC.
  */
 __attribute__((warn_unused_result)) SSL_CTX *
 tls_server_ctx_new(const struct conf_listener *listener, int64_t now_s, struct conf_errors *errors);
+
+/* The same from what was read before. clients: NULL exactly when client_auth is none. */
+__attribute__((warn_unused_result)) SSL_CTX *
+tls_server_ctx_from(const struct conf_listener *listener, const struct key_pair *pair,
+                    const struct trust *clients, struct conf_errors *errors);
+__attribute__((warn_unused_result)) bool tls_server_pair_load(const struct conf_listener_tls *tls,
+                                                              int64_t now_s,
+                                                              struct conf_errors *errors,
+                                                              struct key_pair *pair_r);
+__attribute__((warn_unused_result)) bool tls_server_trust_load(const struct conf_listener_tls *tls,
+                                                               struct conf_errors *errors,
+                                                               struct trust **trust_r);
 
 enum tls_peer_status {
     TLS_PEER_OK,

@@ -235,6 +235,11 @@ static void check_client_ca(const struct check *check, const struct conf_listene
                          "'client_ca' has no use with 'client_auth: none' (set 'client_auth: "
                          "required')");
     }
+    if (tls->client_auth == CONF_CLIENT_AUTH_NONE && tls->client_crl[0] != '\0') {
+        conf_errors_add(check->errors, check_place(check, &tls->client_crl),
+                        "'client_crl' has no use with 'client_auth: none' (set 'client_auth: "
+                        "required')");
+    }
 }
 
 /* Whether some mechanism is judged by the users file. */

@@ -121,6 +121,13 @@ struct conf_pkcs11 {
     const char *pin_file; /* "" = the token asks for none */
 };
 
+/* Certificates, authorities and revocation lists whose files change while Setu runs. */
+struct conf_rotation {
+    bool watch; /* false = they are read at a reload only */
+    uint64_t interval_ms;
+    uint64_t overlap_ms;
+};
+
 struct conf_certificate {
     struct conf_place place;
     const char *name;
@@ -283,6 +290,7 @@ struct conf_listener_tls {
     const char *key;                  /* path of a PEM file, or a PKCS#11 URI */
     const struct conf_pkcs11 *pkcs11; /* derived: NULL when the key is a file */
     const char *client_ca; /* "" only when client_auth is none */
+    const char *client_crl; /* "" = nobody is asked whether a client's certificate was revoked */
     enum conf_client_auth client_auth;
     const char *principal_mapping_rules; /* Kafka's ssl.principal.mapping.rules */
     enum conf_tls_version min_version;
@@ -341,6 +349,7 @@ struct config {
     struct conf_pkcs11 pkcs11; /* present where a key is on a token */
     struct conf_users users;
     struct conf_oauth oauth;
+    struct conf_rotation rotation;
     const struct conf_certificate *certificates;
     size_t certificates_count;
     const struct conf_mapping *mapping;

@@ -186,6 +186,21 @@ static const struct key pkcs11_keys[] = {
 static const struct key_section pkcs11_section = {"pkcs11", OPTIONAL(conf_pkcs11),
                                                   KEYS(pkcs11_keys)};
 
+static const struct key rotation_keys[] = {
+    {FIELD(conf_rotation, watch), .type = KEY_BOOL, .fallback = "false",
+     .doc = "Whether certificates, keys, authorities and revocation lists are taken into use when "
+            "their files change, without a reload; what does not fit together, speaks for another "
+            "subject or is older than what is in use is not taken."},
+    {FIELD(conf_rotation, interval_ms), .type = KEY_MS, .fallback = "10000", .min = 100,
+     .max = DAY_MS,
+     .doc = "How often the files are looked at, beside what the kernel tells of their folders."},
+    {FIELD(conf_rotation, overlap_ms), .type = KEY_MS, .fallback = "60000", .max = DAY_MS,
+     .doc = "Over what time connections to brokers that were made with an older certificate of the "
+            "same subject end, one after the other, each when nothing is in flight; 0 is at once."},
+};
+static const struct key_section rotation_section = {"rotation", ALWAYS(conf_rotation),
+                                                    KEYS(rotation_keys)};
+
 static const struct key certificate_keys[] = {
     {FIELD(conf_certificate, name), .type = KEY_TEXT, .required = true, .form = form_name,
      .doc = "The name other parts of this file use for it."},
@@ -424,6 +439,9 @@ static const struct key listener_tls_keys[] = {
             "that stays on a token, see 'pkcs11'."},
     {FIELD(conf_listener_tls, client_ca), .type = KEY_TEXT, .form = form_path,
      .doc = "PEM file with the authorities that client certificates must come from."},
+    {FIELD(conf_listener_tls, client_crl), .type = KEY_TEXT, .form = form_path,
+     .doc = "PEM file with the revocation lists of these authorities; one that has ended refuses "
+            "every client."},
     {FIELD(conf_listener_tls, client_auth), .type = KEY_CHOICE, .words = client_auths,
      .fallback = "none",
      .doc =
@@ -531,6 +549,8 @@ static const struct key root_keys[] = {
     {FIELD(config, pkcs11), .type = KEY_SECTION, .section = &pkcs11_section,
      .doc = "How keys on tokens are reached, for every 'key' that is a URI such as "
             "'pkcs11:token=hsm;object=orders'."},
+    {FIELD(config, rotation), .type = KEY_SECTION, .section = &rotation_section,
+     .doc = "Certificates that change while Setu runs."},
     {LIST(config, certificates), .type = KEY_ITEMS, .max = ITEMS_MAX,
      .section = &certificate_section, .doc = "The certificates Setu can show to brokers."},
     {FIELD(config, users), .type = KEY_SECTION, .section = &users_section,

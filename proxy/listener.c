@@ -15,6 +15,7 @@
 
 #include "auth/rules.h"
 #include "auth/tls_context.h"
+#include "auth/tls_material.h"
 #include "conf/config.h"
 #include "conf/errors.h"
 #include "proxy/ops/log.h"
@@ -428,18 +429,36 @@ static void log_all(const struct conf_errors *errors)
     }
 }
 
+/* NULL: logged. */
+static SSL_CTX *door_context(const struct conf_listener *conf, const struct shared *shared)
+{
+    const struct tls_side *side = &shared->material->sides[conf - shared->config->listeners];
+    struct conf_errors errors;
+    conf_errors_init(&errors);
+    SSL_CTX *ctx = tls_server_ctx_from(conf, &side->pair, side->clients, &errors);
+    log_all(&errors);
+    conf_errors_deinit(&errors);
+    return ctx;
+}
+
+void listener_rotate(struct listener *listener, const struct shared *next)
+{
+    struct gate *gate = &listener->door->gate;
+    SSL_CTX *ctx = gate->tls != NULL ? door_context(gate->conf, next) : NULL;
+    if (ctx != NULL) {
+        SSL_CTX_free(gate->tls);
+        gate->tls = ctx;
+    }
+}
+
 static bool door_secure(struct door *door)
 {
     const struct conf_listener *conf = door->gate.conf;
     struct rules_error rules_error;
-    struct conf_errors errors;
     if (!conf->tls.present) {
         return true;
     }
-    conf_errors_init(&errors);
-    door->gate.tls = tls_server_ctx_new(conf, world_now_ns() / 1000000000, &errors);
-    log_all(&errors);
-    conf_errors_deinit(&errors);
+    door->gate.tls = door_context(conf, door->gate.edition->shared);
     door->gate.rules =
         rules_parse(view_from_string(conf->tls.principal_mapping_rules), &rules_error);
     return door->gate.tls != NULL && door->gate.rules != NULL;

@@ -26,6 +26,7 @@ struct conf_listener;
 struct edition;
 struct gate;
 struct listener;
+struct shared;
 struct world;
 
 /** A listener as one edition of the configuration has it; sessions that began with it keep it. */
@@ -53,6 +54,9 @@ struct listener *listener_new(struct world *world, struct door **door, bool held
 
 /** Those who come from now on come in by this door; takes it. */
 void listener_swap(struct listener *listener, struct door **door);
+
+/** The certificate and the authorities of what was read later for the same configuration: for those who come from now on. */
+void listener_rotate(struct listener *listener, const struct shared *next);
 
 /** The bootstrap port's address as text: "127.0.0.1:19092". */
 void listener_address(const struct conf_listener *conf, char *text, size_t size);

@@ -122,6 +122,7 @@ void process_end(struct process *process)
         return;
     }
     process->handles = false;
+    process_rotation_stop(process);
     for (size_t i = 0; i < PROCESS_SIGNALS; i++) {
         uv_close((uv_handle_t *)&process->signals[i], NULL);
     }
@@ -415,6 +416,7 @@ void process_started(struct process *process, const char *event)
     log_write(LOG_LEVEL_INFO, event, fields, sizeof fields / sizeof fields[0]);
     process_audit(process, AUDIT_START, event);
     process_stats_file(process, true);
+    process_rotation_start(process);
     notify_send("MAINPID=%ld\nREADY=1\nSTATUS=serving", (long)getpid());
 }
 

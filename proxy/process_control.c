@@ -49,6 +49,9 @@ char *process_status_json(struct process *process, bool ok, const char *why)
     json_object_set_new(root, "reloads", json_integer((json_int_t)process->reloads));
     json_object_set_new(root, "reloads_refused",
                         json_integer((json_int_t)process->reloads_refused));
+    json_object_set_new(root, "rotations", json_integer((json_int_t)process->rotations));
+    json_object_set_new(root, "rotations_refused",
+                        json_integer((json_int_t)process->rotations_refused));
     char *text = json_dumps(root, JSON_COMPACT);
     json_decref(root);
     return text;

@@ -6,6 +6,7 @@
 #include "auth/audit.h"
 #include "auth/certificates.h"
 #include "auth/mapping.h"
+#include "auth/tls_material.h"
 #include "proxy/ops/audit_log.h"
 #include "proxy/ops/log.h"
 #include "proxy/process_private.h"
@@ -78,6 +79,62 @@ static void certificates_changed(struct process *process, const struct shared *b
     }
 }
 
+/* ---- certificates, by a reload or because their files changed ---- */
+
+static const char *part_name(enum tls_change_kind kind)
+{
+    switch (kind) {
+    case TLS_CHANGE_IDENTITY:
+        return "identity";
+    case TLS_CHANGE_LISTENER:
+        return "listener";
+    case TLS_CHANGE_CLIENT_TRUST:
+        return "clients";
+    case TLS_CHANGE_BROKER_TRUST:
+        return "brokers";
+    }
+    return "";
+}
+
+/* Identities are in the audit log with all that is known of them; see certificates_changed. */
+static void part_changed(void *context, const struct tls_change *change)
+{
+    struct process *process = context;
+    char detail[AUDIT_TEXT_BYTES_MAX];
+    if (change->kind == TLS_CHANGE_IDENTITY) {
+        return;
+    }
+    const bool shown = change->kind == TLS_CHANGE_LISTENER;
+    struct audit_event event =
+        begin(process, shown ? AUDIT_CERTIFICATE_CHANGED : AUDIT_TRUST_CHANGED);
+    snprintf(detail, sizeof detail, "%s %.200s%s%s", part_name(change->kind), change->name,
+             shown ? ", before " : "", shown ? change->before : "");
+    event.certificate_fingerprint = change->after;
+    event.reason = shown ? "replaced" : NULL;
+    event.detail = detail;
+    (void)audit_log_append(process->audit, &event);
+}
+
+static void part_logged(void *context, const struct tls_change *change)
+{
+    (void)context;
+    struct log_field fields[] = {
+        log_str("of", part_name(change->kind)),
+        log_str("name", change->name),
+        log_str("before", change->before),
+        log_str("now", change->after),
+    };
+    log_write(LOG_LEVEL_INFO, "certificate_in_use", fields, 4);
+}
+
+void process_audit_rotation(struct process *process, const struct shared *before)
+{
+    const struct tls_material *now = process->shared->material;
+    (void)tls_material_compare(before->material, now, part_logged, NULL);
+    (void)tls_material_compare(before->material, now, part_changed, process);
+    certificates_changed(process, before);
+}
+
 /* "listener a: added; limits: changed", as much as fits. */
 static void join(const json_t *changes, char *out, size_t size)
 {
@@ -107,4 +164,5 @@ void process_audit_reload(struct process *process, const struct shared *before,
         process_audit(process, AUDIT_MAPPING_CHANGED, detail);
     }
     certificates_changed(process, before);
+    (void)tls_material_compare(before->material, process->shared->material, part_changed, process);
 }

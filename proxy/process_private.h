@@ -21,6 +21,7 @@ struct audit_log;
 struct conf_errors;
 struct json_t;
 struct ledger;
+struct rotation;
 struct shared;
 struct stats_file;
 struct visitors;
@@ -91,6 +92,11 @@ struct process {
     uint64_t reloads, reloads_refused;
     struct landlock landlock; /* where files may be opened */
     int landlock_error;       /* why it is not on though it was wanted */
+    /* certificates whose files change; process_rotate.c */
+    struct rotation *rotation;         /* owned; NULL: nobody watches */
+    struct rotation *rotation_closing; /* owned; its handles are being closed */
+    size_t rotation_handles;           /* of that one */
+    uint64_t rotations, rotations_refused;
     /* as a predecessor */
     uint64_t successor; /* peer; 0: none */
     bool take_back; /* it went while the workers were busy for it */
@@ -125,6 +131,8 @@ void process_audit_asked(struct process *process, const char *action, uint64_t p
 /* process->shared is in use instead of `before`; changes: texts */
 void process_audit_reload(struct process *process, const struct shared *before,
                           const struct json_t *changes);
+/* certificates of process->shared are in use instead of those of `before`: logged, and audited */
+void process_audit_rotation(struct process *process, const struct shared *before);
 
 /* process_round.c */
 /* False: one is under way, or the process is ending. `then` is called when all workers have done it. */
@@ -149,6 +157,11 @@ void process_check_landlock(const struct process *process, struct conf_errors *e
 
 /* process_reload.c */
 void process_reload(struct process *process, uint64_t asker);
+
+/* process_rotate.c: looks at the files of certificates now and then, and takes what is new into use */
+void process_rotation_start(struct process *process); /* if the configuration wants it; idempotent */
+void process_rotation_stop(struct process *process);
+void process_rotation_closed(struct process *process); /* its own */
 
 /* process_predecessor.c */
 void process_on_successor(struct process *process, uint64_t peer, int kind, struct view payload);

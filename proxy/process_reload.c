@@ -8,6 +8,7 @@
 #include "auth/audit_key.h"
 #include "auth/certificates.h"
 #include "auth/mapping.h"
+#include "auth/tls_material.h"
 #include "conf/config.h"
 #include "conf/errors.h"
 #include "proxy/ops/audit_log.h"
@@ -88,18 +89,30 @@ static void compare_clusters(const struct shared *before, const struct shared *n
     }
 }
 
+static void on_change(void *context, const struct tls_change *change)
+{
+    json_t *changes = context;
+    switch (change->kind) {
+    case TLS_CHANGE_IDENTITY:
+        tell(changes, "certificate %s: %s", change->name,
+             change->before == NULL ? "added" : "changed");
+        break;
+    case TLS_CHANGE_LISTENER:
+        tell(changes, "listener %s: certificate changed", change->name);
+        break;
+    case TLS_CHANGE_CLIENT_TRUST:
+        tell(changes, "listener %s: authorities or revocation lists changed", change->name);
+        break;
+    case TLS_CHANGE_BROKER_TRUST:
+        tell(changes, "brokers by %s: authorities or revocation lists changed", change->name);
+        break;
+    }
+}
+
 static void compare_certificates(const struct shared *before, const struct shared *now,
                                  json_t *changes)
 {
-    for (size_t i = 0; i < certificates_count(now->certificates); i++) {
-        const struct certificate *new = certificates_at(now->certificates, i);
-        const struct certificate *old = certificates_find(before->certificates, new->name);
-        if (old == NULL) {
-            tell(changes, "certificate %s: added", new->name);
-        } else if (strcmp(old->fingerprint, new->fingerprint) != 0) {
-            tell(changes, "certificate %s: changed", new->name);
-        }
-    }
+    (void)tls_material_compare(before->material, now->material, on_change, changes);
     for (size_t i = 0; i < certificates_count(before->certificates); i++) {
         const struct certificate *old = certificates_at(before->certificates, i);
         if (certificates_find(now->certificates, old->name) == NULL) {
@@ -265,6 +278,8 @@ static void committed(struct process *process)
     log_write(LOG_LEVEL_INFO, "reloaded", fields, 3);
     process_audit_reload(process, before, changes);
     answer(process, true, NULL, changes, fixed, json_array());
+    process_rotation_stop(process); /* other files, or none */
+    process_rotation_start(process);
     shared_unref(&before);
     notify_send("READY=1\nSTATUS=serving");
 }

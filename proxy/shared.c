@@ -19,7 +19,9 @@
 #include "auth/principal.h"
 #include "auth/rules.h"
 #include "auth/tls_context.h"
+#include "auth/tls_material.h"
 #include "auth/tokens.h"
+#include "auth/trust.h"
 #include "conf/config.h"
 #include "conf/errors.h"
 #include "proxy/cluster/identity.h"
@@ -46,6 +48,12 @@ static void hash_texts(EVP_MD_CTX *md, const char *const *texts, size_t count)
     for (size_t i = 0; i < count; i++) {
         hash_text(md, texts[i]);
     }
+}
+
+/* NULL is nothing. */
+static void hash_bytes(EVP_MD_CTX *md, const uint8_t *at, size_t length)
+{
+    EVP_DigestUpdate(md, at != NULL ? (const void *)at : "", at != NULL ? length : 1);
 }
 
 /* The content, read again by its name. "" is no file. */
@@ -83,9 +91,20 @@ static void hash_file(const char *path, char hex[65])
     hash_end(&md, hex);
 }
 
+static void hash_login(const struct conf_cluster *cluster, char hex[65])
+{
+    EVP_MD_CTX *md = hash_begin();
+    /* A token is another one every hour; it is read anew at each look. */
+    if (strcmp(cluster->identity.sasl.mechanism, "OAUTHBEARER") != 0) {
+        hash_content(md, cluster->identity.sasl.password_file);
+    }
+    hash_content(md, cluster->identity.sasl.keytab);
+    hash_end(&md, hex);
+}
+
 /* Everything that what is known of a cluster rests on: its text, and the files with whom Setu trusts and what it shows
  * when it looks. Passwords of clients are each snapshot's own. */
-static void hash_cluster(const struct config *config, const struct conf_cluster *cluster,
+static void hash_cluster(const struct shared *shared, const struct conf_cluster *cluster,
                          char hex[65])
 {
     EVP_MD_CTX *md = hash_begin();
@@ -99,30 +118,34 @@ static void hash_cluster(const struct config *config, const struct conf_cluster 
     fclose(out);
     hash_text(md, text);
     free(text);
-    const struct conf_certificate *own = config_certificate(config, cluster->identity.certificate);
+    const struct certificate *own =
+        certificates_find(shared->certificates, cluster->identity.certificate);
     if (own != NULL) {
-        hash_content(md, own->chain);
-        hash_content(md, own->key);
+        hash_text(md, own->fingerprint);
+        for (int i = 0; i < sk_X509_num(own->issuers); i++) {
+            char fingerprint[CERTIFICATES_FINGERPRINT_SIZE];
+            certificates_fingerprint(sk_X509_value(own->issuers, i), fingerprint);
+            hash_text(md, fingerprint);
+        }
     }
-    /* A token is another one every hour; it is read anew at each look. */
-    if (strcmp(cluster->identity.sasl.mechanism, "OAUTHBEARER") != 0) {
-        hash_content(md, cluster->identity.sasl.password_file);
-    }
-    hash_content(md, cluster->identity.sasl.keytab);
+    hash_text(md, shared->login_hashes[cluster - shared->config->clusters]);
     for (size_t i = 0; i < cluster->generations_count; i++) {
-        hash_content(md, cluster->generations[i].tls.ca);
-        hash_content(md, cluster->generations[i].tls.crl);
+        const struct conf_tls *tls = &cluster->generations[i].tls;
+        const struct trust *trust = tls_material_trust(shared->material, tls->ca, tls->crl);
+        hash_bytes(md, trust != NULL ? trust->hash : NULL, sizeof trust->hash);
     }
     hash_end(&md, hex);
 }
 
-/* By what a client certificate becomes a principal, or is refused. */
-static void hash_peers(const struct conf_listener *listener, char hex[65])
+/* By what a client certificate becomes a principal, or is refused; but for revocation, which is looked up for each. */
+static void hash_peers(const struct conf_listener *listener, const struct tls_side *side,
+                       char hex[65])
 {
     EVP_MD_CTX *md = hash_begin();
     hash_text(md, listener->tls.present ? listener->tls.principal_mapping_rules : "");
     EVP_DigestUpdate(md, &listener->tls.client_auth, sizeof listener->tls.client_auth);
-    hash_content(md, listener->tls.present ? listener->tls.client_ca : "");
+    hash_bytes(md, side->clients != NULL ? side->clients->authorities_hash : NULL,
+               sizeof side->clients->authorities_hash);
     hash_end(&md, hex);
 }
 
@@ -142,29 +165,44 @@ static void hash_tickets(const struct conf_listener *listener, char hex[65])
     hash_end(&md, hex);
 }
 
+static void make_hashes(struct shared *shared)
+{
+    const size_t listeners = shared->config->listeners_count;
+    const size_t clusters = shared->config->clusters_count;
+    shared->peer_hashes = calloc(listeners, sizeof *shared->peer_hashes);
+    shared->ticket_hashes = calloc(listeners, sizeof *shared->ticket_hashes);
+    shared->cluster_hashes = calloc(clusters, sizeof *shared->cluster_hashes);
+    shared->login_hashes = calloc(clusters, sizeof *shared->login_hashes);
+    if (shared->peer_hashes == NULL || shared->ticket_hashes == NULL ||
+        shared->cluster_hashes == NULL || shared->login_hashes == NULL) {
+        abort();
+    }
+}
+
+static void hash_logins(struct shared *shared)
+{
+    const struct config *config = shared->config;
+    for (size_t i = 0; i < config->listeners_count; i++) {
+        hash_tickets(&config->listeners[i], shared->ticket_hashes[i]);
+    }
+    for (size_t i = 0; i < config->clusters_count; i++) {
+        hash_login(&config->clusters[i], shared->login_hashes[i]);
+    }
+}
+
 static void hash_listeners(struct shared *shared)
 {
     const struct config *config = shared->config;
-    shared->peer_hashes = calloc(config->listeners_count, sizeof *shared->peer_hashes);
-    shared->ticket_hashes = calloc(config->listeners_count, sizeof *shared->ticket_hashes);
-    if (shared->peer_hashes == NULL || shared->ticket_hashes == NULL) {
-        abort();
-    }
     for (size_t i = 0; i < config->listeners_count; i++) {
-        hash_tickets(&config->listeners[i], shared->ticket_hashes[i]);
-        hash_peers(&config->listeners[i], shared->peer_hashes[i]);
+        hash_peers(&config->listeners[i], &shared->material->sides[i], shared->peer_hashes[i]);
     }
 }
 
 static void hash_clusters(struct shared *shared)
 {
     const struct config *config = shared->config;
-    shared->cluster_hashes = calloc(config->clusters_count, sizeof *shared->cluster_hashes);
-    if (shared->cluster_hashes == NULL) {
-        abort();
-    }
     for (size_t i = 0; i < config->clusters_count; i++) {
-        hash_cluster(config, &config->clusters[i], shared->cluster_hashes[i]);
+        hash_cluster(shared, &config->clusters[i], shared->cluster_hashes[i]);
     }
 }
 
@@ -236,7 +274,7 @@ static void load_acceptors(struct shared *shared, struct conf_errors *errors)
     }
 }
 
-static void check_listener_tls(const struct config *config, struct conf_errors *errors)
+static void check_listener_rules(const struct config *config, struct conf_errors *errors)
 {
     for (size_t i = 0; i < config->listeners_count; i++) {
         const struct conf_listener *listener = &config->listeners[i];
@@ -244,7 +282,6 @@ static void check_listener_tls(const struct config *config, struct conf_errors *
         if (!listener->tls.present) {
             continue;
         }
-        SSL_CTX_free(tls_server_ctx_new(listener, world_now_ns() / 1000000000, errors));
         struct rules *rules =
             rules_parse(view_from_string(listener->tls.principal_mapping_rules), &rules_error);
         if (rules == NULL) {
@@ -255,17 +292,38 @@ static void check_listener_tls(const struct config *config, struct conf_errors *
     }
 }
 
-static void check_generation_tls(const struct shared *shared, struct conf_errors *errors)
+/* Such a list lets nobody in: that is as it should be, and to be told. */
+static void warn_of_list(const struct trust *trust, struct conf_place place,
+                         struct conf_errors *errors)
+{
+    if (trust != NULL && trust_is_stale(trust, world_now_ns() / 1000000000)) {
+        conf_errors_warn(errors, place,
+                         "%s: a revocation list in it has ended, so nobody is let in whom it is "
+                         "about (get a newer one)",
+                         trust->crl);
+    }
+}
+
+static void warn_of_lists(const struct shared *shared, struct conf_errors *errors)
 {
     const struct config *config = shared->config;
-    for (size_t i = 0; i < config->clusters_count; i++) {
-        const struct conf_cluster *cluster = &config->clusters[i];
-        for (size_t k = 0; k < cluster->generations_count; k++) {
-            const struct conf_generation *generation = &cluster->generations[k];
-            if (config_protocol_has_tls(generation->protocol)) {
-                SSL_CTX_free(
-                    tls_client_ctx_new(shared->certificates, NULL, &generation->tls, errors));
-            }
+    for (size_t i = 0; i < config->listeners_count; i++) {
+        warn_of_list(shared->material->sides[i].clients, config->listeners[i].tls.place, errors);
+    }
+    for (size_t i = 0; i < shared->material->trusts_count; i++) {
+        warn_of_list(shared->material->trusts[i], config->clusters[0].place, errors);
+    }
+}
+
+/* Each worker makes its own; here it is seen that it can. */
+static void check_contexts(const struct shared *shared, struct conf_errors *errors)
+{
+    const struct config *config = shared->config;
+    for (size_t i = 0; i < config->listeners_count; i++) {
+        const struct tls_side *side = &shared->material->sides[i];
+        if (config->listeners[i].tls.present) {
+            SSL_CTX_free(
+                tls_server_ctx_from(&config->listeners[i], &side->pair, side->clients, errors));
         }
     }
 }
@@ -276,7 +334,7 @@ static void check_identities(const struct shared *shared, struct conf_errors *er
     const struct config *config = shared->config;
     for (size_t i = 0; i < config->clusters_count; i++) {
         struct identity identity;
-        if (identity_load(&identity, &config->clusters[i], shared->certificates, errors)) {
+        if (identity_load(&identity, &config->clusters[i], shared->material, errors)) {
             identity_free(&identity);
         }
     }
@@ -384,7 +442,8 @@ static void load_all(struct shared *shared, struct conf_errors *errors)
 {
     struct config *config = shared->config;
     load_audit_key(shared, errors);
-    shared->certificates = certificates_load(config, world_now_ns() / 1000000000, errors);
+    shared->material = tls_material_load(config, world_now_ns() / 1000000000, errors);
+    shared->certificates = shared->material != NULL ? shared->material->certificates : NULL;
     shared->mapping = mapping_build(config, errors);
     if (config->users.file[0] != '\0') {
         shared->users = credentials_load(config->users.file, errors);
@@ -401,12 +460,13 @@ static void load_all(struct shared *shared, struct conf_errors *errors)
     }
     load_passwords(shared, errors);
     load_acceptors(shared, errors);
-    check_listener_tls(config, errors);
+    check_listener_rules(config, errors);
     if (shared->certificates != NULL && shared->mapping != NULL) {
         check_predictions(shared, errors);
     }
-    if (shared->certificates != NULL) {
-        check_generation_tls(shared, errors);
+    if (shared->material != NULL) {
+        warn_of_lists(shared, errors);
+        check_contexts(shared, errors);
         check_identities(shared, errors);
     }
 }
@@ -422,14 +482,98 @@ struct shared *shared_load(const char *config_file, struct conf_errors *errors)
     if (shared->config != NULL) {
         hash_file(config_file, shared->config_hash);
         hash_file(shared->config->users.file, shared->users_hash);
+        load_all(shared, errors);
+    }
+    if (shared->material != NULL) {
+        make_hashes(shared);
+        hash_logins(shared);
         hash_clusters(shared);
         hash_listeners(shared);
-        load_all(shared, errors);
     }
     if (conf_errors_failed(errors)) {
         shared_unref(&shared);
     }
     return shared;
+}
+
+/* ---- rotation ---- */
+
+/* What a snapshot has beside TLS, and holds on to. */
+static void hold_the_rest(struct shared *next, const struct shared *before)
+{
+    const struct config *config = before->config;
+    next->config = config_ref(config);
+    next->mapping = mapping_ref(before->mapping);
+    next->users = before->users != NULL ? credentials_ref(before->users) : NULL;
+    next->tokens = before->tokens != NULL ? tokens_ref(before->tokens) : NULL;
+    next->audit_key = before->audit_key != NULL ? audit_key_ref(before->audit_key) : NULL;
+    next->secrets = calloc(before->secret_count + 1, sizeof *next->secrets);
+    next->acceptors = calloc(config->listeners_count, sizeof(*next->acceptors));
+    if (next->secrets == NULL || next->acceptors == NULL) {
+        abort();
+    }
+    for (size_t i = 0; i < before->secret_count; i++) {
+        next->secrets[i] = (struct generation_secrets){
+            before->secrets[i].file, passwords_ref(before->secrets[i].passwords)};
+    }
+    next->secret_count = before->secret_count;
+    for (size_t i = 0; before->acceptors != NULL && i < config->listeners_count; i++) {
+        next->acceptors[i] = before->acceptors[i] != NULL
+                                 ? kerberos_acceptor_ref(before->acceptors[i])
+                                 : NULL;
+    }
+}
+
+static void copy_facts(struct shared *next, const struct shared *before)
+{
+    const struct config *config = before->config;
+    memcpy(next->config_hash, before->config_hash, sizeof next->config_hash);
+    memcpy(next->users_hash, before->users_hash, sizeof next->users_hash);
+    memcpy(next->ticket_hashes, before->ticket_hashes,
+           config->listeners_count * sizeof *next->ticket_hashes);
+    memcpy(next->login_hashes, before->login_hashes,
+           config->clusters_count * sizeof *next->login_hashes);
+    next->audit = before->audit;
+    next->ledger = before->ledger;
+    next->visitors = before->visitors;
+    next->session_ids = before->session_ids;
+}
+
+static struct shared *follow(const struct shared *before, struct tls_material *material)
+{
+    struct shared *next = calloc(1, sizeof *next);
+    if (next == NULL) {
+        abort();
+    }
+    atomic_init(&next->references, 1);
+    next->material = material;
+    next->certificates = material->certificates;
+    hold_the_rest(next, before);
+    make_hashes(next);
+    copy_facts(next, before);
+    hash_clusters(next);
+    hash_listeners(next);
+    return next;
+}
+
+struct shared *shared_rotate(const struct shared *before, struct conf_errors *errors)
+{
+    const int64_t now_s = world_now_ns() / 1000000000;
+    struct tls_material *material = tls_material_load(before->config, now_s, errors);
+    if (material == NULL) {
+        return NULL;
+    }
+    if (tls_material_compare(before->material, material, NULL, NULL) == 0 ||
+        !tls_material_may_follow(before->material, material, now_s, errors)) {
+        tls_material_unref(&material);
+        return NULL;
+    }
+    struct shared *next = follow(before, material);
+    check_contexts(next, errors);
+    if (conf_errors_failed(errors)) {
+        shared_unref(&next);
+    }
+    return next;
 }
 
 struct shared *shared_ref(struct shared *shared)
@@ -456,10 +600,11 @@ void shared_unref(struct shared **shared)
     credentials_unref(&gone->users);
     tokens_unref(&gone->tokens);
     mapping_unref(&gone->mapping);
-    certificates_unref(&gone->certificates);
+    tls_material_unref(&gone->material);
     audit_key_unref(&gone->audit_key);
     config_unref(&gone->config);
     free(gone->cluster_hashes);
+    free(gone->login_hashes);
     free(gone->peer_hashes);
     free(gone->ticket_hashes);
     free(gone);

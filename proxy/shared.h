@@ -17,6 +17,15 @@ struct conf_errors;
 struct shared *shared_load(const char *config_file, struct conf_errors *errors)
     __attribute__((warn_unused_result));
 
+/**
+ * The same configuration, users, mapping and so on, with certificates, keys, authorities and revocation lists read
+ * anew, if they differ and may follow the ones in use with nobody looking (tls_material.h). NULL: they do not differ,
+ * and errors are as they were; or what is wrong is in errors. The process's own are taken over. Blocking reads: off
+ * every loop; `before` is held by the caller.
+ */
+struct shared *shared_rotate(const struct shared *before, struct conf_errors *errors)
+    __attribute__((warn_unused_result));
+
 /** Any thread. The last one wipes and frees. shared_unref nulls, and accepts NULL. */
 struct shared *shared_ref(struct shared *shared);
 void shared_unref(struct shared **shared);

@@ -94,5 +94,12 @@ bool worker_prepare(struct worker *worker, struct shared *shared)
 /** Serves with what was prepared; drains what it has no place for. */
 void worker_commit(struct worker *worker);
 
+/**
+ * In this worker's thread: `next` is the snapshot in use with certificates, authorities and lists that were read later
+ * (shared_rotate). Serves with them; connections to brokers made with what is not in use any more end, spread over
+ * rotation.overlap_ms, or at once where somebody is not to be believed any more.
+ */
+void worker_rotate(struct worker *worker, struct shared *next);
+
 /** Forgets what was prepared. */
 void worker_abandon(struct worker *worker);

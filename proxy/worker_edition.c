@@ -7,9 +7,7 @@
 #include "proxy/cluster/cluster.h"
 #include "proxy/listener.h"
 #include "proxy/ops/log.h"
-#include "proxy/session/mapped.h"
 #include "proxy/session/session.h"
-#include "proxy/session/standing.h"
 #include "proxy/shared.h"
 #include "proxy/worker_private.h"
 
@@ -57,7 +55,7 @@ static struct worker_cluster *cluster_start(struct worker *worker, const struct 
         .io = &worker->world.io,
         .config = shared->config,
         .conf = &shared->config->clusters[index],
-        .certificates = shared->certificates,
+        .material = shared->material,
         .stats = &worker->world.stats,
         /* every worker looks; one tells */
         .audit = worker->params.number == 0 ? shared->audit : NULL,
@@ -267,50 +265,6 @@ void worker_leave(struct worker *worker, struct listener *listener)
     worker_tick_start(worker);
 }
 
-/* A client that is logging in is judged by what was valid when it came: it comes again if that is another now. */
-static bool identity_holds(const struct session *s, const struct shared *now,
-                           const struct conf_listener *conf)
-{
-    if (s->passthrough) {
-        return true; /* the broker judges */
-    }
-    if (s->principal == NULL || s->certificate == NULL) {
-        return strcmp(session_shared(s)->config_hash, now->config_hash) == 0;
-    }
-    return mapped_still(s, now, conf);
-}
-
-static bool is_still_a_peer(const struct session *s, const struct conf_listener *conf)
-{
-    bool listed = conf->role != CONF_ROLE_BROKERS || s->principal == NULL;
-    for (size_t i = 0; i < conf->peers_count; i++) {
-        listed = listed || strcmp(conf->peers[i], s->principal) == 0;
-    }
-    return listed;
-}
-
-/* Sessions keep to the snapshot they began with, unless it would be wrong to let them. */
-static void judge_sessions(struct worker *worker)
-{
-    const struct shared *now = worker->edition->edition.shared;
-    struct session *next = NULL;
-    for (struct session *s = worker->world.sessions; s != NULL; s = next) {
-        next = s->next;
-        const struct conf_listener *conf = NULL;
-        for (size_t i = 0; i < worker->listener_count; i++) {
-            if (worker->listeners[i] == door_listener(s->gate)) {
-                conf = &now->config->listeners[i];
-            }
-        }
-        if (conf == NULL || strcmp(conf->cluster, s->gate->conf->cluster) != 0) {
-            session_drain(s, CLOSE_LISTENER_REMOVED, true);
-        } else if (!identity_holds(s, now, conf) || !is_still_a_peer(s, conf) ||
-                   !standing_holds(s, now, conf)) {
-            session_drain(s, CLOSE_IDENTITY_CHANGED, true);
-        }
-    }
-}
-
 static void take_limits(struct worker *worker, const struct config *before,
                         const struct config *now)
 {
@@ -380,6 +334,6 @@ void worker_commit(struct worker *worker)
         worker_open(listeners[i]);
     }
     forget_plans(worker);
-    judge_sessions(worker);
+    worker_judge(worker, worker->edition->edition.shared);
     edition_unref(&before);
 }

@@ -74,6 +74,10 @@ void worker_open(struct listener *listener);
 void worker_leave(struct worker *worker, struct listener *listener);
 bool worker_next_is_ready(const struct worker *worker);
 
+/* worker_judge.c */
+/* `now` holds, or is about to: sessions that it would not have made, or not so, end or are to be made anew. */
+void worker_judge(struct worker *worker, const struct shared *now);
+
 /* worker.c */
 void worker_check_ready(struct worker *worker);
 struct penalty *worker_penalty_new(const struct conf_limits *limits);

@@ -38,6 +38,8 @@ static struct kind kind_of(enum audit_code code)
     case AUDIT_RELOAD_REFUSED:
     case AUDIT_MAPPING_CHANGED:
     case AUDIT_CERTIFICATE_CHANGED:
+    case AUDIT_TRUST_CHANGED:
+    case AUDIT_CERTIFICATES_REFUSED:
     case AUDIT_SIGNING_KEY:
     case AUDIT_SIGNING_OFF:
     case AUDIT_ADMIN_ACTION:

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <uv.h>
 
-#include "auth/certificates.h"
+#include "auth/tls_material.h"
 #include "conf/config.h"
 #include "protocol/api.h"
 #include "protocol/endpoint.h"
@@ -39,7 +39,7 @@ struct inquiry {
     const struct cli_call *call;
     const struct config *config;
     const struct conf_cluster *cluster;
-    struct certificates *certificates;
+    struct tls_material *material;
     struct identity identity;
     char host[ROUTE_HOST_MAX];
     uint16_t port;
@@ -309,9 +309,9 @@ static int ask(struct inquiry *inquiry, const struct conf_generation *generation
 
 static bool load(struct inquiry *inquiry, struct conf_errors *errors)
 {
-    inquiry->certificates = certificates_load(inquiry->config, (int64_t)time(NULL), errors);
-    return inquiry->certificates != NULL &&
-           identity_load(&inquiry->identity, inquiry->cluster, inquiry->certificates, errors);
+    inquiry->material = tls_material_load(inquiry->config, (int64_t)time(NULL), errors);
+    return inquiry->material != NULL &&
+           identity_load(&inquiry->identity, inquiry->cluster, inquiry->material, errors);
 }
 
 /* The options that name things; CLI_OK when all make sense. */
@@ -383,7 +383,7 @@ int cli_probe(const struct cli_call *call)
     if (inquiry.identity.conf != NULL) {
         identity_free(&inquiry.identity);
     }
-    certificates_unref(&inquiry.certificates);
+    tls_material_unref(&inquiry.material);
     config_unref(&config);
     conf_errors_deinit(&errors);
     return status;

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/certificates.h"
 #include "conf/config.h"
 #include "proxy/cluster/cluster_private.h"
 #include "proxy/cluster/reach.h"
@@ -336,25 +335,38 @@ static void release(struct cluster *cluster)
     free(cluster->nodes);
     free(cluster->seeds);
     identity_free(&cluster->identity);
-    certificates_unref(&cluster->params.certificates);
     config_unref(&cluster->config);
     free(cluster);
 }
 
-static bool load_identity(struct cluster *cluster)
+static void log_identity(const struct cluster *cluster, const struct conf_errors *errors, bool good)
+{
+    for (size_t i = 0; i < errors->count; i++) {
+        const struct conf_error *error = &errors->items[i];
+        struct log_field fields[] = {
+            log_str("cluster", cluster->params.conf->name), log_str("file", error->file),
+            log_int("line", error->line), log_str("text", error->text)};
+        log_write(good ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "identity", fields, 4);
+    }
+}
+
+static bool load_identity(struct cluster *cluster, const struct tls_material *material)
 {
     struct conf_errors errors;
     conf_errors_init(&errors);
-    bool good = identity_load(&cluster->identity, cluster->params.conf,
-                              cluster->params.certificates, &errors);
-    for (size_t i = 0; i < errors.count; i++) {
-        struct log_field fields[] = {
-            log_str("cluster", cluster->params.conf->name), log_str("file", errors.items[i].file),
-            log_int("line", errors.items[i].line), log_str("text", errors.items[i].text)};
-        log_write(good ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "identity", fields, 4);
-    }
+    bool good = identity_load(&cluster->identity, cluster->params.conf, material, &errors);
+    log_identity(cluster, &errors, good);
     conf_errors_deinit(&errors);
     return good;
+}
+
+void cluster_rotate(struct cluster *cluster, const struct tls_material *material)
+{
+    struct conf_errors errors;
+    conf_errors_init(&errors);
+    bool good = identity_rotate(&cluster->identity, material, &errors);
+    log_identity(cluster, &errors, good);
+    conf_errors_deinit(&errors);
 }
 
 static bool make_seeds(struct cluster *cluster)
@@ -389,10 +401,9 @@ struct cluster *cluster_new(const struct cluster_params *params)
     cluster->params = *params;
     cluster->config = config_ref(params->config);
     cluster->limits = params->config->limits;
-    cluster->params.certificates =
-        params->certificates != NULL ? certificates_ref(params->certificates) : NULL;
+    cluster->params.material = NULL;
     cluster->random_state = (uint32_t)uv_hrtime() | 1U;
-    if (!load_identity(cluster) || !make_seeds(cluster) || !cluster_gaps_start(cluster) ||
+    if (!load_identity(cluster, params->material) || !make_seeds(cluster) || !cluster_gaps_start(cluster) ||
         uv_timer_init(params->io->loop, &cluster->timer) != 0 ||
         uv_timer_init(params->io->loop, &cluster->wake) != 0 ||
         uv_timer_init(params->io->loop, &cluster->ask) != 0) {

@@ -35,7 +35,6 @@
 #include "proxy/cluster/route.h"
 
 struct audit_log;
-struct certificates;
 struct cluster;
 struct conf_cluster;
 struct conf_limits;
@@ -43,12 +42,13 @@ struct config;
 struct io;
 struct served;
 struct stats;
+struct tls_material;
 
 struct cluster_params {
     struct io *io;                     /* the worker's; its loop is used; outlives the cluster */
     const struct config *config;       /* a reference is taken */
     const struct conf_cluster *conf;   /* inside config */
-    struct certificates *certificates; /* a reference is taken; NULL when there are none */
+    const struct tls_material *material; /* read for config; used in the call only; NULL: nobody speaks TLS */
     struct stats *stats;               /* the worker's; outlives the cluster */
     struct audit_log *audit;           /* generations learned and flipped; NULL: not told */
     /* A node id became known. Called before any call of this module names it; the caller opens its
@@ -84,6 +84,9 @@ const struct conf_cluster *cluster_conf(const struct cluster *cluster);
 
 /** Limits of a reload that left the cluster as it is: they hold from now on. */
 void cluster_limit(struct cluster *cluster, const struct conf_limits *limits);
+
+/** Certificates and authorities of the same configuration, read later: looks that begin from now on use them. */
+void cluster_rotate(struct cluster *cluster, const struct tls_material *material);
 
 /** At least one broker has answered ApiVersions, and every broker it named had a first look (or
  * about three seconds for it). Never becomes false again. */

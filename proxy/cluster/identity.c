@@ -7,6 +7,7 @@
 #include "auth/kerberos.h"
 #include "auth/mech.h"
 #include "auth/tls_context.h"
+#include "auth/tls_material.h"
 #include "conf/config.h"
 #include "proxy/ops/log.h"
 
@@ -37,7 +38,24 @@ static bool load_sasl(struct identity *identity, struct conf_errors *errors)
     return true;
 }
 
-static bool load_contexts(struct identity *identity, const struct certificates *certificates,
+static SSL_CTX *context_new(const struct identity *identity,
+                            const struct conf_generation *generation,
+                            const struct tls_material *material, struct conf_errors *errors)
+{
+    const struct conf_tls *tls = &generation->tls;
+    const struct trust *trust =
+        material != NULL ? tls_material_trust(material, tls->ca, tls->crl) : NULL;
+    /* A SASL listener is told who we are by SASL alone. No resumption: a look is to see everything. */
+    bool show = generation->protocol == CONF_PROTOCOL_SSL;
+    if (trust == NULL) {
+        conf_errors_add(errors, tls->place, "%s: was not read", tls->ca);
+        return NULL;
+    }
+    return tls_client_ctx_from(material->certificates, trust,
+                               show ? identity->certificate : NULL, tls, errors);
+}
+
+static bool load_contexts(struct identity *identity, const struct tls_material *material,
                           struct conf_errors *errors)
 {
     const struct conf_cluster *conf = identity->conf;
@@ -47,17 +65,18 @@ static bool load_contexts(struct identity *identity, const struct certificates *
         if (!config_protocol_has_tls(generation->protocol)) {
             continue;
         }
-        /* A SASL listener is told who we are by SASL alone. No resumption: a look is to see everything. */
-        bool show = generation->protocol == CONF_PROTOCOL_SSL;
-        identity->contexts[i] = tls_client_ctx_new(
-            certificates, show ? identity->certificate : NULL, &generation->tls, errors);
-        good = good && identity->contexts[i] != NULL;
+        SSL_CTX *made = context_new(identity, generation, material, errors);
+        if (made != NULL) {
+            SSL_CTX_free(identity->contexts[i]);
+            identity->contexts[i] = made;
+        }
+        good = good && made != NULL;
     }
     return good;
 }
 
 bool identity_load(struct identity *identity_r, const struct conf_cluster *conf,
-                   const struct certificates *certificates, struct conf_errors *errors)
+                   const struct tls_material *material, struct conf_errors *errors)
 {
     memset(identity_r, 0, sizeof *identity_r);
     identity_r->conf = conf;
@@ -70,11 +89,17 @@ bool identity_load(struct identity *identity_r, const struct conf_cluster *conf,
         return false;
     }
     bool good = load_sasl(identity_r, errors);
-    good = load_contexts(identity_r, certificates, errors) && good;
+    good = load_contexts(identity_r, material, errors) && good;
     if (!good) {
         identity_free(identity_r);
     }
     return good;
+}
+
+bool identity_rotate(struct identity *identity, const struct tls_material *material,
+                     struct conf_errors *errors)
+{
+    return load_contexts(identity, material, errors);
 }
 
 void identity_refresh(struct identity *identity)

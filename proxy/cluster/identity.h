@@ -12,11 +12,11 @@
 #include "auth/scram.h"
 #include "auth/secret.h"
 
-struct certificates;
 struct kerberos_login;
 struct conf_cluster;
 struct conf_errors;
 struct conf_generation;
+struct tls_material;
 
 struct identity {
     const struct conf_cluster *conf;
@@ -32,10 +32,14 @@ struct identity {
 };
 
 /* Reads the password file or keytab and makes the contexts. False with errors added. conf outlives identity;
- * certificates may be NULL when there are none. */
+ * material is of the same configuration, and is not needed afterwards; NULL: no generation speaks TLS. */
 bool identity_load(struct identity *identity_r, const struct conf_cluster *conf,
-                   const struct certificates *certificates, struct conf_errors *errors)
+                   const struct tls_material *material, struct conf_errors *errors)
     __attribute__((warn_unused_result));
+
+/* The contexts anew, of what was read later: looks that begin from now on use them. False: some stay as they were. */
+bool identity_rotate(struct identity *identity, const struct tls_material *material,
+                     struct conf_errors *errors) __attribute__((warn_unused_result));
 
 /* Before a login: a token is read anew, since tokens expire; the old one stays if that fails. A short
  * read of a local file, on the loop. */

@@ -4,8 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/certificates.h"
 #include "auth/tls_context.h"
+#include "auth/tls_material.h"
 #include "auth/tls_sessions.h"
+#include "auth/trust.h"
 #include "conf/config.h"
 #include "conf/errors.h"
 #include "proxy/ops/log.h"
@@ -29,8 +32,11 @@ static SSL_CTX *client_ctx_new(const struct edition *edition,
 {
     struct conf_errors errors;
     conf_errors_init(&errors);
-    SSL_CTX *ctx =
-        tls_client_ctx_new(edition->shared->certificates, certificate, &generation->tls, &errors);
+    const struct conf_tls *tls = &generation->tls;
+    const struct trust *trust = tls_material_trust(edition->shared->material, tls->ca, tls->crl);
+    SSL_CTX *ctx = trust != NULL ? tls_client_ctx_from(edition->shared->certificates, trust,
+                                                       certificate, tls, &errors)
+                                 : NULL;
     if (ctx == NULL) {
         log_errors(&errors);
     }
@@ -62,6 +68,48 @@ const struct edition_context *edition_client_context(struct edition *edition,
     }
     edition->contexts = kept;
     return kept;
+}
+
+/* ---- rotation ---- */
+
+static bool is_same_certificate(const struct shared *before, const struct shared *next,
+                                const char *name)
+{
+    const struct certificate *was = name != NULL ? certificates_find(before->certificates, name) : NULL;
+    const struct certificate *now = name != NULL ? certificates_find(next->certificates, name) : NULL;
+    return was == now || (was != NULL && now != NULL && certificates_same(was, now));
+}
+
+/* false: it is to be made anew, by whoever needs it next. */
+static bool context_rotate(struct edition_context *context, const struct shared *before,
+                           const struct shared *next)
+{
+    const struct conf_tls *tls = &context->generation->tls;
+    const struct trust *was = tls_material_trust(before->material, tls->ca, tls->crl);
+    const struct trust *now = tls_material_trust(next->material, tls->ca, tls->crl);
+    if (now == NULL || !is_same_certificate(before, next, context->certificate)) {
+        return false;
+    }
+    if (was == NULL || memcmp(was->hash, now->hash, sizeof now->hash) != 0) {
+        SSL_CTX_set1_cert_store(context->ctx, now->store);
+        return !context->resumes || tls_facts_of(context->ctx, &context->facts);
+    }
+    return true;
+}
+
+void edition_rotate(struct edition *edition, const struct shared *next)
+{
+    struct edition_context **link = &edition->contexts;
+    while (*link != NULL) {
+        struct edition_context *context = *link;
+        if (context_rotate(context, edition->shared, next)) {
+            link = &context->next;
+        } else {
+            *link = context->next;
+            SSL_CTX_free(context->ctx);
+            free(context);
+        }
+    }
 }
 
 struct edition *edition_ref(struct edition *edition)

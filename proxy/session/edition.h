@@ -57,6 +57,13 @@ const struct edition_context *edition_client_context(struct edition *edition,
                                                      const struct conf_generation *generation,
                                                      const char *certificate);
 
+/**
+ * `next` is about to take the place of edition->shared, by the same configuration: contexts of certificates that have
+ * changed go (with their last connection), those that believe by other authorities or lists do so from now on, also in
+ * handshakes under way; the others stay.
+ */
+void edition_rotate(struct edition *edition, const struct shared *next);
+
 /** The stored passwords of a generation with `login: sasl`; NULL: none. */
 const struct passwords *edition_passwords(const struct edition *edition,
                                           const struct conf_generation *generation);

@@ -97,14 +97,28 @@ bool mapped_at_dial(struct session *s)
     return decide_and_record(s, generation, &reason);
 }
 
-bool mapped_still(const struct session *s, const struct shared *now,
-                  const struct conf_listener *conf)
+static bool is_shown(const struct session *s)
+{
+    return s->route.generation == NULL ||
+           s->route.generation->login == CONF_LOGIN_MAPPED_CERTIFICATE;
+}
+
+enum mapped_verdict mapped_now(const struct session *s, const struct shared *now,
+                               const struct conf_listener *conf)
 {
     struct mapping_decision decision;
     const struct mapping_query query = query_of(s, conf, generation_of(s));
     if (!mapping_decide(now->mapping, &query, &decision)) {
-        return false;
+        return MAPPED_OTHER;
     }
     const struct certificate *found = certificates_find(now->certificates, decision.certificate);
-    return found != NULL && strcmp(found->fingerprint, s->certificate->fingerprint) == 0;
+    if (found != NULL && strcmp(found->fingerprint, s->certificate->fingerprint) == 0) {
+        return MAPPED_SAME;
+    }
+    bool same = found != NULL && strcmp(found->name, s->certificate->name) == 0 &&
+                strcmp(found->subject, s->certificate->subject) == 0;
+    if (!same) {
+        return MAPPED_OTHER;
+    }
+    return is_shown(s) ? MAPPED_RENEWED : MAPPED_SAME;
 }

@@ -6,7 +6,7 @@
  *   login:  the broker is known, or rules do not tell generations apart   decided, here and now
  *           it is not, and they do                                        denied if no generation would do
  *   dial:   the broker is of another generation than was decided for      decided, again or at last
- *   reload: the same question to the new mapping: the same certificate?
+ *   reload: the same question to the new mapping: the same certificate, or a newer one of the same subject?
  */
 #pragma once
 
@@ -25,6 +25,12 @@ bool mapped_at_login(struct session *s, const char **reason_r);
 /** s->route is known: sets s->certificate for it. false: no certificate speaks for the principal there; recorded. */
 bool mapped_at_dial(struct session *s);
 
-/** Whether the snapshot `now`, in which the session's listener is `conf`, has the same answer for it. */
-bool mapped_still(const struct session *s, const struct shared *now,
-                  const struct conf_listener *conf);
+enum mapped_verdict {
+    MAPPED_SAME,    /* the same certificate, or one that is not shown to this broker */
+    MAPPED_RENEWED, /* a newer one of the same name and subject: the broker would take it for the same */
+    MAPPED_OTHER    /* somebody else's, or none */
+};
+
+/** What the snapshot `now`, in which the session's listener is `conf`, would answer for it. */
+enum mapped_verdict mapped_now(const struct session *s, const struct shared *now,
+                               const struct conf_listener *conf);

@@ -192,7 +192,7 @@ bool reauth_client_refuse(struct session *s, const struct request_header *header
 static const char *not_mapped_for(const struct session *s)
 {
     const struct reauth_client *client = s->reauth->client;
-    if (!mapped_still(s, client->edition->shared, client->conf)) {
+    if (mapped_now(s, client->edition->shared, client->conf) == MAPPED_OTHER) {
         return "mapping_changed";
     }
     bool valid = certificates_valid_at(s->certificate, world_now_ns() / 1000000000);

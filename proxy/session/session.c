@@ -97,10 +97,20 @@ static uint64_t session_idle_ms(const struct session *s)
     return idle_ms > 0 ? s->active_ms + idle_ms : UINT64_MAX;
 }
 
+/* RELAY: loop time when its broker leg is to be made anew. */
+static uint64_t session_renewal_ms(const struct session *s)
+{
+    return s->renew_ms > 0 ? s->renew_ms : UINT64_MAX;
+}
+
 /* RELAY: what was due is done. false: it is idle. */
 static bool session_goes_on(struct session *s)
 {
     uint64_t now_ms = uv_now(s->world->io.loop);
+    if (now_ms >= session_renewal_ms(s)) {
+        session_drain(s, CLOSE_CERTIFICATE_RENEWED, true);
+        return true;
+    }
     if (now_ms >= reauth_alarm_ms(s)) {
         reauth_alarm(s);
     } else if (now_ms >= session_idle_ms(s)) {
@@ -136,6 +146,7 @@ static uint64_t session_next_ms(const struct session *s)
     uint64_t now_ms = uv_now(s->world->io.loop);
     uint64_t idle_ms = session_idle_ms(s), alarm_ms = reauth_alarm_ms(s);
     uint64_t next_ms = idle_ms < alarm_ms ? idle_ms : alarm_ms;
+    next_ms = next_ms < session_renewal_ms(s) ? next_ms : session_renewal_ms(s);
     if (next_ms == UINT64_MAX) {
         return 0;
     }
@@ -244,6 +255,7 @@ static void session_try_free(struct session *s)
     reauth_free(&s->reauth);
     relay_free(&s->relay);
     served_unref(&s->served);
+    certificates_unref(&s->kept);
     free(s->principal);
     free(s->client_id);
     s->magic = 0;
@@ -386,6 +398,15 @@ void session_drain(struct session *s, enum close_reason reason, bool patient)
         session_arm(s);
         session_rest(s);
     }
+}
+
+void session_renew_at(struct session *s, uint64_t at_ms)
+{
+    if (s->state > SESSION_RELAY || (s->renew_ms > 0 && s->renew_ms <= at_ms)) {
+        return;
+    }
+    s->renew_ms = at_ms > 0 ? at_ms : 1;
+    session_alarm(s);
 }
 
 /* ---- events of the legs ---- */

@@ -34,6 +34,7 @@ struct passwords;
 struct penalty;
 struct rules;
 struct session;
+struct tls_material;
 struct tls_sessions;
 struct tokens;
 struct visitors;
@@ -45,7 +46,8 @@ struct visitors;
 struct shared {
     atomic_size_t references;
     struct config *config;
-    struct certificates *certificates;
+    struct tls_material *material;     /* what SSL_CTXs are made of */
+    struct certificates *certificates; /* material's */
     struct mapping *mapping;
     struct credentials *users;       /* NULL: no listener needs them */
     struct tokens *tokens;           /* NULL: no listener offers OAUTHBEARER */
@@ -58,6 +60,7 @@ struct shared {
     char (*ticket_hashes)[65];       /* of each listener: by what Kerberos tickets are judged */
     /* of each cluster of the configuration: its text and the content of every file it names */
     char (*cluster_hashes)[65];
+    char (*login_hashes)[65];        /* the part of it that is Setu's own login by SASL */
     struct audit_key *audit_key;     /* NULL: checkpoints are not signed */
     struct audit_log *audit;
     struct ledger *ledger;           /* NULL: off */
