@@ -78,6 +78,24 @@ class Authority:
                         "-keyfile", self.key, "-extfile", extensions, "-preserveDN",
                         "-enddate", ends.strftime("%Y%m%d%H%M%SZ"))
 
+    def revocation_list(self, path: pathlib.Path, revoked: list[pathlib.Path] = (), number: int = 1,
+                        made: str = "20260101000000Z", ends: str = "20990101000000Z") -> pathlib.Path:
+        """A list with these certificates on it, under its name all at once."""
+        config, index = self.directory / "crl.cnf", self.directory / "crl.txt"
+        (self.directory / "crl.number").write_text(f"{number:04d}\n")
+        rows = []
+        for chain in revoked:
+            serial = _openssl("x509", "-in", chain, "-noout", "-serial").strip().partition("=")[2]
+            rows.append(f"R\t990101000000Z\t260101000000Z\t{serial}\tunknown\t/CN=revoked\n")
+        index.write_text("".join(rows))
+        config.write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={index}\ncrlnumber={self.directory / 'crl.number'}\n"
+                          "default_md=sha256\nunique_subject=no\n")
+        fresh = path.with_name(path.name + ".new")
+        _openssl("ca", "-gencrl", "-config", config, "-cert", self.certificate, "-keyfile", self.key, "-out", fresh,
+                 "-crl_lastupdate", made, "-crl_nextupdate", ends)
+        fresh.chmod(0o644)
+        return fresh.rename(path)
+
     def issue(self, name: str, common_name: str | None = None, server: bool = False, days: int = 30,
               ends: datetime.datetime | None = None) -> Certificate:
         """A client's certificate, or with `server` that of a broker on 127.0.0.1 and localhost that may also dial.
