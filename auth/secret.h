@@ -24,7 +24,7 @@ struct secret {
 enum secret_file_status {
     SECRET_FILE_OK,
     SECRET_FILE_UNREADABLE, /* errno says why */
-    SECRET_FILE_UNSAFE,     /* an unsafe link, not a plain file, a foreign owner, or too many permissions */
+    SECRET_FILE_UNSAFE,     /* an unsafe link, no plain file, a foreign owner, or too open */
     SECRET_FILE_TOO_LARGE,
     SECRET_FILE_EMPTY
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Everything TLS that a configuration names, read from its files at one moment: what contexts are made of afterwards, in
- * every worker, without touching a file.
+ * Everything TLS that a configuration names, read from its files at one moment: what contexts are made of afterwards,
+ * in every worker, without touching a file.
  *
  *   certificates[]        the identities shown to brokers         certificates.h
  *   clusters[]...tls      whom brokers are believed by            trust.h, one for each pair of ca and crl
@@ -69,8 +69,8 @@ size_t tls_material_compare(const struct tls_material *before, const struct tls_
                             tls_change_fn fn, void *context);
 
 /*
- * May `now` take the place of `before` with nobody looking? It may not where a certificate speaks for somebody else (its
- * subject is another), or where a revocation list is older than the one in use, or has ended. What is wrong is in errors.
+ * May `now` take the place of `before` with nobody looking? It may not where a certificate speaks for somebody else
+ * (its subject is another), or where a revocation list is older than the one in use, or has ended: then errors say so.
  */
 bool tls_material_may_follow(const struct tls_material *before, const struct tls_material *now,
                              int64_t now_s, struct conf_errors *errors);

@@ -22,7 +22,7 @@ struct trust {
     STACK_OF(X509_CRL) * lists; /* NULL: none are asked for */
     uint8_t hash[32];           /* of what was read: two with the same believe the same */
     uint8_t authorities_hash[32]; /* of the authorities alone */
-    int64_t lists_end_s;        /* the first nextUpdate, seconds since 1970 UTC; INT64_MAX: no list */
+    int64_t lists_end_s;        /* first nextUpdate, seconds since 1970 UTC; INT64_MAX: no list */
     int64_t ends_s;             /* when the first authority's certificate ends */
 };
 

@@ -55,7 +55,7 @@ struct listener *listener_new(struct world *world, struct door **door, bool held
 /** Those who come from now on come in by this door; takes it. */
 void listener_swap(struct listener *listener, struct door **door);
 
-/** The certificate and the authorities of what was read later for the same configuration: for those who come from now on. */
+/** Certificate and authorities as read later for the same configuration: for those who come from now on. */
 void listener_rotate(struct listener *listener, const struct shared *next);
 
 /** The bootstrap port's address as text: "127.0.0.1:19092". */

@@ -196,6 +196,7 @@ static bool process_signals(struct process *process)
 static void process_on_trim(uv_timer_t *timer)
 {
     struct process *process = timer->data;
+    process_certificates_look(process);
     if (visitors_have_left(process->visitors, TRIM_VISITORS_MIN)) {
         malloc_trim(0);
     }
@@ -275,6 +276,7 @@ static bool process_open_audit(struct process *process)
     stats_hash_init(&process->mapping_hash);
     stats_hash_set(&process->mapping_hash, mapping_hash(process->shared->mapping));
     process->stats_names.mapping = &process->mapping_hash;
+    process_certificates_begin(process);
     audit_log_use(process->audit, mapping_hash(process->shared->mapping),
                   process->shared->config_hash);
     return process_open_ledger(process);
@@ -549,6 +551,7 @@ int process_run(const struct run_options *options)
     free(process.received.sockets);
     launcher_end(&process.launcher);
     free(process.launcher.command);
+    process_certificates_end(&process);
     shared_unref(&process.next);
     shared_unref(&process.shared);
     visitors_free(&process.visitors);

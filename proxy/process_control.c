@@ -75,6 +75,9 @@ static void on_message(void *context, uint64_t peer, int kind, struct view paylo
     case HANDOVER_STATUS:
         process_reply(process, peer, process_status_json(process, true, NULL));
         break;
+    case HANDOVER_CERTIFICATES:
+        process_reply(process, peer, process_certificates_json(process));
+        break;
     case HANDOVER_DRAIN:
         process_audit_asked(process, "drain", peer);
         process_order(process, WORKER_DRAIN);

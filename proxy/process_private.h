@@ -10,6 +10,7 @@
 
 #include "proxy/control.h"
 #include "proxy/landlock.h"
+#include "proxy/horizon.h"
 #include "proxy/launcher.h"
 #include "proxy/ops/handover.h"
 #include "proxy/ops/stats.h"
@@ -97,6 +98,10 @@ struct process {
     struct rotation *rotation_closing; /* owned; its handles are being closed */
     size_t rotation_handles;           /* of that one */
     uint64_t rotations, rotations_refused;
+    bool rotation_pending;  /* files changed, and are not in use */
+    struct horizon horizon; /* of shared */
+    struct stats_page certificates_page;
+    int64_t looked_s; /* wall clock: the horizon was looked at */
     /* as a predecessor */
     uint64_t successor; /* peer; 0: none */
     bool take_back; /* it went while the workers were busy for it */
@@ -159,9 +164,16 @@ void process_check_landlock(const struct process *process, struct conf_errors *e
 void process_reload(struct process *process, uint64_t asker);
 
 /* process_rotate.c: looks at the files of certificates now and then, and takes what is new into use */
-void process_rotation_start(struct process *process); /* if the configuration wants it; idempotent */
+void process_rotation_start(struct process *process); /* if it is wanted; idempotent */
 void process_rotation_stop(struct process *process);
 void process_rotation_closed(struct process *process); /* its own */
+
+/* process_certificates.c: when what is in use ends, for the metrics, the log and `setu certs` */
+void process_certificates_begin(struct process *process);
+void process_certificates_publish(struct process *process); /* what there is has changed */
+void process_certificates_look(struct process *process);    /* now and then */
+void process_certificates_end(struct process *process);
+char *process_certificates_json(struct process *process);
 
 /* process_predecessor.c */
 void process_on_successor(struct process *process, uint64_t peer, int kind, struct view payload);

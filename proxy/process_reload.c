@@ -278,6 +278,7 @@ static void committed(struct process *process)
     log_write(LOG_LEVEL_INFO, "reloaded", fields, 3);
     process_audit_reload(process, before, changes);
     answer(process, true, NULL, changes, fixed, json_array());
+    process_certificates_publish(process);
     process_rotation_stop(process); /* other files, or none */
     process_rotation_start(process);
     shared_unref(&before);

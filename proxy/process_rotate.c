@@ -165,6 +165,8 @@ static void rotation_refused(struct rotation *r)
         r->wrong_since = now_ms;
         r->again_ms = AGAIN_MS;
         r->fault[0] = '\0';
+        process->rotation_pending = true;
+        process_certificates_publish(process);
     }
     if (strcmp(fault, r->fault) != 0) {
         snprintf(r->fault, sizeof r->fault, "%s", fault);
@@ -173,6 +175,7 @@ static void rotation_refused(struct rotation *r)
     if (!r->told && now_ms - r->wrong_since >= PATIENCE_MS) {
         r->told = true;
         process->rotations_refused++;
+        process_certificates_publish(process);
         log_text(LOG_LEVEL_ERROR, "certificates_refused", fault);
         process_audit(process, AUDIT_CERTIFICATES_REFUSED, fault);
     }
@@ -184,6 +187,8 @@ static void rotation_over(struct rotation *r)
 {
     if (r->waiting) {
         r->waiting = false;
+        r->process->rotation_pending = false;
+        process_certificates_publish(r->process);
         log_text(LOG_LEVEL_INFO, "certificates_in_order", "the files fit together again");
     }
     memcpy(r->seen, r->look.now, sizeof r->seen);
@@ -202,6 +207,8 @@ static void rotated(struct process *process)
     process->next = NULL;
     process->phase = PHASE_SERVING;
     process->rotations++;
+    process->rotation_pending = false;
+    process_certificates_publish(process);
     process_audit_rotation(process, before);
     shared_unref(&before);
     rotation_over(process->rotation);

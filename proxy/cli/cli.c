@@ -33,6 +33,10 @@ static const struct cli_verb verbs[] = {
      cli_drain_options, cli_drain},
     {"status", "", 0, 0, true, "show what the running process is doing",
      "Exit status 1 when nobody answers.\n", cli_control_options, cli_status},
+    {"certs", "", 0, 0, true, "list what the running process shows and believes, and when it ends",
+     "Certificates of identities and listeners, authorities and revocation lists, the nearest\n"
+     "end first. Exit status 1 when one of them has ended, or nobody answers.\n",
+     cli_control_options, cli_certs},
     {"check", "", 0, 0, true, "check the configuration and every file it names",
      "Reports every problem it finds, not only the first. Exit status 0 when `setu run`\n"
      "would start with it, 78 when not.\n",

@@ -74,6 +74,7 @@ int cli_check(const struct cli_call *call);
 int cli_reload(const struct cli_call *call);
 int cli_drain(const struct cli_call *call);
 int cli_status(const struct cli_call *call);
+int cli_certs(const struct cli_call *call);
 int cli_doctor(const struct cli_call *call);
 int cli_probe(const struct cli_call *call);
 int cli_ledger_verify(const struct cli_call *call);

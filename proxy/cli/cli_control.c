@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* reload, drain, status: the verbs that speak with a running Setu. */
+/* reload, drain, status, certs: the verbs that speak with a running Setu. */
 #include "proxy/cli/cli.h"
 
 #include <errno.h>
@@ -132,6 +132,72 @@ int cli_status(const struct cli_call *call)
         json_decref(answer);
     }
     return CLI_OK;
+}
+
+/* ---- certs ---- */
+
+static const char *day_of(long long seconds, char out[32])
+{
+    const time_t when = (time_t)seconds;
+    struct tm tm;
+    if (gmtime_r(&when, &tm) == NULL || strftime(out, 32, "%Y-%m-%d %H:%M", &tm) == 0) {
+        out[0] = '\0';
+    }
+    return out;
+}
+
+static void print_certificate(const json_t *row)
+{
+    char name[CLI_OUT_TEXT_SIZE], file[CLI_OUT_TEXT_SIZE], subject[CLI_OUT_TEXT_SIZE], day[32];
+    printf("%-8s %s UTC %6lld days  %-15s %s%s%s%s%s\n", text_of(row, "alert"),
+           day_of(number_of(row, "not_after"), day), number_of(row, "seconds_left") / 86400,
+           text_of(row, "role"), cli_out_safe(text_of(row, "name"), name),
+           name[0] != '\0' ? " " : "", cli_out_safe(text_of(row, "file"), file),
+           text_of(row, "subject")[0] != '\0' ? " " : "",
+           cli_out_safe(text_of(row, "subject"), subject));
+}
+
+/* CLI_NEGATIVE: one has ended. */
+static int judge_certificates(const json_t *answer, bool print)
+{
+    size_t i = 0;
+    json_t *row = NULL;
+    int status = CLI_OK;
+    json_array_foreach(json_object_get(answer, "certificates"), i, row)
+    {
+        status = strcmp(text_of(row, "alert"), "ended") == 0 ? CLI_NEGATIVE : status;
+        if (print) {
+            print_certificate(row);
+        }
+    }
+    if (print && number_of(answer, "more") > 0) {
+        printf("and %lld more that end later\n", number_of(answer, "more"));
+    }
+    if (print && json_is_true(json_object_get(answer, "pending"))) {
+        printf("files have changed and are not in use yet; the log says why\n");
+    }
+    return status;
+}
+
+int cli_certs(const struct cli_call *call)
+{
+    int status = CLI_OK;
+    int fd = dial(call, &status);
+    if (fd < 0) {
+        return status;
+    }
+    json_t *answer = ask(fd, HANDOVER_CERTIFICATES);
+    if (answer == NULL) {
+        return no_answer(call, fd);
+    }
+    close(fd);
+    status = judge_certificates(answer, !call->json);
+    if (call->json) {
+        cli_out_json(answer);
+    } else {
+        json_decref(answer);
+    }
+    return status;
 }
 
 /* ---- reload ---- */

@@ -339,7 +339,8 @@ static void release(struct cluster *cluster)
     free(cluster);
 }
 
-static void log_identity(const struct cluster *cluster, const struct conf_errors *errors, bool good)
+static void log_identity(const struct cluster *cluster, const struct conf_errors *errors,
+                         bool good)
 {
     for (size_t i = 0; i < errors->count; i++) {
         const struct conf_error *error = &errors->items[i];
@@ -403,7 +404,8 @@ struct cluster *cluster_new(const struct cluster_params *params)
     cluster->limits = params->config->limits;
     cluster->params.material = NULL;
     cluster->random_state = (uint32_t)uv_hrtime() | 1U;
-    if (!load_identity(cluster, params->material) || !make_seeds(cluster) || !cluster_gaps_start(cluster) ||
+    if (!load_identity(cluster, params->material) || !make_seeds(cluster) ||
+        !cluster_gaps_start(cluster) ||
         uv_timer_init(params->io->loop, &cluster->timer) != 0 ||
         uv_timer_init(params->io->loop, &cluster->wake) != 0 ||
         uv_timer_init(params->io->loop, &cluster->ask) != 0) {

@@ -48,7 +48,7 @@ struct cluster_params {
     struct io *io;                     /* the worker's; its loop is used; outlives the cluster */
     const struct config *config;       /* a reference is taken */
     const struct conf_cluster *conf;   /* inside config */
-    const struct tls_material *material; /* read for config; used in the call only; NULL: nobody speaks TLS */
+    const struct tls_material *material; /* of config; for the call only; NULL: there is no TLS */
     struct stats *stats;               /* the worker's; outlives the cluster */
     struct audit_log *audit;           /* generations learned and flipped; NULL: not told */
     /* A node id became known. Called before any call of this module names it; the caller opens its

@@ -8,7 +8,7 @@ enum { HANDOVER_MAGIC = 0x53545532 /* "STU2" */ };
 static bool kind_is_known(int8_t kind)
 {
     return (kind >= HANDOVER_HELLO && kind <= HANDOVER_YOURS) ||
-           (kind >= HANDOVER_STATUS && kind <= HANDOVER_REPLY);
+           (kind >= HANDOVER_STATUS && kind <= HANDOVER_CERTIFICATES);
 }
 
 enum handover_status handover_head(struct view in, struct handover_head *head_r)

@@ -52,6 +52,7 @@ enum handover_kind {
     HANDOVER_DRAIN,
     HANDOVER_RELOAD,
     HANDOVER_REPLY,
+    HANDOVER_CERTIFICATES,
 };
 
 struct handover_head {

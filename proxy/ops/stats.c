@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "protocol/api.h"
@@ -172,6 +173,27 @@ static void write_mapping(struct stats_hash *hash, FILE *out)
     pthread_mutex_unlock(&hash->lock);
 }
 
+void stats_page_init(struct stats_page *page)
+{
+    pthread_mutex_init(&page->lock, NULL);
+    page->text = NULL;
+}
+
+void stats_page_set(struct stats_page *page, char *text)
+{
+    pthread_mutex_lock(&page->lock);
+    free(page->text);
+    page->text = text;
+    pthread_mutex_unlock(&page->lock);
+}
+
+static void write_page(struct stats_page *page, FILE *out)
+{
+    pthread_mutex_lock(&page->lock);
+    fputs(page->text != NULL ? page->text : "", out);
+    pthread_mutex_unlock(&page->lock);
+}
+
 bool stats_prometheus(const struct stats *stats, const struct stats_names *names, FILE *out)
 {
     fprintf(out,
@@ -186,6 +208,9 @@ bool stats_prometheus(const struct stats *stats, const struct stats_names *names
     }
     if (names != NULL && names->mapping != NULL) {
         write_mapping(names->mapping, out);
+    }
+    if (names != NULL && names->certificates != NULL) {
+        write_page(names->certificates, out);
     }
     const char *metric = "";
     for (size_t i = 0; i < ROWS; i++) {

@@ -43,11 +43,21 @@ struct stats_hash {
 void stats_hash_init(struct stats_hash *hash);
 void stats_hash_set(struct stats_hash *hash, const char *text); /* cut at 71 bytes */
 
+/* Lines that somebody else keeps up to date, while another thread writes them down. */
+struct stats_page {
+    pthread_mutex_t lock;
+    char *text; /* owned; NULL: nothing */
+};
+
+void stats_page_init(struct stats_page *page);
+void stats_page_set(struct stats_page *page, char *text); /* takes text */
+
 struct stats_names {
     stats_name_fn close_reason;    /* NULL: by number */
     const struct audit_log *audit; /* its own numbers join the page; NULL: left out */
     struct ledger *ledger;         /* the same */
     struct stats_hash *mapping;    /* shown as mapping_info; NULL: left out */
+    struct stats_page *certificates; /* as they are; NULL: left out */
     const char *aes;               /* whose AES-GCM protects TLS records; NULL: left out */
 };
 

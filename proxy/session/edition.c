@@ -75,9 +75,12 @@ const struct edition_context *edition_client_context(struct edition *edition,
 static bool is_same_certificate(const struct shared *before, const struct shared *next,
                                 const char *name)
 {
-    const struct certificate *was = name != NULL ? certificates_find(before->certificates, name) : NULL;
-    const struct certificate *now = name != NULL ? certificates_find(next->certificates, name) : NULL;
-    return was == now || (was != NULL && now != NULL && certificates_same(was, now));
+    if (name == NULL) {
+        return true;
+    }
+    const struct certificate *was = certificates_find(before->certificates, name);
+    const struct certificate *now = certificates_find(next->certificates, name);
+    return was != NULL && now != NULL && certificates_same(was, now);
 }
 
 /* false: it is to be made anew, by whoever needs it next. */

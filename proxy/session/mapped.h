@@ -27,7 +27,7 @@ bool mapped_at_dial(struct session *s);
 
 enum mapped_verdict {
     MAPPED_SAME,    /* the same certificate, or one that is not shown to this broker */
-    MAPPED_RENEWED, /* a newer one of the same name and subject: the broker would take it for the same */
+    MAPPED_RENEWED, /* a newer one of the same name and subject */
     MAPPED_OTHER    /* somebody else's, or none */
 };
 

@@ -68,9 +68,9 @@ struct session {
     char *client_id;
     /* static or of the configuration: "SCRAM-SHA-512", "SSL"; NULL unknown */
     const char *mechanism;
-    const struct certificate *certificate; /* of shared->certificates, or of kept; NULL when none is shown */
-    struct certificates *kept;      /* the set its certificate is of, where a newer one is in use; a reference */
-    uint64_t renew_ms;              /* loop time at which it is to make place for a new broker leg; 0: never */
+    const struct certificate *certificate; /* of shared, or of kept; NULL when none is shown */
+    struct certificates *kept; /* its certificate is of this older set; a reference */
+    uint64_t renew_ms; /* loop time at which it makes place for a new broker leg; 0: never */
     const char *mapped_for;         /* the generation it was decided for; NULL none in particular */
     uint8_t token_stamp[32];        /* by what its token was believed (auth/tokens); zero: none */
     struct handshake *handshake;    /* NULL from RELAY on */
@@ -102,8 +102,8 @@ void session_finish(struct session *s, struct leg *ended, enum close_reason reas
 void session_drain(struct session *s, enum close_reason reason, bool patient);
 
 /**
- * What its broker leg was made with is not what would be used now: it ends at the first response boundary from loop time
- * at_ms on. The earliest time counts.
+ * What its broker leg was made with is not what would be used now: it ends at the first response boundary from loop
+ * time at_ms on. The earliest time counts.
  */
 void session_renew_at(struct session *s, uint64_t at_ms);
 
