@@ -117,6 +117,14 @@ class Watched(Rotation):
             self.assertEqual(stage.status()["reloads"], 0, "without a reload")
         codes = audit_codes(stage.directory / "audit.log")
         self.assertEqual(codes.count("SETU1011I"), 1)
+        status, answer, _ = stage.command("certs")
+        self.assertEqual((status, answer["rotations"], answer["pending"]), (0, 1, False))
+        shown = {(row["role"], row["name"]): row for row in answer["certificates"]}
+        self.assertEqual(shown["identity", "payments"]["fingerprint"], stage.certificates["payments"].fingerprint)
+        self.assertEqual(shown["identity", "payments"]["alert"], "30_days")
+        self.assertEqual(shown["revocation_list", ""]["alert"], "fine")
+        ends = {row["alias"]: n for row, n in stage.fresh_stats()["certificate_not_after_timestamp_seconds"]}
+        self.assertEqual(ends["payments"], shown["identity", "payments"]["not_after"])
 
     def test_what_does_not_fit_is_not_used(self):
         """T53: another subject, a key of another certificate, half a file, none at all: the old ones serve on, and it is told."""
@@ -140,6 +148,7 @@ class Watched(Rotation):
             replace(other.key, home / "payments.key")
             refused("another identity", mark)
             wait_until(lambda: stage.events(mark, "certificates_refused"), 30, "it is a fault when it stays")
+            self.assertEqual(stage.number("certificates_current"), 0)
             mark = stage.mark()
             (home / "payments.pem").write_bytes(before[0][:200])
             refused("payments.pem", mark)
