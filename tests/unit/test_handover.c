@@ -42,7 +42,7 @@ Test(handover, a_head_of_somebody_else_is_refused)
         size_t at;
         uint8_t value;
     } wrong[] = {
-        {0, 'G'},  {3, '1'} /* another version */, {4, 0}, {4, 11}, {4, 15}, {4, 20}, {4, 0x80},
+        {0, 'G'},  {3, '1'} /* another version */, {4, 0}, {4, 11}, {4, 15}, {4, 21}, {4, 0x80},
         {5, 1},    {6, 1} /* 256 descriptors */,   {7, 65}, {8, 0x80}, {9, 0x10},
     };
     struct handover_head head;

@@ -96,8 +96,11 @@ Test(kerberos, t52_a_keytab_is_a_key_file)
     kit_write("text.keytab", "this is no keytab\n", 0600);
     kit_write("empty.keytab", "", 0600);
     cr_assert_eq(symlink(kit_path("good.keytab"), kit_path("link.keytab")), 0);
+    cr_assert(mkdir(kit_path("open"), 0700) == 0 && chmod(kit_path("open"), 0777) == 0);
+    cr_assert_eq(symlink(kit_path("good.keytab"), kit_path("open/link.keytab")), 0);
+    accepts("keytab: %s/link.keytab"); /* nobody else could have made it */
     refuses("keytab: %s/open.keytab", "is not safe");
-    refuses("keytab: %s/link.keytab", "is not safe");
+    refuses("keytab: %s/open/link.keytab", "is not safe");
     refuses("keytab: %s/text.keytab", "is no keytab");
     refuses("keytab: %s/empty.keytab", "is no keytab");
     refuses("keytab: %s/missing.keytab", "cannot be read");
