@@ -234,11 +234,17 @@ size_t tls_material_compare(const struct tls_material *before, const struct tls_
 
 /* Whether it may follow --------------------------------------------------------------------- */
 
-static void check_list(const struct trust *before, const struct trust *now, int64_t now_s,
-                       struct conf_place place, struct conf_errors *errors)
+static void check_trust(const struct trust *before, const struct trust *now, int64_t now_s,
+                        struct conf_place place, struct conf_errors *errors)
 {
     if (now == NULL || same_trust(before, now)) {
         return;
+    }
+    if (before != NULL && trust_widens(before, now)) {
+        conf_errors_add(errors, place,
+                        "%s: has an authority that is not believed so far (a reload by hand takes "
+                        "it)",
+                        now->ca);
     }
     if (trust_is_stale(now, now_s)) {
         conf_errors_add(errors, place,
@@ -248,20 +254,30 @@ static void check_list(const struct trust *before, const struct trust *now, int6
     }
     if (before != NULL && trust_goes_back(before, now)) {
         conf_errors_add(errors, place,
-                        "%s: a revocation list in it is older than the one in use (get the newest "
-                        "one; a reload by hand takes it all the same)",
+                        "%s: a revocation list in it is older than the one in use, or missing (get the "
+                        "newest ones; a reload by hand takes them all the same)",
                         now->crl);
     }
 }
 
-static void check_subject(const char *what, const char *before, const char *now,
-                          struct conf_place place, struct conf_errors *errors)
+struct shown {
+    const char *subject;
+    int64_t not_before_s;
+};
+
+static void check_shown(const char *what, struct shown before, struct shown now,
+                        struct conf_place place, struct conf_errors *errors)
 {
-    if (strcmp(before, now) != 0) {
+    if (strcmp(before.subject, now.subject) != 0) {
         conf_errors_add(errors, place,
                         "%s: speaks for '%.200s', and the one in use for '%.200s' (that is another "
                         "identity: reload by hand)",
-                        what, now, before);
+                        what, now.subject, before.subject);
+    }
+    if (now.not_before_s < before.not_before_s) {
+        conf_errors_add(errors, place,
+                        "%s: is older than the one in use (a reload by hand takes it all the same)",
+                        what);
     }
 }
 
@@ -274,18 +290,22 @@ bool tls_material_may_follow(const struct tls_material *before, const struct tls
         const struct certificate *new = certificates_at(now->certificates, i);
         const struct certificate *old = certificates_find(before->certificates, new->name);
         if (old != NULL) {
-            check_subject(new->path, old->subject, new->subject,
-                          config_place(config, &config->certificates[i].chain), errors);
+            check_shown(new->path, (struct shown){old->subject, old->not_before_s},
+                        (struct shown){new->subject, new->not_before_s},
+                        config_place(config, &config->certificates[i].chain), errors);
         }
     }
     for (size_t i = 0; i < config->listeners_count; i++) {
         const struct conf_listener_tls *tls = &config->listeners[i].tls;
-        check_list(before->sides[i].clients, now->sides[i].clients, now_s, tls->place, errors);
+        const struct tls_side *old = &before->sides[i], *new = &now->sides[i];
+        check_shown(tls->chain, (struct shown){old->subject, old->not_before_s},
+                    (struct shown){new->subject, new->not_before_s}, tls->place, errors);
+        check_trust(old->clients, new->clients, now_s, tls->place, errors);
     }
     for (size_t i = 0; i < now->trusts_count; i++) {
         const struct trust *new = now->trusts[i];
-        check_list(tls_material_trust(before, new->ca, new->crl), new, now_s,
-                   config->clusters[0].place, errors);
+        check_trust(tls_material_trust(before, new->ca, new->crl), new, now_s,
+                    config->clusters[0].place, errors);
     }
     return errors->errors == faults;
 }

@@ -70,7 +70,8 @@ size_t tls_material_compare(const struct tls_material *before, const struct tls_
 
 /*
  * May `now` take the place of `before` with nobody looking? It may not where a certificate speaks for somebody else
- * (its subject is another), or where a revocation list is older than the one in use, or has ended: then errors say so.
+ * (its subject is another) or is older than the one in use, where an authority is new, or where a revocation list is
+ * older than the one in use, missing, or has ended: then errors say so.
  */
 bool tls_material_may_follow(const struct tls_material *before, const struct tls_material *now,
                              int64_t now_s, struct conf_errors *errors);

@@ -215,9 +215,33 @@ static int64_t made_s(const struct trust *trust, const X509_NAME *issuer)
 
 bool trust_goes_back(const struct trust *before, const struct trust *now)
 {
-    for (int i = 0; i < sk_X509_CRL_num(now->lists); i++) {
-        const X509_NAME *issuer = X509_CRL_get_issuer(sk_X509_CRL_value(now->lists, i));
+    for (int i = 0; i < sk_X509_CRL_num(before->lists); i++) {
+        const X509_NAME *issuer = X509_CRL_get_issuer(sk_X509_CRL_value(before->lists, i));
         if (made_s(now, issuer) < made_s(before, issuer)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_authority(const struct trust *trust, X509 *wanted)
+{
+    STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(trust->store);
+    for (int i = 0; i < sk_X509_OBJECT_num(all); i++) {
+        X509 *cert = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, i)); /* NULL: a list */
+        if (cert != NULL && X509_cmp(cert, wanted) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool trust_widens(const struct trust *before, const struct trust *now)
+{
+    STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(now->store);
+    for (int i = 0; i < sk_X509_OBJECT_num(all); i++) {
+        X509 *cert = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, i));
+        if (cert != NULL && !has_authority(before, cert)) {
             return true;
         }
     }

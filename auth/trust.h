@@ -44,5 +44,11 @@ bool trust_holds(const struct trust *trust, X509 *leaf, STACK_OF(X509) * chain, 
 /* Has one of the lists ended before now_s? */
 bool trust_is_stale(const struct trust *trust, int64_t now_s);
 
-/* Does `now` hold an older list of some issuer than `before`, so that somebody might be back who was revoked? */
+/*
+ * Does `now` hold an older list of some issuer than `before`, so that somebody might be back who was revoked? Or none
+ * any more, so that nobody of that issuer would be let in?
+ */
 bool trust_goes_back(const struct trust *before, const struct trust *now);
+
+/* Does `now` believe an authority that `before` does not? */
+bool trust_widens(const struct trust *before, const struct trust *now);

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which changed files may be taken into use with nobody looking. */
+#include "auth/tls_material.h"
+
+#include <criterion/criterion.h>
+#include <openssl/pem.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "conf/config.h"
+#include "conf/errors.h"
+#include "tests/unit/pki_kit.h"
+
+enum { DAY_S = 86400 };
+
+static struct pki_cert root, other;
+static struct config *config;
+static struct tls_material *before;
+
+static void write_bundle(const char *name, X509 *first, X509 *second)
+{
+    X509 *const bundle[] = {first, second, NULL};
+    pki_write_certs(name, 0644, bundle);
+}
+
+static void write_lists(bool of_other)
+{
+    X509_CRL *list = pki_crl(&root, NULL, 0), *second = pki_crl(&other, NULL, 0);
+    FILE *file = fopen(pki_path("ca.crl"), "w");
+    cr_assert_not_null(file);
+    cr_assert_eq(PEM_write_X509_CRL(file, list), 1);
+    cr_assert(!of_other || PEM_write_X509_CRL(file, second) == 1);
+    cr_assert_eq(fclose(file), 0);
+    cr_assert_eq(chmod(pki_path("ca.crl"), 0644), 0);
+    X509_CRL_free(list);
+    X509_CRL_free(second);
+}
+
+static void write_shown(const char *who, int64_t from_s)
+{
+    const struct pki_options options = {.common_name = who, .from_s = from_s};
+    struct pki_cert shown = pki_make(&options, &root);
+    pki_write_cert("shown.pem", shown.cert);
+    pki_write_key("shown.key", 0400, shown.key, NULL);
+    pki_free(&shown);
+}
+
+static void read_config(void)
+{
+    char text[4096];
+    struct conf_errors errors;
+    conf_errors_init(&errors);
+    snprintf(text, sizeof text,
+             "certificates: [{name: orders, chain: %s, key: %s}]\n"
+             "mapping: [{principal: orders, certificate: orders}]\n"
+             "clusters:\n"
+             "  - name: main\n"
+             "    bootstrap: [\"127.0.0.1:9092\"]\n"
+             "    identity: {certificate: orders}\n"
+             "    generations:\n"
+             "      - {name: g, protocol: SSL, login: mapped-certificate,\n"
+             "         tls: {ca: %s, crl: %s}}\n"
+             "listeners:\n"
+             "  - {name: l, role: clients, cluster: main, bind: 127.0.0.1, port: 19092,\n"
+             "     advertised_host: localhost, node_base_port: 19100, mechanisms: [SCRAM-SHA-512],\n"
+             "     tls: {chain: %s, key: %s}}\n"
+             "users: {file: /u.yaml}\n",
+             pki_path("shown.pem"), pki_path("shown.key"), pki_path("ca.pem"), pki_path("ca.crl"),
+             pki_path("shown.pem"), pki_path("shown.key"));
+    config = config_parse(text, strlen(text), "setu.yaml", &errors);
+    cr_assert_not_null(config, "%s", errors.count > 0 ? errors.items[0].text : "");
+    conf_errors_deinit(&errors);
+}
+
+static struct tls_material *load(void)
+{
+    struct conf_errors errors;
+    conf_errors_init(&errors);
+    struct tls_material *material = tls_material_load(config, (int64_t)time(NULL), &errors);
+    cr_assert_not_null(material, "%s", errors.count > 0 ? errors.items[0].text : "");
+    conf_errors_deinit(&errors);
+    return material;
+}
+
+static void prepare(void)
+{
+    const struct pki_options first = {.common_name = "Root", .authority = true};
+    const struct pki_options second = {.common_name = "Other", .authority = true};
+    pki_open();
+    root = pki_make(&first, NULL);
+    other = pki_make(&second, NULL);
+    write_bundle("ca.pem", root.cert, other.cert);
+    write_lists(true);
+    write_shown("orders", 0);
+    read_config();
+    before = load();
+}
+
+static void tidy(void)
+{
+    tls_material_unref(&before);
+    config_unref(&config);
+    pki_free(&root);
+    pki_free(&other);
+    pki_close();
+}
+
+TestSuite(tls_material, .init = prepare, .fini = tidy);
+
+/* What lies there now: may it follow, and if not, for which reason each time. */
+static void assert_refused(const char *why, size_t times)
+{
+    struct conf_errors errors;
+    struct tls_material *now = load();
+    conf_errors_init(&errors);
+    cr_assert_eq(tls_material_may_follow(before, now, (int64_t)time(NULL), &errors), times == 0,
+                 "%s", errors.count > 0 ? errors.items[0].text : "it may");
+    cr_assert_eq(errors.count, times);
+    for (size_t i = 0; i < errors.count; i++) {
+        cr_assert_not_null(strstr(errors.items[i].text, why), "%s", errors.items[i].text);
+    }
+    conf_errors_deinit(&errors);
+    tls_material_unref(&now);
+}
+
+Test(tls_material, what_is_newer_and_speaks_for_the_same_may_follow)
+{
+    assert_refused("", 0);
+    write_shown("orders", (int64_t)time(NULL) - 60);
+    assert_refused("", 0);
+}
+
+Test(tls_material, an_authority_may_go_but_not_come)
+{
+    struct pki_cert made = pki_make(&(const struct pki_options){.common_name = "Root",
+                                                                .authority = true}, NULL);
+    write_bundle("ca.pem", root.cert, made.cert);
+    write_lists(true);
+    assert_refused("authority", 1);
+    write_bundle("ca.pem", root.cert, NULL);
+    assert_refused("", 0);
+    pki_free(&made);
+}
+
+Test(tls_material, t54_a_list_that_is_missing_may_not_follow)
+{
+    write_lists(false);
+    assert_refused("missing", 1);
+    write_lists(true);
+    assert_refused("", 0);
+}
+
+Test(tls_material, t53_a_certificate_that_is_older_or_speaks_for_another_may_not_follow)
+{
+    write_shown("orders", (int64_t)time(NULL) - 3 * DAY_S);
+    assert_refused("older", 2); /* the identity's and the listener's */
+    write_shown("payments", (int64_t)time(NULL) - 60);
+    assert_refused("another identity", 2);
+}
