@@ -306,11 +306,11 @@ Test(pkcs11_key, t52_the_file_of_the_pin_has_to_be_safe)
         expect_refusal(ec_uri, "is not safe");
     }
     write_pin(HSM_PIN "\n", 0400);
-    cr_assert(mkdir(pki_path("open"), 0700) == 0 && chmod(pki_path("open"), 0777) == 0);
-    cr_assert_eq(symlink(pin_path, pki_path("open/link")), 0);
-    pkcs11.pin_file = pki_path("open/link"); /* anybody could have made it */
+    cr_assert(mkdir(pki_path("dir"), 0700) == 0 && chmod(pki_path("dir"), 0777) == 0);
+    cr_assert_eq(symlink(pin_path, pki_path("dir/link")), 0);
+    pkcs11.pin_file = pki_path("dir/link"); /* anybody could have made it */
     expect_refusal(ec_uri, "is not safe");
-    cr_assert_eq(unlink(pki_path("open/link")), 0);
+    cr_assert_eq(unlink(pki_path("dir/link")), 0);
     pkcs11.pin_file = pki_path("nothing");
     expect_refusal(ec_uri, "No such file");
     pkcs11.pin_file = pin_path;
