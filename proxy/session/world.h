@@ -78,7 +78,7 @@ struct world {
     struct stats stats;
     struct ledger_lane *ledger;      /* of the ledger; NULL: off */
     struct penalty *penalty;         /* of addresses */
-    struct penalty *guesses;         /* of names that passwords were tried for; NULL: not remembered */
+    struct penalty *guesses;         /* of names that passwords were tried for; may be NULL */
     struct tls_sessions *tls_sessions; /* with brokers; NULL: none are kept */
     struct writer rewrite;           /* for the response being rewritten; empty between two */
     struct writer filled;            /* the same, before it is: of what its gaps were filled in */

@@ -64,7 +64,8 @@ static void read_config(void)
              "         tls: {ca: %s, crl: %s}}\n"
              "listeners:\n"
              "  - {name: l, role: clients, cluster: main, bind: 127.0.0.1, port: 19092,\n"
-             "     advertised_host: localhost, node_base_port: 19100, mechanisms: [SCRAM-SHA-512],\n"
+             "     advertised_host: localhost, node_base_port: 19100,\n"
+             "     mechanisms: [SCRAM-SHA-512],\n"
              "     tls: {chain: %s, key: %s}}\n"
              "users: {file: /u.yaml}\n",
              pki_path("shown.pem"), pki_path("shown.key"), pki_path("ca.pem"), pki_path("ca.crl"),
