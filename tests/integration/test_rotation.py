@@ -6,6 +6,7 @@ SETU_ROTATION_COUNT sets how many rotations of everything there are under load; 
 tests.integration.test_rotation --count 1000 does nothing but these, and tells how it goes."""
 
 import argparse
+import datetime
 import os
 import pathlib
 import shutil
@@ -31,7 +32,7 @@ class Variants:
 
     def __init__(self, stage: LifeStage, count: int):
         self.stage, self.home = stage, stage.directory / "ca"
-        self.folders = []
+        self.folders, now = [], datetime.datetime.now(datetime.timezone.utc)
         for number in range(count):
             folder = stage.directory / f"variant-{number}"
             folder.mkdir()
@@ -39,8 +40,8 @@ class Variants:
                 shutil.copy2(self.home / file, folder / file)
             authority = Authority(folder)
             for name in (*IDENTITIES, "listener"):
-                authority.issue(name, server=name == "listener")
-            # Of one moment all of them, so that none is older than another.
+                # Of one moment all of them, so that none is older than another.
+                authority.issue(name, server=name == "listener", begins=now, ends=now + datetime.timedelta(days=30))
             authority.revocation_list(folder / "brokers.crl", number=number + 1)
             self.folders.append(folder)
 

@@ -67,14 +67,16 @@ class Authority:
         return _openssl("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial",
                         "-days", days, "-sha256", "-extfile", extensions)
 
-    def _sign_until(self, request: pathlib.Path, extensions: pathlib.Path, ends: datetime.datetime) -> str:
+    def _sign_until(self, request: pathlib.Path, extensions: pathlib.Path, ends: datetime.datetime,
+                    begins: datetime.datetime | None) -> str:
         """`x509 -req` counts in days only."""
         config, index = self.directory / "ca.cnf", self.directory / "index.txt"
         index.write_text("")
         config.write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={index}\nnew_certs_dir={self.directory}\n"
                           "rand_serial=yes\ndefault_md=sha256\npolicy=p\nunique_subject=no\n"
                           "[p]\norganizationName=supplied\norganizationalUnitName=supplied\ncommonName=supplied\n")
-        return _openssl("ca", "-batch", "-notext", "-config", config, "-in", request, "-cert", self.certificate,
+        start = ["-startdate", begins.strftime("%Y%m%d%H%M%SZ")] if begins else []
+        return _openssl("ca", "-batch", "-notext", *start, "-config", config, "-in", request, "-cert", self.certificate,
                         "-keyfile", self.key, "-extfile", extensions, "-preserveDN",
                         "-enddate", ends.strftime("%Y%m%d%H%M%SZ"))
 
@@ -97,9 +99,9 @@ class Authority:
         return fresh.rename(path)
 
     def issue(self, name: str, common_name: str | None = None, server: bool = False, days: int = 30,
-              ends: datetime.datetime | None = None) -> Certificate:
+              ends: datetime.datetime | None = None, begins: datetime.datetime | None = None) -> Certificate:
         """A client's certificate, or with `server` that of a broker on 127.0.0.1 and localhost that may also dial.
-        `ends`, UTC, to the second, in place of `days`."""
+        `ends`, UTC, to the second, in place of `days`; `begins`, with it, in place of now."""
         made = Certificate(self.directory, name)
         request, extensions = self.directory / f"{name}.csr", self.directory / f"{name}.ext"
         usage = "serverAuth,clientAuth" if server else "clientAuth"
@@ -110,7 +112,7 @@ class Authority:
         self._new_key(made.key)
         _openssl("req", "-new", "-key", made.key, "-out", request,
                  "-subj", f"/O=Setu rig/OU=services/CN={common_name or name}")
-        leaf = self._sign_until(request, extensions, ends) if ends else self._sign(request, extensions, days)
+        leaf = self._sign_until(request, extensions, ends, begins) if ends else self._sign(request, extensions, days)
         made.chain.write_text(leaf + self.certificate.read_text())
         made.store.touch(0o600)
         made.store.write_text(made.key.read_text() + made.chain.read_text())
