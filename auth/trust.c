@@ -75,6 +75,8 @@ static bool take_authorities(struct trust *trust, EVP_MD_CTX *md, struct conf_pl
         X509 *cert = sk_X509_value(certs, i);
         uint8_t print[EVP_MAX_MD_SIZE];
         unsigned length = 0;
+        /* OpenSSL reads extensions when they are asked for first; by then many threads ask. */
+        (void)X509_check_purpose(cert, -1, 0);
         good = X509_STORE_add_cert(trust->store, cert) == 1 &&
                X509_digest(cert, EVP_sha256(), print, &length) == 1;
         hash_part(md, print, length, 1);
@@ -224,12 +226,10 @@ bool trust_goes_back(const struct trust *before, const struct trust *now)
     return false;
 }
 
-static bool has_authority(const struct trust *trust, X509 *wanted)
+static bool has_authority(STACK_OF(X509) * all, const X509 *wanted)
 {
-    STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(trust->store);
-    for (int i = 0; i < sk_X509_OBJECT_num(all); i++) {
-        X509 *cert = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, i)); /* NULL: a list */
-        if (cert != NULL && X509_cmp(cert, wanted) == 0) {
+    for (int i = 0; i < sk_X509_num(all); i++) {
+        if (X509_cmp(sk_X509_value(all, i), wanted) == 0) {
             return true;
         }
     }
@@ -238,12 +238,14 @@ static bool has_authority(const struct trust *trust, X509 *wanted)
 
 bool trust_widens(const struct trust *before, const struct trust *now)
 {
-    STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(now->store);
-    for (int i = 0; i < sk_X509_OBJECT_num(all); i++) {
-        X509 *cert = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, i));
-        if (cert != NULL && !has_authority(before, cert)) {
-            return true;
-        }
+    /* With references of their own, under the store's lock: workers look things up, and sort. */
+    STACK_OF(X509) *old = X509_STORE_get1_all_certs(before->store);
+    STACK_OF(X509) *new = X509_STORE_get1_all_certs(now->store);
+    bool widens = old == NULL || new == NULL;
+    for (int i = 0; i < sk_X509_num(new) && !widens; i++) {
+        widens = !has_authority(old, sk_X509_value(new, i));
     }
-    return false;
+    sk_X509_pop_free(old, X509_free);
+    sk_X509_pop_free(new, X509_free);
+    return widens;
 }
