@@ -8,7 +8,8 @@ import random
 import socket
 
 LOWEST, HIGHEST = map(int, os.environ.get("SETU_TEST_PORTS", "15000-32000").split("-"))
-_taken: set[int] = set()
+_taken: dict[int, None] = {}  # in the order in which they were handed out
+_next = random.SystemRandom().randrange(LOWEST, HIGHEST)
 
 
 def _free(port: int) -> bool:
@@ -27,14 +28,28 @@ def _free(port: int) -> bool:
     return True
 
 
-def free_block(count: int) -> int:
-    """The first of `count` free ports in a row. Never hands out the same port twice in one process."""
-    chooser = random.SystemRandom()
-    for _ in range(1000):
-        first = chooser.randrange(LOWEST, HIGHEST - count)
-        if all(_free(first + i) for i in range(count)):
-            _taken.update(range(first, first + count))
+def _next_block(count: int) -> int | None:
+    """From where the last one ended, once around."""
+    global _next
+    for _ in range(HIGHEST - LOWEST):
+        first = _next if _next + count <= HIGHEST else LOWEST
+        busy = [first + i for i in range(count) if not _free(first + i)]
+        _next = busy[-1] + 1 if busy else first + count
+        if not busy:
             return first
+    return None
+
+
+def free_block(count: int) -> int:
+    """The first of `count` free ports in a row. A process is given none twice, until it has had them all: then the
+    older half of them may come again."""
+    for _ in range(2):
+        first = _next_block(count)
+        if first is not None:
+            _taken.update(dict.fromkeys(range(first, first + count)))
+            return first
+        for port in list(_taken)[:len(_taken) // 2]:
+            del _taken[port]
     raise RuntimeError(f"no {count} free TCP ports in a row between {LOWEST} and {HIGHEST}")
 
 
