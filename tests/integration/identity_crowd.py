@@ -168,7 +168,9 @@ class Crowd:
             except OSError as error:
                 if client:
                     client.close()
-                if isinstance(error, PermissionError) or life == self.life and self.up.is_set():
+                if isinstance(error, ConnectionRefusedError) and life > 0:
+                    time.sleep(0.2)  # it serves again, but not at each port yet
+                elif isinstance(error, PermissionError) or life == self.life and self.up.is_set():
                     raise AssertionError(f"{job}: {error!r}") from error
                 self.counts["repeated after a kill"] += 1
             except BaseException as error:
