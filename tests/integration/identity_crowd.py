@@ -286,6 +286,9 @@ class Crowd:
         """The machine of the client is switched off: no end, no reset."""
         self._log_in(client, job)
         client.ask(kafka.PRODUCE, 7, self._body(client, job))
+        # An answer that comes when nobody is there any more: by that alone Setu notices.
+        client.ask(kafka.FETCH, 11, kafka.fetch_body(11, self.topics[job.service], {job.node_id - 1: 0}, wait_ms=1000,
+                                                     bytes_min=1 << 30))
         try:
             client.socket.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
         except PermissionError:

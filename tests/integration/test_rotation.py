@@ -113,7 +113,7 @@ class Watched(Rotation):
             mark = stage.mark()
             with stage.client(2, "payments") as payments:
                 payments.metadata(["good"])
-                login, = stage.events(mark, "broker_login_ok")
+                login, = stage.told(mark, "broker_login_ok")
                 self.assertFalse(login.get("resumed"), "a whole handshake, with the new one")
             self.assertEqual(stage.status()["reloads"], 0, "without a reload")
         codes = audit_codes(stage.directory / "audit.log")
