@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "proxy/cli/cli.h"
+#include "proxy/ops/ledger_output.h"
 
 static void paths_add(struct cli_ledger_paths *paths, const char *folder, const char *name)
 {
@@ -55,7 +55,7 @@ static void paths_add_operand(struct cli_ledger_paths *paths, const struct cli_c
 
 struct cli_ledger_paths cli_ledger_paths_of(const struct cli_call *call)
 {
-    struct cli_ledger_paths paths = {.listed_ms = (int64_t)time(NULL) * 1000};
+    struct cli_ledger_paths paths = {.listed_ms = ledger_output_wall_ms()};
     for (int i = 0; i < call->operand_count; i++) {
         paths_add_operand(&paths, call, call->operands[i]);
     }
