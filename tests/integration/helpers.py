@@ -50,6 +50,9 @@ class RigTest(unittest.TestCase):
     def setUpClass(cls):
         cls.cluster = shared_cluster(cls.plans)
 
+    def setUp(self):
+        self.cluster.settle()
+
     def unique(self, prefix: str = "orders") -> str:
         """A name nobody used yet, that begins as the ACLs of `prefix` want it."""
         return f"{prefix}-{self.id().rpartition('.')[2].lower().replace('_', '-')}-{next(_numbers)}"

@@ -86,6 +86,7 @@ class Isolation(RigTest):
         if self.hindrance:
             print(f"    {self.hindrance}", flush=True)
             self.skipTest(self.hindrance)
+        super().setUp()
         host = self.namespace.outside
         self.own = self.setu(start=False)
         self.own.config["listeners"][0] |= {"bind": host, "advertised_host": host}

@@ -15,6 +15,7 @@ LEADERS = [1, 2, 3, 1, 2, 3]
 
 class Recovery(RigTest):
     def setUp(self):
+        super().setUp()
         self.own = own_setu.start(self, self.setu(start=False))
         self.topic_name = self.topic(leaders=LEADERS)
 

@@ -59,15 +59,18 @@ class Service:
 
 @dataclasses.dataclass(frozen=True)
 class Replicas:
-    """Of all partitions: how many have a leader, and how many all their replicas in sync."""
+    """Of all partitions: how many have a leader, how many all their replicas in sync, and how many are led by the first of
+    them."""
     partitions: int
     led: int
     complete: int
+    preferred: int
 
     @classmethod
     def of(cls, rows: list[wire.Partition]) -> "Replicas":
         return cls(len(rows), sum(row.leader >= 0 for row in rows),
-                   sum(sorted(row.replicas) == sorted(row.in_sync) for row in rows))
+                   sum(sorted(row.replicas) == sorted(row.in_sync) for row in rows),
+                   sum(row.leader in row.replicas[:1] for row in rows))
 
     @property
     def whole(self) -> bool:
@@ -332,12 +335,27 @@ class Cluster:
                         rows.append(Replicas.of(connection.partitions()))
                 except (OSError, struct.error):
                     continue
-        return min(rows, key=lambda r: (r.led, r.complete), default=Replicas(0, 0, 0))
+        return min(rows, key=lambda r: (r.led, r.complete, r.preferred), default=Replicas(0, 0, 0, 0))
 
     def wait_replicas(self, timeout_s: float = 120) -> None:
         """Until every partition of every topic is led and all its replicas are in sync, as every node sees it."""
         wait_until(lambda: all(b.process.alive for b in self.nodes.values()) and self.replicas().whole, timeout_s,
                    "all replicas in sync", 0.3)
+
+    def settle(self) -> None:
+        """Until the cluster is as a test may expect it, whatever the one before it did: every node lives, and every
+        partition has all its replicas and is led by the first of them. Costs a few milliseconds when it is."""
+        if self._settled():
+            return
+        began = time.monotonic()
+        self.wait_replicas()
+        self.elect_preferred()
+        wait_until(self._settled, 60, "every partition led by the first of its replicas", 0.3)
+        self.say(f"the cluster was not whole; it is after {time.monotonic() - began:.1f} s")
+
+    def _settled(self) -> bool:
+        rows = self.replicas()
+        return all(b.process.alive for b in self.nodes.values()) and rows.partitions == rows.complete == rows.preferred
 
     def elect_preferred(self) -> None:
         """Gives every partition, internal ones too, to the first of its replicas."""

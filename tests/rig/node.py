@@ -53,7 +53,8 @@ class ZooKeeper:
         configuration = write_properties(directory / "zookeeper.properties", {
             "dataDir": directory / "data", "clientPort": self.port, "clientPortAddress": "127.0.0.1",
             "admin.enableServer": "false", "maxClientCnxns": 0, "tickTime": 1000, "4lw.commands.whitelist": "ruok"})
-        options = [*java_tools.BRIEF, f"-Drig.logs={directory}"]
+        # What is written outlives the process without fsync, and a slow disk cannot make sessions expire.
+        options = [*java_tools.BRIEF, f"-Drig.logs={directory}", "-Dzookeeper.forceSync=no"]
         self.process = Process("zookeeper", java_tools.command(
             paths.AJNA, "org.apache.zookeeper.server.quorum.QuorumPeerMain", configuration, options=options), self.log)
 
@@ -242,7 +243,7 @@ class Broker:
         return {
             "broker.id": self.node_id,
             "zookeeper.connect": f"127.0.0.1:{zookeeper.port}",
-            "zookeeper.session.timeout.ms": 6000,
+            "zookeeper.session.timeout.ms": 9000,
             "inter.broker.protocol.version": self.protocol_version,
             "authorizer.class.name": "kafka.security.authorizer.AclAuthorizer",
         }
