@@ -3,9 +3,7 @@
 
 #include "conf/utf8.h"
 
-#include <stdarg.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,19 +29,8 @@ struct parser {
     size_t groups;
     enum java_strays kind;
     size_t strays; /* references to groups that do not exist */
-    struct java_replacement_error *error;
+    struct rule_fault *fault;
 };
-
-__attribute__((format(printf, 3, 4))) static bool refuse(struct parser *parser, size_t offset,
-                                                         const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    parser->error->offset = offset;
-    vsnprintf(parser->error->text, sizeof(parser->error->text), format, arguments);
-    va_end(arguments);
-    return false;
-}
 
 static bool is_digit(uint8_t byte)
 {
@@ -114,12 +101,12 @@ static bool add_number(struct parser *parser)
     const size_t start = parser->at;
     const struct view digits = digits_at(parser, start + 1);
     if (digits.length > 9) {
-        return refuse(parser, start, "no such group");
+        return rule_fault_set(parser->fault, start, "no such group");
     }
     if (is_stray(parser, digits)) {
         /* Kafka escapes the first one; behind it, it would hit the wrong place. */
         if (parser->strays++ > 0) {
-            return refuse(parser, start, "no such group (write \\$)");
+            return rule_fault_set(parser->fault, start, "no such group (write \\$)");
         }
         parser->at += 1 + digits.length;
         add_piece(parser, view_of(parser->text.at + start, 1 + digits.length), 0);
@@ -128,7 +115,7 @@ static bool add_number(struct parser *parser)
     size_t group = 0;
     const size_t used = matcher_digits(digits, parser->groups, &group);
     if (group > parser->groups) {
-        return refuse(parser, start, "the pattern has no group %zu", group);
+        return rule_fault_set(parser->fault, start, "the pattern has no group %zu", group);
     }
     parser->at += 1 + used;
     add_piece(parser, (struct view){NULL, 0}, group);
@@ -143,8 +130,8 @@ static bool add_name(struct parser *parser)
     const struct view name = view_of(rest.at, close == NULL ? 0 : (size_t)(close - rest.at));
     const size_t group = pattern_group_named(parser->pattern, name);
     if (group == 0) {
-        return refuse(parser, parser->at,
-                      "no group of that name (write $ as \\$ when it is meant literally)");
+        return rule_fault_set(parser->fault, parser->at,
+                              "no group of that name (write $ as \\$ when it is meant literally)");
     }
     parser->at += 2 + name.length + 1;
     add_piece(parser, (struct view){NULL, 0}, group);
@@ -157,14 +144,15 @@ static bool add_escaped(struct parser *parser)
     const size_t start = parser->at, left = parser->text.length - start;
     const uint8_t *text = parser->text.at + start;
     if (left < 2) {
-        return refuse(parser, start, "nothing behind \\ (write \\\\ when it is meant literally)");
+        return rule_fault_set(parser->fault, start,
+                              "nothing behind \\ (write \\\\ when it is meant literally)");
     }
     if (parser->kind == JAVA_STRAYS_LITERAL && left >= 3 && text[1] == '$' && is_digit(text[2])) {
         /* Kafka looks for stray references without regard to the "\" and would add a second one. */
         const struct view digits = digits_at(parser, start + 2);
         if (digits.length > 9 || is_stray(parser, digits)) {
-            return refuse(parser, start,
-                          "Kafka fails on an escaped $ before a number that is no group");
+            return rule_fault_set(parser->fault, start,
+                                  "Kafka fails on an escaped $ before a number that is no group");
         }
     }
     parser->at += 2;
@@ -186,8 +174,8 @@ static bool add_next(struct parser *parser)
         return add_name(parser);
     }
     if (*at == '$') {
-        return refuse(parser, parser->at,
-                      "$ without a group (write \\$ when it is meant literally)");
+        return rule_fault_set(parser->fault, parser->at,
+                              "$ without a group (write \\$ when it is meant literally)");
     }
     add_piece(parser, view_of(at, 1), 0);
     parser->at++;
@@ -195,10 +183,9 @@ static bool add_next(struct parser *parser)
 }
 
 struct java_replacement *java_replacement_parse(struct view text, const struct pattern *pattern,
-                                                enum java_strays strays,
-                                                struct java_replacement_error *error_r)
+                                                enum java_strays strays, struct rule_fault *fault_r)
 {
-    *error_r = (struct java_replacement_error){0};
+    *fault_r = (struct rule_fault){0};
     struct java_replacement *it = calloc(1, sizeof(*it));
     if (it == NULL || (it->text = calloc(1, text.length + 1)) == NULL ||
         (it->pieces = calloc(text.length + 1, sizeof(*it->pieces))) == NULL) {
@@ -213,7 +200,7 @@ struct java_replacement *java_replacement_parse(struct view text, const struct p
         .text = view_of(it->text, text.length),
         .groups = pattern_groups(pattern),
         .kind = strays,
-        .error = error_r,
+        .fault = fault_r,
     };
     while (parser.at < text.length) {
         if (!add_next(&parser)) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "auth/pattern.h"
+#include "auth/rule_fault.h"
 #include "protocol/bytes.h"
 
 #include <stdbool.h>
@@ -17,18 +18,14 @@ enum java_strays {
     JAVA_STRAYS_LITERAL  /* Kafka's SslPrincipalMapper takes the first one literally */
 };
 
-struct java_replacement_error {
-    size_t offset; /* byte offset in the replacement */
-    char text[160];
-};
-
 /* Immutable; may be used by several threads at once. */
 struct java_replacement;
 
-/* `text` must be valid UTF-8 and is copied. NULL and *error_r on any fault. Aborts without memory. */
+/* `text` must be valid UTF-8 and is copied. NULL and *fault_r, its offset in `text`, on any fault.
+ * Aborts without memory. */
 __attribute__((warn_unused_result)) struct java_replacement *
 java_replacement_parse(struct view text, const struct pattern *pattern, enum java_strays strays,
-                       struct java_replacement_error *error_r);
+                       struct rule_fault *fault_r);
 void java_replacement_free(struct java_replacement **replacement); /* NULL is allowed; sets NULL */
 
 /*

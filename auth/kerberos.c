@@ -214,7 +214,7 @@ static void read_system_realm(struct kerberos_acceptor *acceptor)
 static void read_rules(struct kerberos_acceptor *acceptor, const struct config *config,
                        const struct conf_listener_gssapi *conf, struct conf_errors *errors)
 {
-    struct kerberos_name_error error;
+    struct rule_fault error;
     const char *realm = conf->realm[0] != '\0' ? conf->realm : acceptor->system_realm;
     if (realm[0] == '\0') {
         conf_errors_add(errors, conf->place,

@@ -2,31 +2,21 @@
 #include "auth/kerberos_name.h"
 
 #include "auth/casing.h"
-#include "auth/java_pattern.h"
-#include "auth/java_replacement.h"
-#include "auth/pattern.h"
+#include "auth/rule_text.h"
 #include "conf/utf8.h"
 
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { COMPONENTS_MAX = 2 };
 
-/* A pattern as Java has it, and what PCRE2 must not be asked. */
-struct matcher {
-    struct pattern *pattern; /* NULL = not given */
-    bool ignores_case;
-};
-
 struct rule {
     char *text; /* own copy; NULL = DEFAULT */
     size_t components;
     struct view format; /* into text */
-    struct matcher match, from;
+    struct rule_pattern match, from;
     struct java_replacement *to;
     bool everywhere;
     enum casing casing;
@@ -40,45 +30,16 @@ struct kerberos_rules {
 
 /* Parsing ---------------------------------------------------------------------------------- */
 
-struct parser {
-    struct rule *rule;
-    const char *text;
-    size_t at, length;
-    struct kerberos_name_error *error;
-};
-
-__attribute__((format(printf, 3, 4))) static bool refuse(struct parser *parser, size_t offset,
-                                                         const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    parser->error->offset = offset;
-    vsnprintf(parser->error->text, sizeof(parser->error->text), format, arguments);
-    va_end(arguments);
-    return false;
-}
-
-static bool take_word(struct parser *parser, const char *word)
-{
-    const size_t length = strlen(word);
-    if (length > parser->length - parser->at ||
-        memcmp(parser->text + parser->at, word, length) != 0) {
-        return false;
-    }
-    parser->at += length;
-    return true;
-}
-
 /* Up to the next `end`, which is taken, too. */
-static bool take_part(struct parser *parser, char end, struct view *part_r)
+static bool take_part(struct rule_text *in, char end, struct view *part_r)
 {
-    const char *start = parser->text + parser->at;
-    const char *found = memchr(start, end, parser->length - parser->at);
+    const char *start = in->text + in->at;
+    const char *found = memchr(start, end, in->length - in->at);
     if (found == NULL) {
-        return refuse(parser, parser->at, "no \"%c\" behind this", end);
+        return rule_fault_set(in->fault, in->at, "no \"%c\" behind this", end);
     }
     *part_r = view_of(start, (size_t)(found - start));
-    parser->at += part_r->length + 1;
+    in->at += part_r->length + 1;
     return true;
 }
 
@@ -88,25 +49,25 @@ static bool is_digit(char byte)
 }
 
 /* A number as Integer.parseInt takes it; false: none, or beyond an int. */
-static bool take_number(struct parser *parser, size_t *number_r)
+static bool take_number(struct rule_text *in, size_t *number_r)
 {
-    const size_t start = parser->at;
+    const size_t start = in->at;
     size_t number = 0;
-    while (parser->at < parser->length && is_digit(parser->text[parser->at])) {
-        number = number * 10 + (size_t)(parser->text[parser->at++] - '0');
+    while (in->at < in->length && is_digit(in->text[in->at])) {
+        number = number * 10 + (size_t)(in->text[in->at++] - '0');
         if (number > INT32_MAX) {
             return false;
         }
     }
     *number_r = number;
-    return parser->at > start;
+    return in->at > start;
 }
 
 /* "$n" behind "$": only what every principal of that many components has. */
-static bool check_format(struct parser *parser, struct view format)
+static bool check_format(const struct rule_text *in, struct view format, size_t components)
 {
-    const size_t end = parser->at - 1; /* the "]" */
-    struct parser inside = *parser;
+    const size_t end = in->at - 1; /* the "]" */
+    struct rule_text inside = *in;
     inside.at = end - format.length;
     inside.length = end;
     while (inside.at < end) {
@@ -115,91 +76,61 @@ static bool check_format(struct parser *parser, struct view format)
         if (inside.text[inside.at++] != '$') {
             continue;
         }
-        if (!take_number(&inside, &number) || number > parser->rule->components) {
-            return refuse(parser, start, "$0 to $%zu is what there is here",
-                          parser->rule->components);
+        if (!take_number(&inside, &number) || number > components) {
+            return rule_fault_set(in->fault, start, "$0 to $%zu is what there is here", components);
         }
     }
     return true;
 }
 
-static bool take_selection(struct parser *parser)
+static bool take_selection(struct rule_text *in, struct rule *rule)
 {
-    struct rule *rule = parser->rule;
-    const size_t start = parser->at;
-    if (!take_number(parser, &rule->components) || !take_word(parser, ":")) {
-        return refuse(parser, start, "RULE:[ needs a number of components (write RULE:[1:$1])");
+    const size_t start = in->at;
+    if (!take_number(in, &rule->components) || !rule_text_take(in, ":")) {
+        return rule_fault_set(in->fault, start,
+                              "RULE:[ needs a number of components (write RULE:[1:$1])");
     }
-    if (!take_part(parser, ']', &rule->format)) {
+    if (!take_part(in, ']', &rule->format)) {
         return false;
     }
     /* A rule for any other number never applies, and Kafka never looks at its format. */
     bool applies = rule->components == 1 || rule->components == COMPONENTS_MAX;
-    return !applies || check_format(parser, rule->format);
+    return !applies || check_format(in, rule->format, rule->components);
 }
 
-static bool compile(struct parser *parser, struct view text, struct matcher *matcher_r)
-{
-    const size_t offset = (size_t)((const char *)text.at - parser->text);
-    struct java_pattern java = {false};
-    struct java_pattern_error java_error;
-    if (!java_pattern_check(text, &java, &java_error)) {
-        return refuse(parser, offset + java_error.offset, "%s", java_error.text);
-    }
-    struct pattern_error error;
-    matcher_r->pattern = pattern_compile(text, &error);
-    if (matcher_r->pattern == NULL) {
-        return refuse(parser, offset + error.offset, "%s", error.text);
-    }
-    matcher_r->ignores_case = java.ignores_case;
-    return true;
-}
-
-static bool take_match(struct parser *parser)
+static bool take_match(struct rule_text *in, struct rule *rule)
 {
     struct view text;
-    if (!take_word(parser, "(")) {
+    if (!rule_text_take(in, "(")) {
         return true;
     }
-    return take_part(parser, ')', &text) && compile(parser, text, &parser->rule->match);
+    return take_part(in, ')', &text) && rule_text_pattern(in, text, &rule->match);
 }
 
-static bool take_substitution(struct parser *parser)
+static bool take_substitution(struct rule_text *in, struct rule *rule)
 {
-    struct rule *rule = parser->rule;
     struct view from, to;
-    if (!take_word(parser, "s/")) {
+    if (!rule_text_take(in, "s/")) {
         return true;
     }
-    if (!take_part(parser, '/', &from) || !take_part(parser, '/', &to) ||
-        !compile(parser, from, &rule->from)) {
+    if (!take_part(in, '/', &from) || !take_part(in, '/', &to) ||
+        !rule_text_pattern(in, from, &rule->from)) {
         return false;
     }
-    struct java_replacement_error error;
-    rule->to = java_replacement_parse(to, rule->from.pattern, JAVA_STRAYS_REFUSED, &error);
-    if (rule->to == NULL) {
-        const size_t offset = (size_t)((const char *)to.at - parser->text);
-        return refuse(parser, offset + error.offset, "%s", error.text);
-    }
-    rule->everywhere = take_word(parser, "g");
-    return true;
+    rule->to = rule_text_replacement(in, to, &rule->from, JAVA_STRAYS_REFUSED);
+    rule->everywhere = rule_text_take(in, "g");
+    return rule->to != NULL;
 }
 
-static void take_casing(struct parser *parser)
+/* Behind "RULE:[". */
+static bool parse_rule(struct rule_text *in, struct rule *rule)
 {
-    (void)take_word(parser, "/");
-    parser->rule->casing = take_word(parser, "L")   ? CASING_LOWER
-                           : take_word(parser, "U") ? CASING_UPPER
-                                                    : CASING_KEEP;
-}
-
-static bool parse_rule(struct parser *parser)
-{
-    if (!take_selection(parser) || !take_match(parser) || !take_substitution(parser)) {
+    if (!take_selection(in, rule) || !take_match(in, rule) || !take_substitution(in, rule)) {
         return false;
     }
-    take_casing(parser);
-    return parser->at == parser->length || refuse(parser, parser->at,
+    (void)rule_text_take(in, "/");
+    rule->casing = rule_text_take_casing(in);
+    return in->at == in->length || rule_fault_set(in->fault, in->at,
                                                   "nothing of a rule is left for this "
                                                   "(RULE:[n:format](match)s/from/to/g/L)");
 }
@@ -219,32 +150,31 @@ static bool is_plain_text(struct view text, size_t *offset_r)
     return true;
 }
 
-static bool parse(struct parser *parser, struct view text)
+static bool parse(struct view text, struct rule *rule, struct rule_fault *fault)
 {
     size_t offset = 0;
     if (text.length > KERBEROS_NAME_RULE_BYTES_MAX) {
-        return refuse(parser, KERBEROS_NAME_RULE_BYTES_MAX, "more than %d bytes",
-                      KERBEROS_NAME_RULE_BYTES_MAX);
+        return rule_fault_set(fault, KERBEROS_NAME_RULE_BYTES_MAX, "more than %d bytes",
+                              KERBEROS_NAME_RULE_BYTES_MAX);
     }
     if (!is_plain_text(text, &offset)) {
-        return refuse(parser, offset, "not UTF-8, or a control character");
+        return rule_fault_set(fault, offset, "not UTF-8, or a control character");
     }
     if (view_is(text, "DEFAULT")) {
         return true;
     }
-    parser->rule->text = calloc(1, text.length + 1);
-    if (parser->rule->text == NULL) {
+    rule->text = calloc(1, text.length + 1);
+    if (rule->text == NULL) {
         abort();
     }
     if (text.length > 0) {
-        memcpy(parser->rule->text, text.at, text.length);
+        memcpy(rule->text, text.at, text.length);
     }
-    parser->text = parser->rule->text;
-    parser->length = text.length;
-    if (!take_word(parser, "RULE:[")) {
-        return refuse(parser, 0, "neither DEFAULT nor RULE:[n:format](match)s/from/to/g/L");
+    struct rule_text in = {.text = rule->text, .length = text.length, .fault = fault};
+    if (!rule_text_take(&in, "RULE:[")) {
+        return rule_fault_set(fault, 0, "neither DEFAULT nor RULE:[n:format](match)s/from/to/g/L");
     }
-    return parse_rule(parser);
+    return parse_rule(&in, rule);
 }
 
 static void rule_free(struct rule *rule)
@@ -265,17 +195,15 @@ struct kerberos_rules *kerberos_rules_new(const char *realm)
     return rules;
 }
 
-bool kerberos_rules_add(struct kerberos_rules *rules, struct view text,
-                        struct kerberos_name_error *error_r)
+bool kerberos_rules_add(struct kerberos_rules *rules, struct view text, struct rule_fault *fault_r)
 {
-    *error_r = (struct kerberos_name_error){0};
-    struct parser parser = {.error = error_r};
+    *fault_r = (struct rule_fault){0};
     if (rules->count == KERBEROS_NAME_RULES_MAX) {
-        return refuse(&parser, 0, "more than %d rules", KERBEROS_NAME_RULES_MAX);
+        return rule_fault_set(fault_r, 0, "more than %d rules", KERBEROS_NAME_RULES_MAX);
     }
-    parser.rule = &rules->rules[rules->count];
-    if (!parse(&parser, text)) {
-        rule_free(parser.rule);
+    struct rule *rule = &rules->rules[rules->count];
+    if (!parse(text, rule, fault_r)) {
+        rule_free(rule);
         return false;
     }
     rules->count++;
@@ -329,16 +257,6 @@ static bool split(struct view principal, struct parts *parts_r)
                                  memchr(realm.at, '/', realm.length) == NULL);
 }
 
-static bool is_ascii(struct view text)
-{
-    for (size_t i = 0; i < text.length; i++) {
-        if (text.at[i] >= 0x80) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static enum kerberos_name_status status_of(enum pattern_status status)
 {
     switch (status) {
@@ -374,12 +292,8 @@ static void put_format(const struct rule *rule, const struct parts *parts, struc
 static enum kerberos_name_status substitute(const struct rule *rule, struct view base,
                                             struct writer *out)
 {
-    const bool sure = is_ascii(base);
     if (rule->match.pattern != NULL) {
-        if (rule->match.ignores_case && !sure) {
-            return KERBEROS_NAME_BAD;
-        }
-        const enum pattern_status status = pattern_matches(rule->match.pattern, base);
+        const enum pattern_status status = rule_pattern_matches(&rule->match, base);
         if (status != PATTERN_MATCH) {
             return status_of(status);
         }
@@ -388,10 +302,7 @@ static enum kerberos_name_status substitute(const struct rule *rule, struct view
         writer_put(out, base);
         return KERBEROS_NAME_OK;
     }
-    if (rule->from.ignores_case && !sure) {
-        return KERBEROS_NAME_BAD;
-    }
-    return status_of(java_replace(rule->from.pattern, rule->to, rule->everywhere, base, out));
+    return status_of(rule_pattern_replace(&rule->from, rule->to, rule->everywhere, base, out));
 }
 
 /* Into `out`, unless the rule is for other principals. */

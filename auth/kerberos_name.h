@@ -17,6 +17,7 @@
  */
 #pragma once
 
+#include "auth/rule_fault.h"
 #include "protocol/bytes.h"
 
 #include <stddef.h>
@@ -35,21 +36,15 @@ enum kerberos_name_status {
     KERBEROS_NAME_BAD         /* no principal of one or two components, or no room for the name */
 };
 
-struct kerberos_name_error {
-    size_t offset;  /* byte offset in the rule */
-    char text[200]; /* what and how to fix it; NUL-terminated */
-};
-
 /* Immutable once all rules are in; may then be used by several threads at once. */
 struct kerberos_rules;
 
 /* No rules yet. `realm` is what DEFAULT compares with; copied. Aborts without memory. */
 struct kerberos_rules *kerberos_rules_new(const char *realm);
 
-/* Adds one rule behind those there are. False and *error_r filled: nothing was added. */
-__attribute__((warn_unused_result)) bool kerberos_rules_add(struct kerberos_rules *rules,
-                                                            struct view text,
-                                                            struct kerberos_name_error *error_r);
+/* Adds one rule behind those there are. False and *fault_r filled: nothing was added. */
+__attribute__((warn_unused_result)) bool
+kerberos_rules_add(struct kerberos_rules *rules, struct view text, struct rule_fault *fault_r);
 void kerberos_rules_free(struct kerberos_rules **rules); /* NULL is allowed; sets NULL */
 size_t kerberos_rules_count(const struct kerberos_rules *rules);
 

@@ -77,7 +77,7 @@ static void predict_generation(const struct mapping_predict_params *params,
                                const struct conf_cluster *cluster,
                                const struct conf_generation *generation, struct conf_errors *errors)
 {
-    struct rules_error error;
+    struct rule_fault error;
     struct rules *rules =
         rules_parse(view_from_string(generation->ssl_principal_mapping_rules), &error);
     if (rules == NULL) {

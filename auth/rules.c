@@ -2,22 +2,17 @@
 #include "auth/rules.h"
 
 #include "auth/casing.h"
-#include "auth/java_pattern.h"
-#include "auth/java_replacement.h"
-#include "auth/pattern.h"
+#include "auth/rule_text.h"
 #include "conf/utf8.h"
 
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct rule {
-    struct pattern *pattern; /* NULL = DEFAULT */
-    bool ignores_case;
-    struct java_replacement *replacement;
+    struct rule_pattern from; /* none = DEFAULT */
+    struct java_replacement *to;
     enum casing casing;
 };
 
@@ -29,172 +24,113 @@ struct rules {
 
 /* Parsing ---------------------------------------------------------------------------------- */
 
-struct parser {
-    struct rules *rules;
-    size_t at, length;
-    struct rules_error *error;
-};
-
-__attribute__((format(printf, 3, 4))) static bool refuse(struct parser *parser, size_t offset,
-                                                         const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    parser->error->offset = offset;
-    vsnprintf(parser->error->text, sizeof(parser->error->text), format, arguments);
-    va_end(arguments);
-    return false;
-}
-
 static bool is_space(char byte)
 {
     return byte == ' ' || (byte >= '\t' && byte <= '\r');
 }
 
-static void skip_spaces(struct parser *parser)
+static void skip_spaces(struct rule_text *in)
 {
-    while (parser->at < parser->length && is_space(parser->rules->text[parser->at])) {
-        parser->at++;
+    while (in->at < in->length && is_space(in->text[in->at])) {
+        in->at++;
     }
-}
-
-static bool take_word(struct parser *parser, const char *word)
-{
-    const size_t length = strlen(word);
-    if (length > parser->length - parser->at ||
-        memcmp(parser->rules->text + parser->at, word, length) != 0) {
-        return false;
-    }
-    parser->at += length;
-    return true;
 }
 
 /* Up to the next "/" that no "\" precedes; the "/" is taken, too. */
-static bool take_part(struct parser *parser, struct view *part_r)
+static bool take_part(struct rule_text *in, struct view *part_r)
 {
-    const char *text = parser->rules->text;
-    const size_t start = parser->at;
-    while (parser->at < parser->length && text[parser->at] != '/') {
-        parser->at += text[parser->at] == '\\' ? 2 : 1;
+    const size_t start = in->at;
+    while (in->at < in->length && in->text[in->at] != '/') {
+        in->at += in->text[in->at] == '\\' ? 2 : 1;
     }
-    if (parser->at >= parser->length) {
-        return refuse(parser, start,
-                      "RULE: without its two \"/\" (write RULE:pattern/replacement/)");
+    if (in->at >= in->length) {
+        return rule_fault_set(in->fault, start,
+                              "RULE: without its two \"/\" (write RULE:pattern/replacement/)");
     }
-    *part_r = view_of(text + start, parser->at - start);
-    parser->at++;
-    return true;
-}
-
-static bool add_replacement(struct parser *parser, struct rule *rule, struct view text)
-{
-    const size_t offset = (size_t)((const char *)text.at - parser->rules->text);
-    struct java_replacement_error error;
-    rule->replacement = java_replacement_parse(text, rule->pattern, JAVA_STRAYS_LITERAL, &error);
-    return rule->replacement != NULL || refuse(parser, offset + error.offset, "%s", error.text);
-}
-
-static bool add_pattern(struct parser *parser, struct rule *rule, struct view text)
-{
-    const size_t offset = (size_t)((const char *)text.at - parser->rules->text);
-    struct java_pattern java = {false};
-    struct java_pattern_error java_error;
-    if (!java_pattern_check(text, &java, &java_error)) {
-        return refuse(parser, offset + java_error.offset, "%s", java_error.text);
-    }
-    struct pattern_error pattern_error;
-    rule->pattern = pattern_compile(text, &pattern_error);
-    if (rule->pattern == NULL) {
-        return refuse(parser, offset + pattern_error.offset, "%s", pattern_error.text);
-    }
-    rule->ignores_case = java.ignores_case;
+    *part_r = view_of(in->text + start, in->at - start);
+    in->at++;
     return true;
 }
 
 /* Behind "RULE:". */
-static bool parse_rule(struct parser *parser, struct rule *rule)
+static bool parse_rule(struct rule_text *in, struct rule *rule)
 {
-    struct view pattern, replacement;
-    if (!take_part(parser, &pattern) || !take_part(parser, &replacement) ||
-        !add_pattern(parser, rule, pattern) || !add_replacement(parser, rule, replacement)) {
+    struct view from, to;
+    if (!take_part(in, &from) || !take_part(in, &to) || !rule_text_pattern(in, from, &rule->from)) {
         return false;
     }
-    rule->casing = take_word(parser, "L")   ? CASING_LOWER
-                   : take_word(parser, "U") ? CASING_UPPER
-                                            : CASING_KEEP;
-    return true;
+    rule->to = rule_text_replacement(in, to, &rule->from, JAVA_STRAYS_LITERAL);
+    rule->casing = rule_text_take_casing(in);
+    return rule->to != NULL;
 }
 
 /* One element of the list; an empty one adds nothing. */
-static bool parse_element(struct parser *parser)
+static bool parse_element(struct rules *rules, struct rule_text *in)
 {
-    struct rules *rules = parser->rules;
-    const size_t start = parser->at;
-    if (start == parser->length || rules->text[start] == ',') {
+    const size_t start = in->at;
+    if (start == in->length || in->text[start] == ',') {
         return true;
     }
     if (rules->count == RULES_COUNT_MAX) {
-        return refuse(parser, start, "more than %d rules", RULES_COUNT_MAX);
+        return rule_fault_set(in->fault, start, "more than %d rules", RULES_COUNT_MAX);
     }
     struct rule *rule = &rules->rules[rules->count];
-    if (take_word(parser, "RULE:")) {
+    if (rule_text_take(in, "RULE:")) {
         rules->count++;
-        return parse_rule(parser, rule);
+        return parse_rule(in, rule);
     }
-    if (take_word(parser, "DEFAULT")) {
+    if (rule_text_take(in, "DEFAULT")) {
         rules->count++;
         return true;
     }
-    return refuse(parser, start, "neither DEFAULT nor RULE:pattern/replacement/[LU]");
+    return rule_fault_set(in->fault, start, "neither DEFAULT nor RULE:pattern/replacement/[LU]");
 }
 
-static bool parse_list(struct parser *parser)
+static bool parse_list(struct rules *rules, struct rule_text *in)
 {
     for (;;) {
-        skip_spaces(parser);
-        if (!parse_element(parser)) {
+        skip_spaces(in);
+        if (!parse_element(rules, in)) {
             return false;
         }
-        skip_spaces(parser);
-        if (parser->at >= parser->length) {
+        skip_spaces(in);
+        if (in->at >= in->length) {
             return true;
         }
-        if (parser->rules->text[parser->at] != ',') {
-            return refuse(parser, parser->at, "only a comma may follow a rule");
+        if (in->text[in->at] != ',') {
+            return rule_fault_set(in->fault, in->at, "only a comma may follow a rule");
         }
-        parser->at++;
+        in->at++;
     }
 }
 
 /* UTF-8, and no control characters but the blanks between rules. */
-static bool check_text(struct parser *parser)
+static bool check_text(const struct rule_text *in)
 {
-    for (size_t i = 0; i < parser->length;) {
+    for (size_t i = 0; i < in->length;) {
         uint32_t point = 0;
-        const size_t used = utf8_next(parser->rules->text + i, parser->length - i, &point);
+        const size_t used = utf8_next(in->text + i, in->length - i, &point);
         if (used == 0) {
-            return refuse(parser, i, "not valid UTF-8");
+            return rule_fault_set(in->fault, i, "not valid UTF-8");
         }
         const bool blank = point == '\t' || point == '\n';
         if ((point < 0x20 && !blank) || (point >= 0x7f && point <= 0x9f) || point == 0x2028 ||
             point == 0x2029) {
-            return refuse(parser, i, "control characters have no place in rules");
+            return rule_fault_set(in->fault, i, "control characters have no place in rules");
         }
         i += used;
     }
     return true;
 }
 
-struct rules *rules_parse(struct view text, struct rules_error *error_r)
+struct rules *rules_parse(struct view text, struct rule_fault *fault_r)
 {
-    *error_r = (struct rules_error){0};
-    struct parser parser = {.length = text.length, .error = error_r};
+    *fault_r = (struct rule_fault){0};
     if (text.length > RULES_TEXT_MAX) {
-        (void)refuse(&parser, RULES_TEXT_MAX, "more than %d bytes", RULES_TEXT_MAX);
+        (void)rule_fault_set(fault_r, RULES_TEXT_MAX, "more than %d bytes", RULES_TEXT_MAX);
         return NULL;
     }
     struct rules *rules = calloc(1, sizeof(*rules));
-    parser.rules = rules;
     if (rules == NULL || (rules->text = malloc(text.length + 1)) == NULL ||
         (rules->rules = calloc(RULES_COUNT_MAX, sizeof(*rules->rules))) == NULL) {
         abort();
@@ -203,7 +139,8 @@ struct rules *rules_parse(struct view text, struct rules_error *error_r)
         memcpy(rules->text, text.at, text.length);
     }
     rules->text[text.length] = '\0';
-    if (!check_text(&parser) || !parse_list(&parser)) {
+    struct rule_text in = {.text = rules->text, .length = text.length, .fault = fault_r};
+    if (!check_text(&in) || !parse_list(rules, &in)) {
         rules_free(&rules);
         return NULL;
     }
@@ -216,8 +153,8 @@ void rules_free(struct rules **rules)
         return;
     }
     for (size_t i = 0; i < (*rules)->count; i++) {
-        pattern_free(&(*rules)->rules[i].pattern);
-        java_replacement_free(&(*rules)->rules[i].replacement);
+        pattern_free(&(*rules)->rules[i].from.pattern);
+        java_replacement_free(&(*rules)->rules[i].to);
     }
     free((*rules)->rules);
     free((*rules)->text);
@@ -247,29 +184,16 @@ static enum rules_status status_of(enum pattern_status status)
     return RULES_BAD;
 }
 
-static bool is_ascii(struct view text)
-{
-    for (size_t i = 0; i < text.length; i++) {
-        if (text.at[i] >= 0x80) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static enum rules_status apply_rule(const struct rule *rule, struct view dn, struct writer *out)
 {
-    if (rule->pattern == NULL) {
+    if (rule->from.pattern == NULL) {
         writer_put(out, dn);
         return RULES_OK;
     }
-    if (rule->ignores_case && !is_ascii(dn)) {
-        return RULES_BAD;
-    }
-    const enum rules_status status = status_of(pattern_matches(rule->pattern, dn));
+    const enum rules_status status = status_of(rule_pattern_matches(&rule->from, dn));
     return status != RULES_OK
                ? status
-               : status_of(java_replace(rule->pattern, rule->replacement, true, dn, out));
+               : status_of(rule_pattern_replace(&rule->from, rule->to, true, dn, out));
 }
 
 /* `from` → `out` as a C string. */

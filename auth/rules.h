@@ -14,6 +14,7 @@
  */
 #pragma once
 
+#include "auth/rule_fault.h"
 #include "protocol/bytes.h"
 
 #include <stddef.h>
@@ -30,17 +31,12 @@ enum rules_status {
     RULES_BAD       /* the name is not UTF-8, or the result does not fit */
 };
 
-struct rules_error {
-    size_t offset;  /* byte offset in the rules text */
-    char text[200]; /* what and how to fix it; NUL-terminated */
-};
-
 /* Immutable after parsing; may be used by several threads at once. */
 struct rules;
 
-/* NULL and `*error_r` filled on any fault. An empty text has no rules: nothing ever matches. */
+/* NULL and `*fault_r` filled on any fault. An empty text has no rules: nothing ever matches. */
 __attribute__((warn_unused_result)) struct rules *rules_parse(struct view text,
-                                                              struct rules_error *error_r);
+                                                              struct rule_fault *fault_r);
 void rules_free(struct rules **rules);
 
 /*

@@ -454,7 +454,7 @@ void listener_rotate(struct listener *listener, const struct shared *next)
 static bool door_secure(struct door *door)
 {
     const struct conf_listener *conf = door->gate.conf;
-    struct rules_error rules_error;
+    struct rule_fault rules_error;
     if (!conf->tls.present) {
         return true;
     }

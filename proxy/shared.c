@@ -278,7 +278,7 @@ static void check_listener_rules(const struct config *config, struct conf_errors
 {
     for (size_t i = 0; i < config->listeners_count; i++) {
         const struct conf_listener *listener = &config->listeners[i];
-        struct rules_error rules_error;
+        struct rule_fault rules_error;
         if (!listener->tls.present) {
             continue;
         }

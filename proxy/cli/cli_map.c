@@ -310,7 +310,7 @@ const char *map_predict(const struct map_input *input, const struct conf_generat
                         const char *certificate, char *memory, size_t size, const char **why_r)
 {
     const struct mapping_certificate *facts = mapping_facts_find(input->facts, certificate);
-    struct rules_error error;
+    struct rule_fault error;
     if (facts == NULL || facts->problem[0] != '\0') {
         *why_r = "the certificate cannot be read";
         return NULL;

@@ -42,7 +42,7 @@ static void add_lines(struct kerberos_rules *rules, struct view text)
     while (text.length > 0) {
         const uint8_t *end = memchr(text.at, '\n', text.length);
         const size_t length = end == NULL ? text.length : (size_t)(end - text.at);
-        struct kerberos_name_error error;
+        struct rule_fault error;
         if (!kerberos_rules_add(rules, view_of(text.at, length), &error)) {
             must(error.text[0] != '\0' && error.offset <= length);
         }

@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const size_t length = zero == NULL ? size : (size_t)(zero - data);
     const struct view name =
         zero == NULL ? (struct view){NULL, 0} : (struct view){zero + 1, size - length - 1};
-    struct rules_error error;
+    struct rule_fault error;
     struct rules *rules = rules_parse((struct view){data, length}, &error);
     if (rules == NULL) {
         must(error.text[0] != '\0' && error.offset <= length);

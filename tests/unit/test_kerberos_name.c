@@ -25,7 +25,7 @@ enum { VECTORS = sizeof(vectors) / sizeof(vectors[0]) };
 
 static const char *const realm = "EXAMPLE.COM";
 
-static struct kerberos_rules *parse(const char *const *texts, struct kerberos_name_error *error)
+static struct kerberos_rules *parse(const char *const *texts, struct rule_fault *error)
 {
     struct kerberos_rules *rules = kerberos_rules_new(realm);
     for (size_t i = 0; texts[i] != NULL; i++) {
@@ -43,7 +43,7 @@ static struct kerberos_rules *parse(const char *const *texts, struct kerberos_na
 static enum kerberos_name_status apply(const char *rule, const char *principal, char *out,
                                        size_t capacity)
 {
-    struct kerberos_name_error error;
+    struct rule_fault error;
     struct kerberos_rules *rules = parse((const char *[]){rule, NULL}, &error);
     cr_assert_not_null(rules, "%s: %zu: %s", rule, error.offset, error.text);
     enum kerberos_name_status status =
@@ -75,7 +75,7 @@ Test(kerberos_name, names_what_kafka_names)
     size_t named = 0, refused = 0;
     for (size_t i = 0; i < VECTORS; i++) {
         const struct vector *vector = &vectors[i];
-        struct kerberos_name_error error = {0};
+        struct rule_fault error = {0};
         struct kerberos_rules *rules = parse(vector->rules, &error);
         const bool bad = vector->wanted == BAD_RULES || vector->wanted == FAILS;
         cr_assert_eq(rules == NULL, bad, "%zu: %s %s: %s", i, vector->principal, vector->rules[0],
@@ -99,7 +99,7 @@ Test(kerberos_name, names_what_kafka_names)
 
 Test(kerberos_name, the_rule_that_applied_is_told)
 {
-    struct kerberos_name_error error;
+    struct rule_fault error;
     struct kerberos_rules *rules =
         parse((const char *[]){"RULE:[2:$1]", "RULE:[1:$1](bob)", "DEFAULT", NULL}, &error);
     char out[64];
@@ -132,7 +132,7 @@ Test(kerberos_name, every_prefix_of_a_rule_parses_or_is_refused_with_a_place)
         const char *text = vectors[i].rules[0] != NULL ? vectors[i].rules[0] : "";
         for (size_t cut = 0; cut < strlen(text); cut++) {
             const struct view prefix = cut_copy(text, cut);
-            struct kerberos_name_error error;
+            struct rule_fault error;
             struct kerberos_rules *rules = kerberos_rules_new(realm);
             if (!kerberos_rules_add(rules, prefix, &error)) {
                 cr_assert(error.text[0] != '\0' && error.offset <= cut, "%s: %zu", text, cut);
@@ -146,7 +146,7 @@ Test(kerberos_name, every_prefix_of_a_rule_parses_or_is_refused_with_a_place)
 /* A login's principal arrives as one text; cut anywhere it must not become another principal's. */
 Test(kerberos_name, every_prefix_of_a_principal_is_itself_or_nobody)
 {
-    struct kerberos_name_error error;
+    struct rule_fault error;
     struct kerberos_rules *rules = parse((const char *[]){"DEFAULT", NULL}, &error);
     static const char text[] = "kafka/host1.example.com@EXAMPLE.COM";
     for (size_t cut = 0; cut < sizeof(text) - 1; cut++) {
@@ -185,7 +185,7 @@ Test(kerberos_name, a_runaway_pattern_ends_in_no_name)
     char out[64];
     static const char run[] =
         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaacb@R";
-    struct kerberos_name_error error;
+    struct rule_fault error;
     struct kerberos_rules *rules =
         parse((const char *[]){"RULE:[1:$1]s/^(?:a+)+b$/x/", "RULE:[1:x]", NULL}, &error);
     cr_assert_not_null(rules, "%s", error.text);
@@ -208,7 +208,7 @@ Test(kerberos_name, t40_doubtful_principals_are_nobody)
                      doubtful[i]);
         cr_assert_str_eq(out, "");
     }
-    struct kerberos_name_error error;
+    struct rule_fault error;
     struct kerberos_rules *rules = parse((const char *[]){"DEFAULT", NULL}, &error);
     cr_assert_eq(
         kerberos_name_short(rules, view_of("a\0b@EXAMPLE.COM", 15), out, sizeof(out), NULL),
@@ -225,7 +225,7 @@ Test(kerberos_name, what_java_reads_differently_is_refused)
         "RULE:[1:$1]s/a{,3}/x/", "RULE:[1:$1](\\11)",   "RULE:[1:$1]s/a\x01/x/",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        struct kerberos_name_error error;
+        struct rule_fault error;
         cr_assert_null(parse((const char *[]){bad[i], NULL}, &error), "%s", bad[i]);
     }
 }
@@ -242,7 +242,7 @@ Test(kerberos_name, places_point_at_the_fault)
         {"nonsense", 0},
     };
     for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
-        struct kerberos_name_error error;
+        struct rule_fault error;
         cr_assert_null(parse((const char *[]){faults[i].rule, NULL}, &error));
         cr_assert_eq(error.offset, faults[i].offset, "%s: %zu", faults[i].rule, error.offset);
     }
@@ -250,7 +250,7 @@ Test(kerberos_name, places_point_at_the_fault)
 
 Test(kerberos_name, limits)
 {
-    struct kerberos_name_error error;
+    struct rule_fault error;
     struct kerberos_rules *rules = kerberos_rules_new(realm);
     for (int i = 0; i < KERBEROS_NAME_RULES_MAX; i++) {
         cr_assert(kerberos_rules_add(rules, view_from_string("DEFAULT"), &error));

@@ -19,7 +19,7 @@ static const struct vector {
 
 enum { VECTORS = sizeof(vectors) / sizeof(vectors[0]) };
 
-static struct rules *parse(const char *text, struct rules_error *error)
+static struct rules *parse(const char *text, struct rule_fault *error)
 {
     return rules_parse(view_from_string(text), error);
 }
@@ -27,7 +27,7 @@ static struct rules *parse(const char *text, struct rules_error *error)
 static enum rules_status apply(const char *text, const char *name, char *out, size_t capacity,
                                size_t *rule)
 {
-    struct rules_error error;
+    struct rule_fault error;
     struct rules *rules = parse(text, &error);
     cr_assert_not_null(rules, "%s: %zu: %s", text, error.offset, error.text);
     const enum rules_status status =
@@ -41,7 +41,7 @@ Test(rules, name_what_kafka_names)
 {
     for (size_t i = 0; i < VECTORS; i++) {
         const struct vector *vector = &vectors[i];
-        struct rules_error error;
+        struct rule_fault error;
         struct rules *rules = parse(vector->rules, &error);
         cr_assert_eq(rules == NULL, vector->wanted == BAD_RULES, "%s: %s", vector->rules,
                      error.text);
@@ -79,7 +79,7 @@ Test(rules, every_prefix_parses_or_is_refused_with_a_place)
         for (size_t cut = 0; cut < length; cut++) {
             uint8_t *prefix = malloc(cut == 0 ? 1 : cut);
             memcpy(prefix, vectors[i].rules, cut);
-            struct rules_error error;
+            struct rule_fault error;
             struct rules *rules = rules_parse(view_of(prefix, cut), &error);
             cr_assert(rules != NULL || (error.text[0] != '\0' && error.offset <= cut));
             rules_free(&rules);
@@ -141,7 +141,7 @@ Test(rules, what_java_reads_differently_is_refused)
         "RULE:\\k<n>(?<n>a)/x/",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        struct rules_error error;
+        struct rule_fault error;
         struct rules *rules = parse(bad[i], &error);
         cr_assert_null(rules, "%s", bad[i]);
     }
@@ -149,7 +149,7 @@ Test(rules, what_java_reads_differently_is_refused)
 
 Test(rules, places_point_at_the_fault)
 {
-    struct rules_error error;
+    struct rule_fault error;
     cr_assert_null(parse("DEFAULT, RULE:a(/x/", &error));
     cr_assert_eq(error.offset, strlen("DEFAULT, RULE:a("));
     cr_assert_null(parse("DEFAULT,  nonsense", &error));
@@ -161,7 +161,7 @@ Test(rules, places_point_at_the_fault)
 Test(rules, limits)
 {
     char *text = malloc(RULES_TEXT_MAX + 2);
-    struct rules_error error;
+    struct rule_fault error;
     memset(text, ' ', RULES_TEXT_MAX + 1);
     text[RULES_TEXT_MAX + 1] = '\0';
     cr_assert_null(parse(text, &error));

@@ -281,7 +281,7 @@ static enum tls_peer_status peer_of(const char *rules_text, struct tls_peer *pee
     SSL_CTX *client = plain_client("orders"), *server = server_ctx(CONF_CLIENT_AUTH_REQUIRED);
     struct joint joint = join(client, server, "127.0.0.1");
     cr_assert(shake(&joint), "%s / %s", joint.client_fault, joint.server_fault);
-    struct rules_error error;
+    struct rule_fault error;
     struct rules *rules =
         rules_text == NULL ? NULL : rules_parse(view_from_string(rules_text), &error);
     const enum tls_peer_status status = tls_peer_principal(joint.server, rules, peer);
