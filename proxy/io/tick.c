@@ -8,6 +8,7 @@
 
 enum { NS_PER_S = 1000000000 };
 
+/* Puts wait, which is nowhere, in front of the list that *first begins. */
 static void link_into(struct tick_wait **first, struct tick_wait *wait)
 {
     wait->next = *first;
@@ -18,11 +19,8 @@ static void link_into(struct tick_wait **first, struct tick_wait *wait)
     *first = wait;
 }
 
-void tick_forget(struct tick_wait *wait)
+static void unlink_one(struct tick_wait *wait)
 {
-    if (wait->link == NULL) {
-        return;
-    }
     if (wait->next != NULL) {
         wait->next->link = wait->link;
     }
@@ -31,52 +29,82 @@ void tick_forget(struct tick_wait *wait)
     wait->link = NULL;
 }
 
-/* uv_hrtime is CLOCK_MONOTONIC. */
-static void arm(struct tick *tick)
+/* Two heaps that are nowhere become one that is nowhere. */
+static struct tick_wait *meld(struct tick_wait *a, struct tick_wait *b)
 {
-    const struct tick_wait *soonest = tick->first;
-    for (const struct tick_wait *it = tick->first; it != NULL; it = it->next) {
-        soonest = it->at_ns < soonest->at_ns ? it : soonest;
+    if (a == NULL || b == NULL) {
+        return a == NULL ? b : a;
     }
-    if (soonest == NULL) {
+    struct tick_wait *sooner = b->at_ns < a->at_ns ? b : a;
+    link_into(&sooner->child, sooner == a ? b : a);
+    return sooner;
+}
+
+static struct tick_wait *take_first(struct tick_wait **list)
+{
+    struct tick_wait *first = *list;
+    if (first != NULL) {
+        unlink_one(first);
+    }
+    return first;
+}
+
+/* Empties a list of heaps: in pairs, then those from the last to the first. */
+static struct tick_wait *meld_all(struct tick_wait **list)
+{
+    struct tick_wait *pairs = NULL, *all = NULL;
+    while (*list != NULL) {
+        struct tick_wait *one = take_first(list);
+        link_into(&pairs, meld(one, take_first(list)));
+    }
+    while (pairs != NULL) {
+        all = meld(all, take_first(&pairs));
+    }
+    return all;
+}
+
+/* None below it is sooner than what it is itself below of: they take its place. */
+void tick_forget(struct tick_wait *wait)
+{
+    if (wait->link == NULL) {
         return;
     }
-    struct itimerspec at = {.it_value = {.tv_sec = (time_t)(soonest->at_ns / NS_PER_S),
-                                         .tv_nsec = (long)(soonest->at_ns % NS_PER_S)}};
+    struct tick_wait **place = wait->link;
+    struct tick_wait *rest = meld_all(&wait->child);
+    unlink_one(wait);
+    if (rest != NULL) {
+        link_into(place, rest);
+    }
+}
+
+/* uv_hrtime is CLOCK_MONOTONIC. */
+static void arm(const struct tick *tick)
+{
+    uint64_t at_ns = tick->first->at_ns;
+    struct itimerspec at = {
+        .it_value = {.tv_sec = (time_t)(at_ns / NS_PER_S), .tv_nsec = (long)(at_ns % NS_PER_S)}};
     int rc = timerfd_settime(tick->fd, TFD_TIMER_ABSTIME, &at, NULL);
     assert(rc == 0);
     (void)rc;
 }
 
-static void take_due(struct tick *tick, struct tick_wait **due_r)
-{
-    uint64_t now_ns = uv_hrtime();
-    struct tick_wait *next;
-    for (struct tick_wait *it = tick->first; it != NULL; it = next) {
-        next = it->next;
-        if (it->at_ns <= now_ns) {
-            tick_forget(it);
-            link_into(due_r, it);
-        }
-    }
-}
-
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct tick *tick = poll->data;
-    struct tick_wait *due = NULL;
-    uint64_t times;
+    uint64_t times, now_ns = uv_hrtime();
     (void)status, (void)events;
     if (read(tick->fd, &times, sizeof times) < 0) {
         return; /* set anew since */
     }
-    take_due(tick, &due);
-    while (due != NULL) { /* one may make another be forgotten */
-        struct tick_wait *wait = due;
+    /* Who begins to wait meanwhile does so for later than now. */
+    while (tick->first != NULL && tick->first->at_ns <= now_ns) {
+        struct tick_wait *wait = tick->first;
         tick_forget(wait);
         wait->fn(wait);
     }
-    arm(tick);
+    if (tick->first != NULL) {
+        arm(tick);
+    }
 }
 
 void tick_init(struct tick *tick, uv_loop_t *loop)
@@ -104,8 +132,12 @@ bool tick_wait(struct tick *tick, struct tick_wait *wait, uint64_t at_ns, tick_f
     }
     wait->at_ns = at_ns;
     wait->fn = fn;
-    link_into(&tick->first, wait);
-    arm(tick);
+    wait->child = NULL;
+    struct tick_wait *before = take_first(&tick->first);
+    link_into(&tick->first, meld(before, wait));
+    if (tick->first == wait) {
+        arm(tick);
+    }
     return true;
 }
 

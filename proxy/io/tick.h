@@ -7,7 +7,9 @@
  *     asked ──▶ judged, in a time that is nobody's business ──▶ timer of the loop ──▶ tick ──▶ answered
  *       └───────────────────────── always the same ─────────────────────────────────────────────┘
  *
- * One descriptor (timerfd) per loop. Few wait at a time, and not for long: the list is not sorted.
+ * One descriptor (timerfd) per loop, set only when somebody is to end before everybody else. Whoever is refused in the
+ * same two milliseconds waits here at the same time, so it may be all sessions of a worker that are logging in: the
+ * waits are a pairing heap. To begin to wait costs a step, to end or be forgotten O(log n) of them amortized.
  */
 #pragma once
 
@@ -24,6 +26,7 @@ typedef void (*tick_fn)(struct tick_wait *wait);
 /* The owner's; zeroed, it does not wait. */
 struct tick_wait {
     struct tick_wait *next, **link; /* link is NULL while it does not wait */
+    struct tick_wait *child;        /* none of these ends before */
     uint64_t at_ns;
     tick_fn fn;
     void *owner;
@@ -31,8 +34,8 @@ struct tick_wait {
 
 struct tick {
     uv_poll_t poll;
-    int fd; /* -1: there is none; nobody waits then */
-    struct tick_wait *first;
+    int fd;                  /* -1: there is none; nobody waits then */
+    struct tick_wait *first; /* the soonest */
 };
 
 /** Without a descriptor it still works, as one that never lets wait. */

@@ -2,9 +2,13 @@
 #include "proxy/io/tick.h"
 
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
-enum { MS = 1000000, WAITS = 5 };
+enum { MS = 1000000, WAITS = 5, FLOOD = 10000 };
 
 static uv_loop_t loop;
 static uv_timer_t alive; /* as some handle of a worker always is */
@@ -13,6 +17,14 @@ static struct tick_wait waits[WAITS];
 static char order[WAITS + 1];
 static size_t ended;
 static struct tick_wait *victim;
+static size_t armed;
+
+/* In place of the C library's, to count. */
+int timerfd_settime(int fd, int flags, const struct itimerspec *at, struct itimerspec *before_r)
+{
+    armed++;
+    return (int)syscall(SYS_timerfd_settime, fd, flags, at, before_r);
+}
 
 static void on_end(struct tick_wait *wait)
 {
@@ -39,6 +51,7 @@ static void setup(void)
     memset(waits, 0, sizeof waits);
     memset(order, 0, sizeof order);
     ended = 0;
+    armed = 0;
 }
 
 static void teardown(void)
@@ -74,6 +87,48 @@ Test(tick, every_wait_ends_and_none_before_its_instant)
     for (char name = 'a'; name < 'a' + WAITS; name++) {
         cr_assert_not_null(strchr(order, name));
     }
+}
+
+static struct tick_wait flood[FLOOD];
+static uint64_t last_ns;
+static size_t flood_ended;
+
+static void on_flood(struct tick_wait *wait)
+{
+    cr_assert_geq(uv_hrtime(), wait->at_ns);
+    cr_assert_geq(wait->at_ns, last_ns, "one that was to end before ends after");
+    last_ns = wait->at_ns;
+    flood_ended++;
+}
+
+/* Whoever is refused at one time: the descriptor is not set for each, and each ends in its turn. */
+Test(tick, a_flood_ends_in_order_and_is_armed_once)
+{
+    uint64_t start_ns = uv_hrtime() + 500 * (uint64_t)MS;
+    size_t forgotten = 0;
+    cr_assert(tick_wait(&tick, &waits[0], start_ns, on_end));
+    srand(1);
+    for (size_t i = 0; i < FLOOD; i++) {
+        uint64_t at_ns = start_ns + 1 + (uint64_t)rand() % (20 * MS);
+        flood_ended +=
+            !tick_wait(&tick, &flood[i], at_ns, on_flood); /* a machine that stood still */
+    }
+    cr_assert_eq(armed, 1u);
+    while (uv_hrtime() < start_ns + 10 * (uint64_t)MS) {
+    }
+    uv_run(&loop, UV_RUN_NOWAIT); /* about half of them; the rest has a shape by now */
+    cr_assert_eq(ended, 1u);
+    for (size_t i = 0; i < FLOOD; i += 3) {
+        forgotten += flood[i].link != NULL;
+        flood_ended += flood[i].link != NULL;
+        tick_forget(&flood[i]);
+    }
+    uint64_t until_ns = uv_hrtime() + 60000 * (uint64_t)MS;
+    while (flood_ended < FLOOD && uv_hrtime() < until_ns) {
+        uv_run(&loop, UV_RUN_ONCE);
+    }
+    cr_assert_eq(flood_ended, (size_t)FLOOD, "%zu forgotten", forgotten);
+    cr_assert_null(tick.first);
 }
 
 Test(tick, what_is_due_does_not_wait)
