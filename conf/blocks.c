@@ -6,25 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { V4_BITS = 32, V6_BITS = 128, MAPPED_BITS = 96, TEXT_MAX = INET6_ADDRSTRLEN };
+enum { V4_BITS = 32, V6_BITS = 128, MAPPED_BITS = 96, TEXT_MAX = INET6_ADDRSTRLEN, WAYS_MAX = 4 };
 
 struct block {
     struct in6_addr first;
     unsigned bits; /* of 128 */
 };
-
-/* The four bytes of an IPv4 address where an IPv6 one carries it, mapped. */
-static struct in6_addr plain(const struct in6_addr *address)
-{
-    static const uint8_t nat64[12] = {0x00, 0x64, 0xff, 0x9b};
-    struct in6_addr mapped = *address;
-    if (memcmp(address->s6_addr, nat64, sizeof nat64) == 0) {
-        memset(mapped.s6_addr, 0, 10);
-        mapped.s6_addr[10] = 0xff;
-        mapped.s6_addr[11] = 0xff;
-    }
-    return mapped;
-}
 
 static bool begins(const struct in6_addr *address, const struct in6_addr *first, unsigned bits)
 {
@@ -94,16 +81,95 @@ const char *form_block(const char *text)
                                       "192.0.2.7 or 2001:db8::/32, with zeros behind the prefix)";
 }
 
-bool block_holds(const char *text, const struct in6_addr *address)
+/* Addresses that carry an IPv4 one, and at which bytes they may. */
+struct carrier {
+    const char *prefix;
+    size_t ways;
+    uint8_t at[WAYS_MAX][4];
+};
+
+static const struct carrier carriers[] = {
+    {"64:ff9b::/96", 1, {{12, 13, 14, 15}}}, /* NAT64, RFC 6052 */
+    {"64:ff9b:1::/48", /* NAT64 by a prefix of 48, 56, 64 or 96 bits in it, RFC 8215 */
+     4,
+     {{6, 7, 9, 10}, {7, 9, 10, 11}, {9, 10, 11, 12}, {12, 13, 14, 15}}},
+    {"2002::/16", 1, {{2, 3, 4, 5}}}, /* 6to4, RFC 3056 */
+    {"::/96", 1, {{12, 13, 14, 15}}}, /* IPv4-compatible, RFC 4291 */
+};
+
+/* NULL: it carries none. */
+static const struct carrier *carrier_of(const struct in6_addr *address, struct block *prefix_r)
 {
-    struct block block;
-    const struct in6_addr at = plain(address);
-    return block_read(text, &block) && begins(&at, &block.first, block.bits);
+    if (IN6_IS_ADDR_UNSPECIFIED(address) || IN6_IS_ADDR_LOOPBACK(address)) {
+        return NULL;
+    }
+    for (size_t i = 0; i < sizeof carriers / sizeof carriers[0]; i++) {
+        if (block_read(carriers[i].prefix, prefix_r) &&
+            begins(address, &prefix_r->first, prefix_r->bits)) {
+            return &carriers[i];
+        }
+    }
+    return NULL;
 }
 
+static struct in6_addr inside(const struct in6_addr *address, const uint8_t at[4])
+{
+    struct in6_addr mapped = {.s6_addr = {[10] = 0xff, [11] = 0xff}};
+    for (size_t i = 0; i < 4; i++) {
+        mapped.s6_addr[12 + i] = address->s6_addr[at[i]];
+    }
+    return mapped;
+}
+
+/*
+ * As what address is held against a block: at least one. No translator sends to 0.0.0.0/8: where there are several
+ * ways, one that leads there is none.
+ */
+static size_t readings(const struct in6_addr *address, const struct block *block,
+                       struct in6_addr out_r[WAYS_MAX])
+{
+    struct block prefix;
+    size_t count = 0;
+    const struct carrier *carrier = carrier_of(address, &prefix);
+    out_r[0] = *address;
+    if (carrier == NULL ||
+        (block->bits >= prefix.bits && begins(&block->first, &prefix.first, prefix.bits))) {
+        return 1;
+    }
+    for (size_t i = 0; i < carrier->ways; i++) {
+        out_r[count] = inside(address, carrier->at[i]);
+        count += out_r[count].s6_addr[12] != 0;
+    }
+    return count > 0 ? count : 1;
+}
+
+static size_t held(const char *text, const struct in6_addr *address, size_t *of_r)
+{
+    struct block block;
+    struct in6_addr all[WAYS_MAX];
+    size_t count = 0;
+    *of_r = 1;
+    if (!block_read(text, &block)) {
+        return 0;
+    }
+    *of_r = readings(address, &block, all);
+    for (size_t i = 0; i < *of_r; i++) {
+        count += begins(&all[i], &block.first, block.bits);
+    }
+    return count;
+}
+
+bool block_holds(const char *text, const struct in6_addr *address)
+{
+    size_t of;
+    return held(text, address, &of) == of;
+}
+
+/* By any reading: for what is refused. */
 static bool is_one_of(const char *const *blocks, const struct in6_addr *address)
 {
-    while (*blocks != NULL && !block_holds(*blocks, address)) {
+    size_t of;
+    while (*blocks != NULL && held(*blocks, address, &of) == 0) {
         blocks++;
     }
     return *blocks != NULL;

@@ -2,7 +2,10 @@
 /*
  * blocks: runs of IP addresses, as ADDRESS or ADDRESS/BITS: which addresses a cluster's brokers may be dialled at.
  *
- * An IPv4 address inside an IPv6 one (mapped, NAT64's 64:ff9b::/96) is that IPv4 address.
+ * An IPv6 address that carries an IPv4 one is that IPv4 address: mapped, IPv4-compatible (::a.b.c.d), 6to4 (2002::/16),
+ * NAT64 (64:ff9b::/96; 64:ff9b:1::/48, RFC 8215). Only a block within such a prefix means what is written. How long the
+ * prefix of a translator in 64:ff9b:1::/48 is, and so where the IPv4 address lies, is not known: a block holds such an
+ * address when it does by every way to read it; that no broker is there, and that it is loopback, goes by any.
  */
 #pragma once
 

@@ -57,6 +57,27 @@ Test(blocks, hold_their_addresses_and_no_others)
     cr_expect_not(holds("nonsense", "10.0.0.1"));
 }
 
+/* T69: an IPv4 address that is written as an IPv6 one passes no list that it would not pass itself. */
+Test(blocks, t69_an_address_inside_another_is_held_by_its_own_block)
+{
+    static const char *const same[] = {"::ffff:10.1.2.3", "64:ff9b::a01:203",   "2002:a01:203::1",
+                                       "::10.1.2.3",      "64:ff9b:1::a01:203", NULL};
+    for (size_t i = 0; same[i] != NULL; i++) {
+        cr_expect(holds("10.1.0.0/16", same[i]), "%s", same[i]);
+        cr_expect_not(holds("10.2.0.0/16", same[i]), "%s", same[i]);
+        cr_expect_not(holds("2000::/3", same[i]), "%s", same[i]);
+    }
+    cr_expect_not(holds("10.0.0.0/8", "64:ff9b:1:c0a8:1:100:a00:1"), "192.168.1.1 by 48 bits");
+    cr_expect_not(holds("10.0.0.0/8", "64:ff9b:1:a01:2:300::"), "1.2.3.0 by 56 bits");
+    cr_expect_not(holds("10.0.0.0/8", "64:ff9b:1::"));
+    cr_expect(holds("64:ff9b::/96", "64:ff9b::a01:203"), "as it is written");
+    cr_expect(holds("64:ff9b:1:7::/64", "64:ff9b:1:7::a01:203"));
+    cr_expect_not(holds("64:ff9b:1:7::/64", "64:ff9b:1:8::a01:203"));
+    cr_expect(holds("2002:a01::/32", "2002:a01:203::1"));
+    cr_expect(holds("::1", "::1"));
+    cr_expect_not(holds("0.0.0.0/0", "::1"));
+}
+
 /* T69: where a cloud gives credentials to whoever asks, however it is written. */
 Test(blocks, t69_no_broker_is_there)
 {
@@ -77,6 +98,16 @@ Test(blocks, t69_no_broker_is_there)
                                         "fd20:ce::254",
                                         "::ffff:169.254.169.254",
                                         "64:ff9b::a9fe:a9fe",
+                                        "2002:a9fe:a9fe::",
+                                        "2002:a9fe:a9fe:7:8::9",
+                                        "::169.254.169.254",
+                                        "::224.0.0.1",
+                                        "64:ff9b:1:a9fe:a9:fe00::",
+                                        "64:ff9b:1:12a9:fe:a9fe::",
+                                        "64:ff9b:1:1234:a9:fea9:fe00:0",
+                                        "64:ff9b:1:2:3:4:a9fe:a9fe",
+                                        "64:ff9b:1::a9fe:a9fe",
+                                        "64:ff9b:1::",
                                         NULL};
     static const char *const may_be[] = {"10.0.0.1",
                                          "192.168.1.1",
@@ -88,6 +119,12 @@ Test(blocks, t69_no_broker_is_there)
                                          "fd00:ec2::253",
                                          "fec0::1",
                                          "64:ff9b::a00:1",
+                                         "64:ff9b:1::a00:1",
+                                         "64:ff9b:1:a01:2:300::",
+                                         "2002:a00:1::1",
+                                         "::10.0.0.1",
+                                         "2003:a9fe:a9fe::1",
+                                         "64:ff9b:2::a9fe:a9fe",
                                          NULL};
     for (size_t i = 0; never[i] != NULL; i++) {
         struct in6_addr address = at(never[i]);
@@ -99,8 +136,10 @@ Test(blocks, t69_no_broker_is_there)
         cr_expect_not(block_is_no_broker(&address), "%s", may_be[i]);
         cr_expect_not(block_is_loopback(&address), "%s", may_be[i]);
     }
-    static const char *const ours[] = {"127.0.0.1",        "127.255.0.1",     "::1",
-                                       "::ffff:127.0.0.1", "64:ff9b::7f00:1", NULL};
+    static const char *const ours[] = {
+        "127.0.0.1",         "127.255.0.1", "::1",           "::ffff:127.0.0.1",
+        "64:ff9b::7f00:1",   "::127.0.0.1", "2002:7f00:1::", "2002:7fff:1::1",
+        "64:ff9b:1::7f00:1", NULL};
     for (size_t i = 0; ours[i] != NULL; i++) {
         struct in6_addr address = at(ours[i]);
         cr_expect(block_is_loopback(&address), "%s", ours[i]);
