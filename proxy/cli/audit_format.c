@@ -59,6 +59,11 @@ void audit_format_address(const char *text, char host_r[256], int *port_r)
     *port_r = port > 0 && port <= 65535 ? (int)port : 0;
 }
 
+bool audit_format_is_ip(const char *host)
+{
+    return strspn(host, "0123456789.") == strlen(host) || strchr(host, ':') != NULL;
+}
+
 const char *audit_format_safe(const char *text, char out[AUDIT_FORMAT_TEXT_SIZE])
 {
     const size_t length =

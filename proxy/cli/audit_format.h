@@ -14,6 +14,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -46,6 +47,9 @@ const char *audit_format_event(const struct audit_record *record, char out[64]);
 
 /* Host and port of "192.0.2.1:50000" or "[::1]:50000"; port 0: none. */
 void audit_format_address(const char *text, char host_r[256], int *port_r);
+
+/* Is the host of an address a literal one, of either family, and no name? */
+bool audit_format_is_ip(const char *host);
 
 /* Text as the log escapes it, without quotes; NULL is "". Returns out. */
 const char *audit_format_safe(const char *text, char out[AUDIT_FORMAT_TEXT_SIZE]);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "proxy/cli/audit_format.h"
+#include "proxy/cli/audit_kind.h"
 #include "proxy/cli/cli_out.h"
 
 /* ECS' words for an event; a NULL ends them early. */
@@ -9,64 +10,32 @@ struct kind {
     const char *category, *types[3];
 };
 
-static struct kind kind_of(enum audit_code code)
-{
-    switch (code) {
-    case AUDIT_LOGIN_ACCEPTED:
-    case AUDIT_LOGIN_DENIED:
-    case AUDIT_REAUTH_ACCEPTED:
-    case AUDIT_REAUTH_DENIED:
-    case AUDIT_BROKER_LOGIN_OK:
-    case AUDIT_BROKER_REAUTH_OK:
-    case AUDIT_BROKER_REAUTH_FAILED:
-    case AUDIT_BROKER_LOGIN_FAILED:
-    case AUDIT_BROKER_UNTRUSTED:
-        return (struct kind){"authentication", {"start"}};
-    case AUDIT_SESSION_CLOSED:
-    case AUDIT_SESSION_EXPIRED:
-        return (struct kind){"authentication", {"end"}};
-    case AUDIT_MAPPING_DECIDED:
-    case AUDIT_MAPPING_DENIED:
-    case AUDIT_CERTIFICATE_EXPIRED:
-        return (struct kind){"authentication", {"info"}};
-    case AUDIT_REQUEST_REFUSED:
-        return (struct kind){"network", {"connection", "denied", "protocol"}};
-    case AUDIT_GENERATION_LEARNED:
-    case AUDIT_GENERATION_FLIPPED:
-        return (struct kind){"host", {"change"}};
-    case AUDIT_RELOAD:
-    case AUDIT_RELOAD_REFUSED:
-    case AUDIT_MAPPING_CHANGED:
-    case AUDIT_CERTIFICATE_CHANGED:
-    case AUDIT_TRUST_CHANGED:
-    case AUDIT_CERTIFICATES_REFUSED:
-    case AUDIT_SIGNING_KEY:
-    case AUDIT_SIGNING_OFF:
-    case AUDIT_ADMIN_ACTION:
-        return (struct kind){"configuration", {"change"}};
-    case AUDIT_START:
-        return (struct kind){"process", {"start"}};
-    case AUDIT_STOP:
-        return (struct kind){"process", {"end"}};
-    default:
-        break;
-    }
-    return (struct kind){"process", {"info"}};
-}
+static const struct kind kinds[AUDIT_KINDS] = {
+    [AUDIT_KIND_OTHER] = {"process", {"info"}},
+    [AUDIT_KIND_LOGON] = {"authentication", {"start"}},
+    [AUDIT_KIND_LOGOFF] = {"authentication", {"end"}},
+    [AUDIT_KIND_MAPPING] = {"authentication", {"info"}},
+    [AUDIT_KIND_REQUEST] = {"network", {"connection", "denied", "protocol"}},
+    [AUDIT_KIND_GENERATION] = {"host", {"change"}},
+    [AUDIT_KIND_CONFIGURATION] = {"configuration", {"change"}},
+    [AUDIT_KIND_ADMIN] = {"configuration", {"change"}},
+    [AUDIT_KIND_START] = {"process", {"start"}},
+    [AUDIT_KIND_STOP] = {"process", {"end"}},
+};
 
 static json_t *event_of(const struct audit_record *record)
 {
     static const char *const outcomes[] = {"unknown", "success", "failure", "failure"};
     const struct audit_event *event = &record->event;
-    const struct kind kind = kind_of(event->code);
+    const struct kind *kind = &kinds[audit_kind_of(event->code)];
     char name[64];
     json_t *types = json_array();
-    for (size_t i = 0; i < 3 && kind.types[i] != NULL; i++) {
-        json_array_append_new(types, json_string(kind.types[i]));
+    for (size_t i = 0; i < 3 && kind->types[i] != NULL; i++) {
+        json_array_append_new(types, json_string(kind->types[i]));
     }
     json_t *row = json_object();
     json_object_set_new(row, "kind", json_string("event"));
-    json_object_set_new(row, "category", json_pack("[s]", kind.category));
+    json_object_set_new(row, "category", json_pack("[s]", kind->category));
     json_object_set_new(row, "type", types);
     json_object_set_new(row, "action", json_string(audit_format_event(record, name)));
     audit_format_set(row, "code", record->code);
@@ -88,11 +57,7 @@ static void set_address(json_t *row, const char *key, const char *address)
     json_t *end = json_object();
     audit_format_address(address, host, &port);
     audit_format_set(end, "address", host);
-    if (strspn(host, "0123456789.") == strlen(host) || strchr(host, ':') != NULL) {
-        audit_format_set(end, "ip", host);
-    } else {
-        audit_format_set(end, "domain", host);
-    }
+    audit_format_set(end, audit_format_is_ip(host) ? "ip" : "domain", host);
     if (port > 0) {
         json_object_set_new(end, "port", json_integer(port));
     }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "proxy/cli/audit_format.h"
+#include "proxy/cli/audit_kind.h"
 #include "proxy/cli/cli_out.h"
 
 enum {
@@ -9,6 +10,7 @@ enum {
     CLASS_INVENTORY = 5001,
     CLASS_CONFIG_STATE = 5002,
     CLASS_LIFECYCLE = 6002,
+    ACTIVITY_SWITCH = 7,
     ACTIVITY_OTHER = 99,
 };
 
@@ -18,49 +20,18 @@ struct kind {
     const char *activity_name;
 };
 
-static struct kind kind_of(enum audit_code code)
-{
-    switch (code) {
-    case AUDIT_LOGIN_ACCEPTED:
-    case AUDIT_LOGIN_DENIED:
-    case AUDIT_REAUTH_ACCEPTED:
-    case AUDIT_REAUTH_DENIED:
-    case AUDIT_BROKER_LOGIN_OK:
-    case AUDIT_BROKER_REAUTH_OK:
-    case AUDIT_BROKER_REAUTH_FAILED:
-    case AUDIT_BROKER_LOGIN_FAILED:
-    case AUDIT_BROKER_UNTRUSTED:
-        return (struct kind){CLASS_AUTHENTICATION, 1, "Logon"};
-    case AUDIT_SESSION_CLOSED:
-    case AUDIT_SESSION_EXPIRED:
-        return (struct kind){CLASS_AUTHENTICATION, 2, "Logoff"};
-    case AUDIT_MAPPING_DECIDED:
-    case AUDIT_MAPPING_DENIED:
-    case AUDIT_CERTIFICATE_EXPIRED:
-        return (struct kind){CLASS_AUTHENTICATION, 7, "Account Switch"};
-    case AUDIT_REQUEST_REFUSED:
-        return (struct kind){CLASS_AUTHENTICATION, ACTIVITY_OTHER, "Request Refused"};
-    case AUDIT_GENERATION_LEARNED:
-    case AUDIT_GENERATION_FLIPPED:
-        return (struct kind){CLASS_INVENTORY, 2, "Collect"};
-    case AUDIT_RELOAD:
-    case AUDIT_RELOAD_REFUSED:
-    case AUDIT_MAPPING_CHANGED:
-    case AUDIT_CERTIFICATE_CHANGED:
-    case AUDIT_TRUST_CHANGED:
-    case AUDIT_CERTIFICATES_REFUSED:
-    case AUDIT_SIGNING_KEY:
-    case AUDIT_SIGNING_OFF:
-        return (struct kind){CLASS_CONFIG_STATE, 1, "Log"};
-    case AUDIT_START:
-        return (struct kind){CLASS_LIFECYCLE, 3, "Start"};
-    case AUDIT_STOP:
-        return (struct kind){CLASS_LIFECYCLE, 4, "Stop"};
-    default:
-        break;
-    }
-    return (struct kind){CLASS_LIFECYCLE, ACTIVITY_OTHER, "Other"};
-}
+static const struct kind kinds[AUDIT_KINDS] = {
+    [AUDIT_KIND_OTHER] = {CLASS_LIFECYCLE, ACTIVITY_OTHER, "Other"},
+    [AUDIT_KIND_LOGON] = {CLASS_AUTHENTICATION, 1, "Logon"},
+    [AUDIT_KIND_LOGOFF] = {CLASS_AUTHENTICATION, 2, "Logoff"},
+    [AUDIT_KIND_MAPPING] = {CLASS_AUTHENTICATION, ACTIVITY_SWITCH, "Account Switch"},
+    [AUDIT_KIND_REQUEST] = {CLASS_AUTHENTICATION, ACTIVITY_OTHER, "Request Refused"},
+    [AUDIT_KIND_GENERATION] = {CLASS_INVENTORY, 2, "Collect"},
+    [AUDIT_KIND_CONFIGURATION] = {CLASS_CONFIG_STATE, 1, "Log"},
+    [AUDIT_KIND_ADMIN] = {CLASS_LIFECYCLE, ACTIVITY_OTHER, "Other"},
+    [AUDIT_KIND_START] = {CLASS_LIFECYCLE, 3, "Start"},
+    [AUDIT_KIND_STOP] = {CLASS_LIFECYCLE, 4, "Stop"},
+};
 
 static int severity_id(const struct audit_record *record)
 {
@@ -87,8 +58,7 @@ static json_t *endpoint(const char *address)
     int port = 0;
     json_t *row = json_object();
     audit_format_address(address, host, &port);
-    const bool literal = strspn(host, "0123456789.") == strlen(host) || strchr(host, ':') != NULL;
-    audit_format_set(row, literal ? "ip" : "hostname", host);
+    audit_format_set(row, audit_format_is_ip(host) ? "ip" : "hostname", host);
     if (port > 0) {
         json_object_set_new(row, "port", json_integer(port));
     }
@@ -111,7 +81,7 @@ static json_t *product(void)
 /* Who becomes whom: after a mapping the user is the certificate, and the actor who was mapped. */
 static void set_people(json_t *row, const struct audit_event *event, int activity)
 {
-    const bool mapped = activity == 7 && event->certificate[0] != '\0';
+    const bool mapped = activity == ACTIVITY_SWITCH && event->certificate[0] != '\0';
     const char *shown =
         event->certificate_subject[0] != '\0' ? event->certificate_subject : event->certificate;
     json_object_set_new(row, "user", user(mapped ? shown : event->principal));
@@ -176,14 +146,14 @@ void audit_format_ocsf(const struct audit_record *record, FILE *out)
     static const char *const severities[] = {"Unknown", "Informational", "Low", "Medium", "High"};
     static const char *const statuses[] = {"Unknown", "Success", "Failure"};
     const struct audit_event *event = &record->event;
-    const struct kind kind = kind_of(event->code);
+    const struct kind *kind = &kinds[audit_kind_of(event->code)];
     json_t *row = json_object();
-    json_object_set_new(row, "class_uid", json_integer(kind.class));
-    json_object_set_new(row, "category_uid", json_integer(kind.class / 1000));
-    json_object_set_new(row, "activity_id", json_integer(kind.activity));
-    json_object_set_new(row, "activity_name", json_string(kind.activity_name));
+    json_object_set_new(row, "class_uid", json_integer(kind->class));
+    json_object_set_new(row, "category_uid", json_integer(kind->class / 1000));
+    json_object_set_new(row, "activity_id", json_integer(kind->activity));
+    json_object_set_new(row, "activity_name", json_string(kind->activity_name));
     json_object_set_new(row, "type_uid",
-                        json_integer((json_int_t)kind.class * 100 + kind.activity));
+                        json_integer((json_int_t)kind->class * 100 + kind->activity));
     json_object_set_new(row, "time", json_integer(event->time_ns / 1000000));
     json_object_set_new(row, "severity_id", json_integer(severity_id(record)));
     json_object_set_new(row, "severity", json_string(severities[severity_id(record)]));
@@ -193,9 +163,9 @@ void audit_format_ocsf(const struct audit_record *record, FILE *out)
     audit_format_set(row, "status_detail", event->detail);
     audit_format_set(row, "message", audit_code_meaning(event->code));
     json_object_set_new(row, "metadata", metadata(record));
-    if (kind.class == CLASS_AUTHENTICATION) {
-        set_authentication(row, event, kind.activity);
-    } else if (kind.class == CLASS_LIFECYCLE) {
+    if (kind->class == CLASS_AUTHENTICATION) {
+        set_authentication(row, event, kind->activity);
+    } else if (kind->class == CLASS_LIFECYCLE) {
         json_object_set_new(row, "app", product());
     } else {
         set_device(row, record);

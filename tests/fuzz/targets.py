@@ -24,7 +24,7 @@ SOURCES = {
     "conf": ("conf/source.c", "conf/yaml.c", "conf/yaml_value.c", "conf/utf8.c", "conf/forms.c", "conf/decode.c"),
     "audit": ("auth/audit.c", "auth/audit_verify.c", "auth/audit_key.c"),
     "audit_forms": ("proxy/cli/audit_format.c", "proxy/cli/audit_format_cef.c", "proxy/cli/audit_format_ecs.c",
-                    "proxy/cli/audit_format_ocsf.c", "proxy/cli/audit_filter.c"),
+                    "proxy/cli/audit_format_ocsf.c", "proxy/cli/audit_kind.c", "proxy/cli/audit_filter.c"),
     "broker_login": ("proxy/cluster/broker_login.c",),
     "channel": ("proxy/ops/channel.c",),
     "credentials": ("auth/credentials.c", "auth/scram_import.c"),
