@@ -404,6 +404,26 @@ int cli_main(int argc, char **argv)
     return status;
 }
 
+struct json_t *cli_ask(const char *verb, const char *config_file, char **operands,
+                       int operand_count)
+{
+    struct json_t *answer = NULL;
+    for (size_t i = 0; i < VERBS; i++) {
+        if (strcmp(verbs[i].name, verb) == 0) {
+            const struct cli_call call = {
+                .verb = &verbs[i],
+                .config_file = config_file,
+                .json = true,
+                .operands = operands,
+                .operand_count = operand_count,
+                .answer_r = &answer,
+            };
+            (void)verbs[i].run(&call);
+        }
+    }
+    return answer;
+}
+
 bool cli_number(const char *text, unsigned long min, unsigned long max, unsigned long *number_r)
 {
     char *end = NULL;

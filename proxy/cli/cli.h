@@ -14,6 +14,8 @@
 
 #include "protocol/bytes.h"
 
+struct json_t;
+
 enum cli_status {
     CLI_OK = 0,
     CLI_NEGATIVE = 1,   /* the answer is no: not mapped, not reachable, does not match */
@@ -38,6 +40,7 @@ struct cli_call {
     const char *values[CLI_OPTIONS_MAX]; /* by index of verb->options; NULL: not given; flags: "" */
     char **operands;
     int operand_count;
+    struct json_t **answer_r; /* cli_out_answer() puts the answer there; NULL: prints it */
 };
 
 struct cli_verb {
@@ -53,6 +56,13 @@ struct cli_verb {
 
 /* The whole command. Returns the exit status. */
 int cli_main(int argc, char **argv);
+
+/*
+ * What `setu VERB -o json -c CONFIG OPERAND...` would print; the caller's. NULL: it failed, and said
+ * so on standard error. Only of a verb that ends in cli_out_answer().
+ */
+struct json_t *cli_ask(const char *verb, const char *config_file, char **operands,
+                       int operand_count);
 
 /* All verbs, for help and documentation; NULL past the end. */
 const struct cli_verb *cli_verb_at(size_t index);

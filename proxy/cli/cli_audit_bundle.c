@@ -88,74 +88,38 @@ struct making {
     struct scratch export;
 };
 
-static bool is_verb(const char *name)
+/* Released; NULL makes an empty file. */
+static void add_json(struct making *making, const char *name, json_t *value)
 {
-    for (size_t i = 0; cli_verb_at(i) != NULL; i++) {
-        if (strcmp(cli_verb_at(i)->name, name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static char *read_all(FILE *file, size_t *length_r)
-{
-    struct stat st;
     char *text = NULL;
-    if (fstat(fileno(file), &st) != 0 || (text = malloc((size_t)st.st_size + 1)) == NULL) {
-        abort();
-    }
-    rewind(file);
-    *length_r = fread(text, 1, (size_t)st.st_size, file);
-    return text;
-}
-
-/* What another verb of this program prints to standard output becomes a file of the bundle. */
-static void add_verb(struct making *making, const char *verb, const char *name, const char *more)
-{
-    char first[32], second[32], json[] = "-ojson", c[] = "-c";
-    char *config = strdup(making->call->config_file), *operand = more != NULL ? strdup(more) : NULL;
-    char *whole = strdup(verb);
-    FILE *file = tmpfile();
-    const int saved = dup(STDOUT_FILENO);
-    if (config == NULL || whole == NULL || file == NULL || saved < 0) {
-        abort();
-    }
-    char *space = strchr(whole, ' ');
-    snprintf(first, sizeof first, "%.*s", (int)(space - whole), whole);
-    snprintf(second, sizeof second, "%s", space + 1);
-    char program[] = "setu";
-    char *diff[] = {program, first, second, json, operand, config, NULL};
-    char *plain[] = {program, first, second, json, c, config, NULL};
-    fflush(stdout);
-    if (dup2(fileno(file), STDOUT_FILENO) >= 0) {
-        (void)cli_main(6, operand != NULL ? diff : plain);
-        fflush(stdout);
-    }
-    (void)dup2(saved, STDOUT_FILENO);
-    close(saved);
     size_t length = 0;
-    char *text = read_all(file, &length);
+    FILE *file = open_memstream(&text, &length);
+    if (file == NULL) {
+        abort();
+    }
+    if (value != NULL) {
+        cli_out_json_to(value, file);
+    }
+    if (fclose(file) != 0) {
+        abort();
+    }
     audit_bundle_take(&making->bundle, name, text, length);
-    fclose(file);
-    free(config);
-    free(operand);
-    free(whole);
 }
 
 static void add_mapping(struct making *making)
 {
-    static const char *const verbs[][2] = {{"map list", "map-list.json"},
-                                           {"map lint", "map-lint.json"},
-                                           {"map export", "map-export.json"}};
-    const char *old = making->call->values[OLD];
-    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
-        if (is_verb(verbs[i][0])) {
-            add_verb(making, verbs[i][0], verbs[i][1], NULL);
+    const struct cli_call *call = making->call;
+    add_json(making, "map-list.json", cli_ask("map list", call->config_file, NULL, 0));
+    add_json(making, "map-lint.json", cli_ask("map lint", call->config_file, NULL, 0));
+    add_json(making, "map-export.json", cli_ask("map export", call->config_file, NULL, 0));
+    if (call->values[OLD] != NULL) {
+        char *files[] = {strdup(call->values[OLD]), strdup(call->config_file)};
+        if (files[0] == NULL || files[1] == NULL) {
+            abort();
         }
-    }
-    if (old != NULL && is_verb("map diff")) {
-        add_verb(making, "map diff", "map-diff.json", old);
+        add_json(making, "map-diff.json", cli_ask("map diff", call->config_file, files, 2));
+        free(files[0]);
+        free(files[1]);
     }
 }
 
@@ -193,23 +157,22 @@ static void add_log(struct making *making)
 
 static void add_verdict(struct making *making)
 {
-    json_t *verdict = cli_audit_judgement_json(&making->set, &making->demand, &making->judgement);
-    char *text = json_dumps(verdict, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-    json_decref(verdict);
-    if (text == NULL) {
-        abort();
-    }
-    audit_bundle_take(&making->bundle, "verify.json", text, strlen(text));
+    add_json(making, "verify.json",
+             cli_audit_judgement_json(&making->set, &making->demand, &making->judgement));
 }
 
 static bool add_config(struct making *making)
 {
+    struct stat st;
+    char *text = NULL;
     FILE *file = fopen(making->call->config_file, "rbe");
-    size_t length = 0;
     if (file == NULL) {
         return false;
     }
-    char *text = read_all(file, &length);
+    if (fstat(fileno(file), &st) != 0 || (text = malloc((size_t)st.st_size + 1)) == NULL) {
+        abort();
+    }
+    const size_t length = fread(text, 1, (size_t)st.st_size, file);
     audit_bundle_take(&making->bundle, "config.yaml", text, length);
     fclose(file);
     return true;

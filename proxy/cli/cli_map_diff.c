@@ -244,7 +244,7 @@ static int report(const struct cli_call *call, const struct map_input *old,
         json_object_set_new(root, "old_config_hash", json_string(old->config_hash));
         json_object_set_new(root, "old_mapping_hash", json_string(mapping_hash(old->mapping)));
         json_object_set_new(root, "changes", diff.changes);
-        cli_out_json(root);
+        cli_out_answer(call, root);
     } else {
         printf("%zu change%s\n", diff.count, diff.count == 1 ? "" : "s");
     }

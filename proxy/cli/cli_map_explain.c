@@ -354,7 +354,7 @@ static int explain_all(const struct cli_call *call, const struct map_input *inpu
     if (list != NULL) {
         json_t *root = map_header_json(call, input);
         json_object_set_new(root, "principals", list);
-        cli_out_json(root);
+        cli_out_answer(call, root);
     }
     return all ? CLI_OK : CLI_NEGATIVE;
 }

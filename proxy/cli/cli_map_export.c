@@ -356,7 +356,7 @@ int cli_map_export(const struct cli_call *call)
     set_text(root, "usage", export.usages != NULL ? "from the audit log" : why);
     if (call->json) {
         json_object_set(root, "rows", export.rows);
-        cli_out_json(json_incref(root));
+        cli_out_answer(call, json_incref(root));
     } else {
         print_csv(root, export.rows);
     }

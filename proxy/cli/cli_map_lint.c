@@ -81,7 +81,7 @@ static int print_list(const struct cli_call *call)
         json_array_append_new(list, row);
     }
     if (call->json) {
-        cli_out_json(json_incref(list));
+        cli_out_answer(call, json_incref(list));
     }
     json_decref(list);
     return CLI_OK;
@@ -101,7 +101,7 @@ static void conclude(const struct cli_call *call, const struct map_input *input,
     json_object_set_new(root, "warnings", json_integer((json_int_t)report->warnings));
     json_object_set_new(root, "findings", report->findings);
     json_object_set_new(root, "not_judged", report->not_judged);
-    cli_out_json(root);
+    cli_out_answer(call, root);
 }
 
 static int lint(const struct cli_call *call, struct map_input *input, unsigned days)

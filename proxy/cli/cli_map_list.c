@@ -124,7 +124,7 @@ static void print_rules(const struct cli_call *call, const struct map_input *inp
     if (call->json) {
         json_t *root = map_header_json(call, input);
         json_object_set(root, "rules", list);
-        cli_out_json(root);
+        cli_out_answer(call, root);
     } else {
         printf("%zu of %zu rules, mapping %s\n", shown, mapping_count(input->mapping),
                mapping_hash(input->mapping));

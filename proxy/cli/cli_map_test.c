@@ -154,7 +154,7 @@ static int run_cases(const struct cli_call *call, const struct map_input *input,
         json_t *root = map_header_json(call, input);
         json_object_set_new(root, "failed", json_integer((json_int_t)failed));
         json_object_set_new(root, "cases", list);
-        cli_out_json(root);
+        cli_out_answer(call, root);
     } else {
         printf("%zu case%s, %zu failed\n", mapping_cases_count(cases),
                mapping_cases_count(cases) == 1 ? "" : "s", failed);

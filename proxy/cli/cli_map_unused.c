@@ -66,7 +66,7 @@ static int report(const struct cli_call *call, const struct map_input *input,
         json_object_set_new(root, "log_covers_days", json_boolean(covered));
         json_object_set_new(root, "decisions", json_integer((json_int_t)usages->decisions));
         json_object_set(root, "unused", list);
-        cli_out_json(root);
+        cli_out_answer(call, root);
     } else {
         printf("%zu of %zu rules not used in %lu days, by %" PRIu64 " logins\n", unused,
                usages->count, days, usages->decisions);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "conf/errors.h"
+#include "proxy/cli/cli.h"
 #include "proxy/ops/log_line.h"
 
 const char *cli_out_safe(const char *text, char out[CLI_OUT_TEXT_SIZE])
@@ -37,9 +38,23 @@ json_t *cli_out_problems(const struct conf_errors *errors)
     return list;
 }
 
+void cli_out_json_to(json_t *value, FILE *out)
+{
+    json_dumpf(value, out, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    fputc('\n', out);
+    json_decref(value);
+}
+
 void cli_out_json(json_t *value)
 {
-    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-    fputc('\n', stdout);
-    json_decref(value);
+    cli_out_json_to(value, stdout);
+}
+
+void cli_out_answer(const struct cli_call *call, json_t *value)
+{
+    if (call->answer_r != NULL) {
+        *call->answer_r = value;
+    } else {
+        cli_out_json(value);
+    }
 }

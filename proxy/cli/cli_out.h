@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+struct cli_call;
 struct conf_errors;
 
 enum { CLI_OUT_TEXT_SIZE = 2048 };
@@ -24,3 +25,7 @@ json_t *cli_out_problems(const struct conf_errors *errors);
 
 /* Prints and releases a JSON value, indented, keys in the order they were set. */
 void cli_out_json(json_t *value);
+void cli_out_json_to(json_t *value, FILE *out);
+
+/* The answer of a verb with -o json: printed as above, unless cli_ask() wants it. Takes it over. */
+void cli_out_answer(const struct cli_call *call, json_t *value);
