@@ -2,6 +2,7 @@
 #include "auth/pkcs11_key.h"
 
 #include "auth/secret.h"
+#include "auth/pkcs11_refused.h"
 #include "auth/pkcs11_way.h"
 #include "conf/config.h"
 
@@ -18,8 +19,6 @@
 enum {
     WHY_BYTES = 160,
     PIN_BYTES_MAX = 255,
-    DIGEST_BYTES = 32,
-    REFUSED_MAX = 16, /* remembered; a process that has met more is to be started anew */
     SIGNATURE_BYTES_MAX = 2048,
 };
 
@@ -34,8 +33,6 @@ enum {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char *module_in_use; /* the first one that could be opened; another one is refused */
-static uint8_t refused[REFUSED_MAX][DIGEST_BYTES];
-static size_t refused_count;
 
 __attribute__((format(printf, 3, 4))) static void fail(struct pem_fault *fault, const char *uri,
                                                        const char *format, ...)
@@ -96,37 +93,6 @@ static bool read_pin(const struct conf_pkcs11 *pkcs11, const char *uri, struct s
     return true;
 }
 
-/* The same PIN for the same token: of the URI only what names the token counts. */
-static void digest_pin(const char *uri, const struct secret *pin, uint8_t out[DIGEST_BYTES])
-{
-    EVP_MD_CTX *md = EVP_MD_CTX_new();
-    bool good = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1;
-    for (const char *at = uri; good; at++) {
-        const size_t length = strcspn(at, ":;");
-        const bool token = strncmp(at, "token=", 6) == 0 || strncmp(at, "serial=", 7) == 0;
-        good = !token || EVP_DigestUpdate(md, at, length + 1) == 1;
-        at += length;
-        if (*at == '\0') {
-            break;
-        }
-    }
-    if (!good || (pin->length > 0 && EVP_DigestUpdate(md, pin->at, pin->length) != 1) ||
-        EVP_DigestFinal_ex(md, out, NULL) != 1) {
-        abort();
-    }
-    EVP_MD_CTX_free(md);
-}
-
-static bool was_refused(const uint8_t digest[DIGEST_BYTES])
-{
-    for (size_t i = 0; i < refused_count; i++) {
-        if (memcmp(refused[i], digest, DIGEST_BYTES) == 0) {
-            return true;
-        }
-    }
-    return refused_count == REFUSED_MAX;
-}
-
 /* What the token said ----------------------------------------------------------------------- */
 
 struct told {
@@ -184,32 +150,54 @@ static EVP_PKEY *load(const struct pkcs11_ask *ask, const char **way_r, struct p
     return NULL;
 }
 
-static EVP_PKEY *ask_token(const struct pkcs11_ask *ask, struct secret *pin,
+static bool may_ask(const char *uri, struct view pin, struct pem_fault *fault)
+{
+    switch (pkcs11_refused_before(uri, pin)) {
+    case PKCS11_REFUSED_BEFORE:
+        fail(fault, uri,
+             "the token has refused this PIN before (mend 'pin_file', or start Setu "
+             "anew to try it once more)");
+        return false;
+    case PKCS11_REFUSED_ROOM:
+        fail(fault, uri,
+             "%d other tokens have refused their PIN, and this one is not asked (mend "
+             "'pin_file', and start Setu anew)",
+             PKCS11_REFUSED_TOKENS);
+        return false;
+    case PKCS11_REFUSED_NEVER:
+        break;
+    }
+    return true;
+}
+
+static void say_why(const struct pkcs11_ask *ask, const char *way, struct view pin,
+                    struct pem_fault *fault)
+{
+    const struct told told = hear();
+    if (told.pin_reason != 0) {
+        pkcs11_refused_add(ask->uri, pin);
+        fail(fault, ask->uri, "%s", pin_text(told.pin_reason));
+    } else {
+        fail(fault, ask->uri,
+             "no such key by %s and module %.100s%s%s (is the token there, has "
+             "it the key and its public half, is the PIN right?)",
+             way, ask->module, told.why[0] != '\0' ? ": " : "", told.why);
+    }
+}
+
+static EVP_PKEY *ask_token(const struct pkcs11_ask *ask, const struct secret *pin,
                            struct pem_fault *fault)
 {
-    uint8_t digest[DIGEST_BYTES];
     const char *way = NULL;
-    digest_pin(ask->uri, pin, digest);
-    if (was_refused(digest)) {
-        fail(fault, ask->uri, "the token has refused this PIN before (mend 'pin_file', or start "
-                              "Setu anew to try it once more)");
+    if (!may_ask(ask->uri, secret_view(pin), fault)) {
         return NULL;
     }
     ERR_clear_error();
     EVP_PKEY *key = load(ask, &way, fault);
-    if (key != NULL || way == NULL) {
-        return key;
+    if (key == NULL && way != NULL) {
+        say_why(ask, way, secret_view(pin), fault);
     }
-    const struct told told = hear();
-    if (told.pin_reason != 0) {
-        memcpy(refused[refused_count++], digest, DIGEST_BYTES);
-        fail(fault, ask->uri, "%s", pin_text(told.pin_reason));
-    } else {
-        fail(fault, ask->uri, "no such key by %s and module %.100s%s%s (is the token there, has "
-                              "it the key and its public half, is the PIN right?)",
-             way, ask->module, told.why[0] != '\0' ? ": " : "", told.why);
-    }
-    return NULL;
+    return key;
 }
 
 /* Whoever loads it for OpenSSL would not say why it cannot. It stays open. */

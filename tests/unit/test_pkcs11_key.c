@@ -297,6 +297,23 @@ Test(pkcs11_key, a_pin_that_was_refused_is_not_tried_again)
     EVP_PKEY_free(key);
 }
 
+Test(pkcs11_key, refused_pins_do_not_end_the_use_of_tokens)
+{
+    char pin[32];
+    for (int i = 0; i < 20; i++) {
+        snprintf(pin, sizeof pin, "wrong-%d\n", i);
+        write_pin(pin, 0400);
+        expect_refusal(ec_uri, "does not take this PIN");
+    }
+    expect_refusal(ec_uri, "has refused this PIN before");
+    expect_refusal("pkcs11:token=other;object=ec", "no such key");
+    write_pin(HSM_PIN "\n", 0400);
+    struct pem_fault fault;
+    EVP_PKEY *key = pkcs11_key_load(&pkcs11, ec_uri, &fault);
+    cr_expect_not_null(key, "%s", fault.text);
+    EVP_PKEY_free(key);
+}
+
 /* T52: a PIN's file has to be as safe as a key's. */
 Test(pkcs11_key, t52_the_file_of_the_pin_has_to_be_safe)
 {
