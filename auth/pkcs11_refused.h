@@ -5,9 +5,9 @@
  *   token ──▶ its last PKCS11_REFUSED_PINS refused PINs, none of them by anything a dictionary finds:
  *             HMAC-SHA256 with a key that this process drew, wiped with all of this when it exits
  *
- * Kept per token, so that one that refuses leaves the others alone, for as long as the process lives: that a key could be
- * loaded does not say that its token was shown the PIN. Of a URI what names the token counts (token, serial), not which
- * key of it. One thread at a time.
+ * Kept per token, so that one that refuses leaves the others alone, for as long as the process lives: that a key could
+ * be loaded does not say that its token was shown the PIN. Of a URI what names the token counts (token, serial), not
+ * which key of it. One thread at a time.
  */
 #pragma once
 
