@@ -8,6 +8,7 @@
 
 #include "auth/kerberos.h"
 #include "auth/principal.h"
+#include "conf/credential.h"
 #include "conf/errors.h"
 #include "conf/yaml.h"
 
@@ -55,32 +56,45 @@ static void read_name(const struct yaml_node *map, const char *key, char name_r[
     }
 }
 
-static const struct yaml_node *read_secret(const struct yaml_node *map, const char *key,
-                                           struct secret *secret_r, struct conf_errors *errors)
+/* Keeps the path in the entry; NULL = reported. */
+static const struct yaml_node *read_file(const struct yaml_node *map, const char *key,
+                                         struct entry *entry, struct conf_errors *errors)
 {
     const struct yaml_node *node;
+    char path[PATH_MAX];
     if (!read_text(map, key, errors, &node)) {
         return NULL;
     }
-    enum secret_file_status status = secret_read_password(secret_r, node->text);
-    if (status != SECRET_FILE_OK) {
-        conf_errors_add(errors, node->place, "%s %s %s%s%s", key, node->text,
-                        secret_file_text(status), status == SECRET_FILE_UNREADABLE ? ": " : "",
-                        status == SECRET_FILE_UNREADABLE ? strerror(errno) : "");
+    const char *problem = credential_resolve(node->text, path);
+    if (problem != NULL) {
+        conf_errors_add(errors, node->place, "%s '%.300s' %s", key, node->text, problem);
         return NULL;
     }
-    if (memchr(secret_r->at, 0, secret_r->length) != NULL) {
-        conf_errors_add(errors, node->place, "%s %s holds a NUL", key, node->text);
+    entry->file = strdup(path);
+    if (entry->file == NULL) {
+        abort();
     }
     return node;
 }
 
-static void keep_file(struct entry *entry, const struct yaml_node *node)
+static bool read_secret(const struct yaml_node *map, const char *key, struct entry *entry,
+                        struct secret *secret_r, struct conf_errors *errors)
 {
-    entry->file = strdup(node->text);
-    if (entry->file == NULL) {
-        abort();
+    const struct yaml_node *node = read_file(map, key, entry, errors);
+    if (node == NULL) {
+        return false;
     }
+    enum secret_file_status status = secret_read_password(secret_r, entry->file);
+    if (status != SECRET_FILE_OK) {
+        conf_errors_add(errors, node->place, "%s %s %s%s%s", key, entry->file,
+                        secret_file_text(status), status == SECRET_FILE_UNREADABLE ? ": " : "",
+                        status == SECRET_FILE_UNREADABLE ? strerror(errno) : "");
+        return false;
+    }
+    if (memchr(secret_r->at, 0, secret_r->length) != NULL) {
+        conf_errors_add(errors, node->place, "%s %s holds a NUL", key, entry->file);
+    }
+    return true;
 }
 
 /* The token of today is of no use: only its file is kept. */
@@ -88,27 +102,24 @@ static void read_token_file(const struct yaml_node *map, struct entry *entry,
                             struct conf_errors *errors)
 {
     struct secret token = {0};
-    const struct yaml_node *node = read_secret(map, "token_file", &token, errors);
-    secret_wipe(&token);
-    if (node != NULL) {
-        keep_file(entry, node);
+    if (read_secret(map, "token_file", entry, &token, errors)) {
         entry->password.token_file = entry->file;
     }
+    secret_wipe(&token);
     memcpy(entry->username, entry->principal, sizeof entry->username);
 }
 
 static void read_keytab(const struct yaml_node *map, struct entry *entry,
                         struct conf_errors *errors)
 {
-    const struct yaml_node *node;
     struct kerberos_fault fault;
-    if (!read_text(map, "keytab", errors, &node) || entry->username[0] == 0) {
+    const struct yaml_node *node = read_file(map, "keytab", entry, errors);
+    if (node == NULL || entry->username[0] == 0) {
         return;
     }
-    keep_file(entry, node);
-    entry->password.kerberos = kerberos_login_new(entry->username, node->text, &fault);
+    entry->password.kerberos = kerberos_login_new(entry->username, entry->file, &fault);
     if (entry->password.kerberos == NULL) {
-        conf_errors_add(errors, node->place, "keytab %s of %s: %s", node->text, entry->username,
+        conf_errors_add(errors, node->place, "keytab %s of %s: %s", entry->file, entry->username,
                         fault.text);
     }
 }
@@ -136,11 +147,7 @@ static void read_entry(const struct yaml_node *node, enum passwords_kind kind, s
         read_keytab(node, entry, errors);
         return;
     }
-    const struct yaml_node *file =
-        read_secret(node, "password_file", &entry->password.secret, errors);
-    if (file != NULL) {
-        keep_file(entry, file);
-    }
+    (void)read_secret(node, "password_file", entry, &entry->password.secret, errors);
 }
 
 static int entry_compare(const void *a, const void *b)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/credential.h"
 #include "conf/keys.h"
 #include "conf/snapshot.h"
 #include "conf/yaml.h"
@@ -80,6 +81,22 @@ static void refuse(struct decoder *d, const struct yaml_node *node, const char *
                     problem);
 }
 
+/* A credential becomes the file that it is; without a folder of them it stays what it says. */
+static bool store_text(struct decoder *d, const struct key *key, const char **field,
+                       const struct yaml_node *node, const char *text)
+{
+    char path[PATH_MAX];
+    if ((key->form == form_path || key->form == form_key) && credential_named(text)) {
+        if (key->written) {
+            refuse(d, node, "is a credential, which cannot be written to (name a file)");
+            return false;
+        }
+        text = credential_resolve(text, path) == NULL ? path : text;
+    }
+    *field = arena_text(&d->snapshot->arena, text, strlen(text));
+    return true;
+}
+
 static bool decode_text(struct decoder *d, const struct key *key, const char **field,
                         const struct yaml_node *node)
 {
@@ -96,8 +113,7 @@ static bool decode_text(struct decoder *d, const struct key *key, const char **f
         refuse(d, node, problem);
         return false;
     }
-    *field = arena_text(&d->snapshot->arena, text, strlen(text));
-    return true;
+    return store_text(d, key, field, node, text);
 }
 
 /* "one of a, b, c" into text. */

@@ -184,7 +184,9 @@ void docs_reference(FILE *out)
           "A whole file with comments is [setu.example.yaml](setu.example.yaml).\n\n"
           "A key that is not listed here is refused, and so are duplicate keys, anchors, aliases,\n"
           "tags, tabs and values of the wrong type. `\"\"` is the same as leaving a text out. All\n"
-          "problems of a file are reported at once, as `file:line:column: what (how to fix)`.\n",
+          "problems of a file are reported at once, as `file:line:column: what (how to fix)`.\n\n"
+          "A file that Setu only reads may be `credential:NAME`: the file NAME of the folder in\n"
+          "`$CREDENTIALS_DIRECTORY`, where systemd's `LoadCredential=` puts it.\n",
           out);
     reference_section(out, &keys_root, "What stands at the left margin.");
 }

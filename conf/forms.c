@@ -9,6 +9,7 @@
 
 #include "conf/arena.h"
 #include "conf/config.h"
+#include "conf/credential.h"
 
 #define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 #define DIGITS "0123456789"
@@ -31,6 +32,9 @@ const char *form_path(const char *text)
     size_t length = strlen(text);
     if (length >= PATH_MAX) {
         return "is too long for a path";
+    }
+    if (credential_named(text)) {
+        return credential_problem(text);
     }
     return length > 0 && text[length - 1] == '/' ? "names a folder (name a file)" : NULL;
 }

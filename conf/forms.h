@@ -19,7 +19,7 @@ struct in6_addr;
 typedef const char *(*form_fn)(const char *text);
 
 const char *form_name(const char *text); /* of a certificate, cluster, generation, listener */
-const char *form_path(const char *text); /* of a file; absolute or relative, not a folder */
+const char *form_path(const char *text); /* of a file, absolute or relative; or credential.h */
 const char *form_key(const char *text); /* form_path, or a PKCS#11 URI (RFC 7512; pkcs11_uri.c) */
 const char *form_module(const char *text); /* path of code: absolute */
 const char *form_folder(const char *text); /* of a folder; absolute or relative */

@@ -23,6 +23,7 @@
 #include "auth/tokens.h"
 #include "auth/trust.h"
 #include "conf/config.h"
+#include "conf/credential.h"
 #include "conf/errors.h"
 #include "proxy/cluster/identity.h"
 
@@ -482,7 +483,9 @@ struct shared *shared_load(const char *config_file, struct conf_errors *errors)
     if (shared->config != NULL) {
         hash_file(config_file, shared->config_hash);
         hash_file(shared->config->users.file, shared->users_hash);
-        load_all(shared, errors);
+        if (credential_check(shared->config, errors)) {
+            load_all(shared, errors);
+        }
     }
     if (shared->material != NULL) {
         make_hashes(shared);

@@ -12,6 +12,7 @@
 
 #include "auth/tls_material.h"
 #include "conf/config.h"
+#include "conf/credential.h"
 #include "protocol/api.h"
 #include "protocol/endpoint.h"
 #include "proxy/cli/cli_out.h"
@@ -309,7 +310,9 @@ static int ask(struct inquiry *inquiry, const struct conf_generation *generation
 
 static bool load(struct inquiry *inquiry, struct conf_errors *errors)
 {
-    inquiry->material = tls_material_load(inquiry->config, (int64_t)time(NULL), errors);
+    inquiry->material = credential_check(inquiry->config, errors)
+                            ? tls_material_load(inquiry->config, (int64_t)time(NULL), errors)
+                            : NULL;
     return inquiry->material != NULL &&
            identity_load(&inquiry->identity, inquiry->cluster, inquiry->material, errors);
 }

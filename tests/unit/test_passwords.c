@@ -85,6 +85,29 @@ Test(passwords, one_for_each_principal)
     passwords_unref(&second);
 }
 
+Test(passwords, a_credential_of_the_service_manager_is_a_file)
+{
+    static const char text[] = "credentials:\n"
+                               "  - {principal: p, username: u, password_file: 'credential:a'}\n";
+    cr_assert_null(load(text));
+    cr_assert_eq(errors.count, 1);
+    cr_expect_eq(errors.items[0].line, 2);
+    cr_expect_not_null(strstr(errors.items[0].text, "CREDENTIALS_DIRECTORY"));
+    conf_errors_deinit(&errors);
+    cr_assert_eq(setenv("CREDENTIALS_DIRECTORY", folder, 1), 0);
+    cr_assert_null(load(text));
+    cr_expect_not_null(strstr(errors.items[0].text, "/a cannot be read"));
+    conf_errors_deinit(&errors);
+    file_make("a", "secret of a\n", 0444);
+    cr_assert_null(load(text));
+    cr_expect_not_null(strstr(errors.items[0].text, "not safe"));
+    file_make("a", "secret of a\n", 0400);
+    struct passwords *passwords = load(text);
+    cr_assert_not_null(passwords);
+    cr_expect(view_is(secret_view(&passwords_find(passwords, "p")->secret), "secret of a"));
+    passwords_unref(&passwords);
+}
+
 static void refused(const char *text, const char *why)
 {
     conf_errors_deinit(&errors);
