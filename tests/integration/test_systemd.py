@@ -58,14 +58,40 @@ class UnitStage(LifeStage):
         self.manager.bind(str(self.directory / "notify"))
         self.manager.settimeout(30)
         self.program = pathlib.Path(shutil.copy(self.program, self.directory / "setu"))
+        self.credentials = self.directory / "credentials"
+        self.credentials.mkdir()
+        self._name_credentials()
         for path in [self.directory, *self.directory.rglob("*")]:
             os.chown(path, 0, self.who.pw_gid)
             path.chmod(0o750 if path.is_dir() or path == self.program else 0o660 if path.name == "notify" else 0o640)
         os.chown(self.directory, self.who.pw_uid, self.who.pw_gid)
+        for path in [*self.credentials.iterdir(), self.credentials]:  # as systemd makes them
+            os.chown(path, self.who.pw_uid, self.who.pw_gid)
+            path.chmod(0o500 if path.is_dir() else 0o400)
         self.wrap = ["env", *(f"{name}={value}" for name, value in NO_LEAK_CHECK.items()),
-                     f"NOTIFY_SOCKET={self.directory / 'notify'}", f"PYTHONPATH={ROOT}", "PYTHONDONTWRITEBYTECODE=1",
+                     f"NOTIFY_SOCKET={self.directory / 'notify'}", f"CREDENTIALS_DIRECTORY={self.credentials}",
+                     f"PYTHONPATH={ROOT}", "PYTHONDONTWRITEBYTECODE=1",
                      "sh", "-c", f'chgrp {self.who.pw_gid} "$0" && chmod 0640 "$0" && exec "$@"', self.config_file,
                      sys.executable, "-m", "tests.rig.unit_sandbox", UNITS / "setu.service", USER, self.directory]
+
+    def _credential(self, path: pathlib.Path) -> str:
+        """Moves it to where LoadCredential= puts it."""
+        path.rename(self.credentials / path.name)
+        return f"credential:{path.name}"
+
+    def _name_credentials(self) -> None:
+        """All secrets of this Setu, those that its credentials file names too."""
+        for row in self.config["certificates"]:
+            row["key"] = self._credential(row["key"])
+        sasl = self.config["clusters"][0]["identity"]["sasl"]
+        sasl["password_file"] = self._credential(sasl["password_file"])
+        legacy = self.config["clusters"][0]["generations"][0]["sasl"]
+        text = legacy["credentials_file"].read_text()
+        for path in self.directory.glob("*.password"):
+            text = text.replace(str(path), self._credential(path))
+        legacy["credentials_file"].write_text(text)
+        legacy["credentials_file"] = self._credential(legacy["credentials_file"])
+        self.config["users"]["file"] = self._credential(self.config["users"]["file"])
 
     def told(self, word: str) -> dict[str, str]:
         """The next message to the manager that says so."""
@@ -79,7 +105,8 @@ class Unit(unittest.TestCase):
     longMessage = True
 
     def test_t78_setu_runs_with_what_the_unit_leaves(self):
-        """T78: starts, serves, reloads, hands over to a successor that its launcher starts, and ends."""
+        """T78: starts, serves, reloads, hands over to a successor that its launcher starts, and ends; its secrets are
+        credentials all along."""
         needs_systemd()
         if os.geteuid() != 0:
             self.skipTest("NOT TESTED: only root can make such a sandbox")
