@@ -115,7 +115,7 @@ class Writer(threading.Thread):
         super().__init__(daemon=True, name=name)
         self.stage, self.topic, self.partition, self.tls, self.tolerant = stage, topic, partition, tls, tolerant
         self.acked: list[int] = []  # offset of record n
-        self.connects, self.errors, self.halted = 0, [], threading.Event()
+        self.connects, self.cut, self.errors, self.halted = 0, 0, [], threading.Event()
 
     def _connect(self) -> kafka.Client | None:
         node = NODES[self.partition]
@@ -124,6 +124,7 @@ class Writer(threading.Thread):
                                   tls=self.stage.tls() if self.tls else None)
         except kafka.Closed as error:
             # Drained while it logged in; anything but an orderly end is an error.
+            self.cut += 1
             if str(error) != "end of stream" and not self.tolerant:
                 self.errors.append(f"login: {error}")
             return None
