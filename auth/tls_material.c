@@ -252,6 +252,12 @@ static void check_trust(const struct trust *before, const struct trust *now, int
                         "takes it all the same, and then nobody is let in by it)",
                         now->crl);
     }
+    if (trust_is_forged(now)) {
+        conf_errors_add(errors, place,
+                        "%s: a revocation list in it is not signed by its issuer (a reload by hand "
+                        "takes it all the same, and then nobody of that issuer is let in)",
+                        now->crl);
+    }
     if (before != NULL && trust_goes_back(before, now)) {
         conf_errors_add(errors, place,
                         "%s: a revocation list in it is older than the one in use, or missing (get "

@@ -202,29 +202,66 @@ bool trust_is_stale(const struct trust *trust, int64_t now_s)
     return trust->lists_end_s < now_s;
 }
 
-/* The newest of an issuer. */
-static int64_t made_s(const struct trust *trust, const X509_NAME *issuer)
+enum signer { SIGNER_UNKNOWN, SIGNER_RIGHT, SIGNER_WRONG };
+
+static enum signer list_signer(STACK_OF(X509) * authorities, X509_CRL *list)
 {
-    int64_t newest_s = INT64_MIN, at_s = 0;
+    enum signer found = SIGNER_UNKNOWN;
+    for (int i = 0; i < sk_X509_num(authorities) && found != SIGNER_RIGHT; i++) {
+        const X509 *authority = sk_X509_value(authorities, i);
+        if (X509_NAME_cmp(X509_get_subject_name(authority), X509_CRL_get_issuer(list)) == 0) {
+            found = X509_CRL_verify(list, X509_get0_pubkey(authority)) == 1 ? SIGNER_RIGHT
+                                                                            : SIGNER_WRONG;
+        }
+    }
+    ERR_clear_error();
+    return found;
+}
+
+bool trust_is_forged(const struct trust *trust)
+{
+    STACK_OF(X509) *authorities = X509_STORE_get1_all_certs(trust->store);
+    bool forged = authorities == NULL;
+    for (int i = 0; i < sk_X509_CRL_num(trust->lists) && !forged; i++) {
+        forged = list_signer(authorities, sk_X509_CRL_value(trust->lists, i)) == SIGNER_WRONG;
+    }
+    sk_X509_pop_free(authorities, X509_free);
+    return forged;
+}
+
+struct ages {
+    int64_t oldest_s, newest_s;
+};
+
+static struct ages ages_of(const struct trust *trust, const X509_NAME *issuer)
+{
+    struct ages found = {INT64_MAX, INT64_MIN};
+    int64_t at_s = 0;
     for (int i = 0; i < sk_X509_CRL_num(trust->lists); i++) {
         const X509_CRL *list = sk_X509_CRL_value(trust->lists, i);
         if (X509_NAME_cmp(X509_CRL_get_issuer(list), issuer) == 0 &&
-            key_pair_time(X509_CRL_get0_lastUpdate(list), &at_s) && at_s > newest_s) {
-            newest_s = at_s;
+            key_pair_time(X509_CRL_get0_lastUpdate(list), &at_s)) {
+            found.oldest_s = at_s < found.oldest_s ? at_s : found.oldest_s;
+            found.newest_s = at_s > found.newest_s ? at_s : found.newest_s;
         }
     }
-    return newest_s;
+    return found;
 }
 
 bool trust_goes_back(const struct trust *before, const struct trust *now)
 {
-    for (int i = 0; i < sk_X509_CRL_num(before->lists); i++) {
-        const X509_NAME *issuer = X509_CRL_get_issuer(sk_X509_CRL_value(before->lists, i));
-        if (made_s(now, issuer) < made_s(before, issuer)) {
-            return true;
-        }
+    STACK_OF(X509) *authorities = X509_STORE_get1_all_certs(now->store);
+    bool back = authorities == NULL;
+    for (int i = 0; i < sk_X509_CRL_num(before->lists) && !back; i++) {
+        X509_CRL *list = sk_X509_CRL_value(before->lists, i);
+        const X509_NAME *issuer = X509_CRL_get_issuer(list);
+        const struct ages was = ages_of(before, issuer), is = ages_of(now, issuer);
+        /* Nobody can tell here whether the newest of an unknown signer is more than a disguise. */
+        const bool told = list_signer(authorities, list) != SIGNER_UNKNOWN;
+        back = is.newest_s < was.newest_s || (!told && is.oldest_s < was.newest_s);
     }
-    return false;
+    sk_X509_pop_free(authorities, X509_free);
+    return back;
 }
 
 static bool has_authority(STACK_OF(X509) * all, const X509 *wanted)

@@ -45,8 +45,15 @@ bool trust_holds(const struct trust *trust, X509 *leaf, STACK_OF(X509) * chain, 
 bool trust_is_stale(const struct trust *trust, int64_t now_s);
 
 /*
+ * Is one of the lists signed by none of the authorities that bear its issuer's name? Of an issuer who is not among the
+ * authorities, whom peers send along, nobody can tell here: that is no.
+ */
+bool trust_is_forged(const struct trust *trust);
+
+/*
  * Does `now` hold an older list of some issuer than `before`, so that somebody might be back who was revoked? Or none
- * any more, so that nobody of that issuer would be let in?
+ * any more, so that nobody of that issuer would be let in? Where the issuer's signature cannot be told, no list of his
+ * may be older.
  */
 bool trust_goes_back(const struct trust *before, const struct trust *now);
 

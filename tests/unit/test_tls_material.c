@@ -25,17 +25,36 @@ static void write_bundle(const char *name, X509 *first, X509 *second)
     pki_write_certs(name, 0644, bundle);
 }
 
-static void write_lists(bool of_other)
+/* Takes the lists. */
+static void write_crls(X509_CRL *const *lists)
 {
-    X509_CRL *list = pki_crl(&root, NULL, 0), *second = pki_crl(&other, NULL, 0);
     FILE *file = fopen(pki_path("ca.crl"), "w");
     cr_assert_not_null(file);
-    cr_assert_eq(PEM_write_X509_CRL(file, list), 1);
-    cr_assert(!of_other || PEM_write_X509_CRL(file, second) == 1);
+    for (; *lists != NULL; lists++) {
+        cr_assert_eq(PEM_write_X509_CRL(file, *lists), 1);
+        X509_CRL_free(*lists);
+    }
     cr_assert_eq(fclose(file), 0);
     cr_assert_eq(chmod(pki_path("ca.crl"), 0644), 0);
-    X509_CRL_free(list);
-    X509_CRL_free(second);
+}
+
+static void write_lists(bool of_other)
+{
+    write_crls((X509_CRL *[]){pki_crl(&root, NULL, 0),
+                              of_other ? pki_crl(&other, NULL, 0) : NULL, NULL});
+}
+
+/* Of the issuer's name, signed by whoever. pki_crl() makes them two days old. */
+static X509_CRL *list_made(const struct pki_cert *issuer, const struct pki_cert *signer,
+                           int64_t from_s)
+{
+    X509_CRL *list = pki_crl(issuer, NULL, from_s + 10 * DAY_S);
+    ASN1_TIME *from = ASN1_TIME_set(NULL, from_s);
+    cr_assert_not_null(from);
+    cr_assert_eq(X509_CRL_set1_lastUpdate(list, from), 1);
+    cr_assert_gt(X509_CRL_sign(list, signer->key, EVP_sha256()), 0);
+    ASN1_TIME_free(from);
+    return list;
 }
 
 static void write_shown(const char *who, int64_t from_s)
@@ -151,6 +170,40 @@ Test(tls_material, t54_a_list_that_is_missing_may_not_follow)
     assert_refused("missing", 1);
     write_lists(true);
     assert_refused("", 0);
+}
+
+/* A list of tomorrow counts for nothing yet, so that behind it an older one would be back in force. */
+Test(tls_material, t54_an_older_list_may_not_hide_behind_a_forged_one)
+{
+    const int64_t now_s = (int64_t)time(NULL);
+    write_crls((X509_CRL *[]){list_made(&root, &root, now_s - 5 * DAY_S),
+                              list_made(&root, &other, now_s + DAY_S),
+                              pki_crl(&other, NULL, 0), NULL});
+    assert_refused("not signed by its issuer", 1);
+    write_crls((X509_CRL *[]){list_made(&root, &root, now_s - 5 * DAY_S),
+                              list_made(&root, &root, now_s - DAY_S), pki_crl(&other, NULL, 0),
+                              NULL});
+    assert_refused("", 0);
+}
+
+/* Of an authority that peers send along the file knows no key. */
+Test(tls_material, t54_an_older_list_may_not_hide_behind_one_of_an_unknown_signer)
+{
+    const struct pki_options options = {.common_name = "Between", .authority = true};
+    const int64_t now_s = (int64_t)time(NULL);
+    struct pki_cert between = pki_make(&options, &root);
+    tls_material_unref(&before);
+    write_crls((X509_CRL *[]){pki_crl(&root, NULL, 0), pki_crl(&other, NULL, 0),
+                              list_made(&between, &between, now_s - 2 * DAY_S), NULL});
+    before = load();
+    write_crls((X509_CRL *[]){pki_crl(&root, NULL, 0), pki_crl(&other, NULL, 0),
+                              list_made(&between, &between, now_s - 5 * DAY_S),
+                              list_made(&between, &other, now_s + DAY_S), NULL});
+    assert_refused("older", 1);
+    write_crls((X509_CRL *[]){pki_crl(&root, NULL, 0), pki_crl(&other, NULL, 0),
+                              list_made(&between, &between, now_s - DAY_S), NULL});
+    assert_refused("", 0);
+    pki_free(&between);
 }
 
 Test(tls_material, t53_a_certificate_that_is_older_or_speaks_for_another_may_not_follow)
