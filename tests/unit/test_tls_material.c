@@ -131,8 +131,8 @@ static void tidy(void)
 TestSuite(tls_material, .init = prepare, .fini = tidy);
 
 /*
- * What lies there now: may it follow, and if not, for which reason each time. Identity and listener show the same files,
- * and believe the same ones of brokers and of clients, so that each fault is told twice.
+ * What lies there now: may it follow, and if not, for which reason each time. Identity and listener show the same
+ * files, and believe the same ones of brokers and of clients, so that each fault is told twice.
  */
 static void assert_refused(const char *why, size_t times)
 {
