@@ -61,13 +61,26 @@ static void log_asked(struct cluster *cluster, const char *event, const struct l
     log_write(lately ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, event, fields, 3 + count);
 }
 
+/*
+ * The gap of one kind shows that the other has one, too, where this one leads: it is filled before a client asks.
+ * kafkajs takes the first gap that it meets in a group for the end of its membership, and the group waits for it.
+ */
+static void hear_leaders_of(struct cluster *cluster, struct view name, int16_t error_code,
+                            int32_t partitions)
+{
+    if (leaders_heard(cluster->leaders, name, error_code, partitions)) {
+        (void)leaders_want(cluster->leaders, name, cluster->asked->generation,
+                           cluster_now_ms(cluster));
+    }
+}
+
 static void hear_topic(void *context, struct view name, int16_t error_code, int32_t partitions)
 {
     struct cluster *cluster = context;
     if (cluster->asking_own && error_code == 0) {
         replicas_heard(cluster->replicas, cluster->asked_for, name, cluster_now_ms(cluster));
     } else if (!cluster->asking_own) {
-        leaders_heard(cluster->leaders, name, error_code, partitions);
+        hear_leaders_of(cluster, name, error_code, partitions);
     }
     if (error_code == TOPIC_AUTHORIZATION_FAILED) {
         struct log_field extra[] = {

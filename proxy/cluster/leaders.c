@@ -10,7 +10,8 @@ enum {
     AGAIN_MAX_MS = 5000,
     UNUSED_MS = 10 * 60000,
     PARTITION_MAX = 1000000,
-    SORT_AFTER = 64
+    SORT_AFTER = 64,
+    SIDES = 4 /* more kinds than that share the last one */
 };
 
 struct known {
@@ -18,12 +19,18 @@ struct known {
     uint64_t learned_ms;
 };
 
-struct topic {
+/* Each kind has gaps where the other leads: what one wants is not what the other does. */
+struct side {
+    const void *kind; /* NULL: of nobody yet */
     bool wanted;
-    const void *kind;  /* that wanted it last */
-    uint64_t used_ms, asked_ms;
-    uint64_t warm_ms;  /* without an epoch it was asked for last; 0 never */
-    unsigned vain;      /* answers in a row that were nothing new */
+    uint64_t asked_ms; /* 0 never */
+    unsigned vain;     /* answers in a row that were nothing new */
+};
+
+struct topic {
+    struct side sides[SIDES];
+    uint64_t used_ms;
+    uint64_t warm_ms;   /* without an epoch it was asked for last; 0 never */
     int32_t partitions; /* that it has; 0: not known */
     struct known *known; /* the first `sorted` ascend by partition; the rest are as they came */
     size_t sorted, count, capacity;
@@ -261,20 +268,47 @@ int32_t leaders_partitions(const struct leaders *leaders, struct view topic_name
     return topic != NULL ? topic->partitions : 0;
 }
 
-static uint64_t due_ms(const struct topic *topic)
+static struct side *side_of(struct topic *topic, const void *kind)
 {
-    if (!topic->wanted) {
-        uint64_t again_ms = topic->asked_ms + LEADERS_WARM_MS;
-        bool warm = topic->asked_ms > 0 && topic->warm_ms > 0 &&
+    struct side *side = topic->sides;
+    while (side->kind != NULL && side->kind != kind && side < &topic->sides[SIDES - 1]) {
+        side++;
+    }
+    side->kind = kind;
+    return side;
+}
+
+static uint64_t side_due_ms(const struct topic *topic, const struct side *side)
+{
+    if (!side->wanted) {
+        uint64_t again_ms = side->asked_ms + LEADERS_WARM_MS;
+        bool warm = side->asked_ms > 0 && topic->warm_ms > 0 &&
                     again_ms < topic->warm_ms + UNUSED_MS;
         return warm ? again_ms : UINT64_MAX;
     }
-    if (topic->asked_ms == 0) {
+    if (side->asked_ms == 0) {
         return 0;
     }
-    unsigned doubled = topic->vain < AGAIN_DOUBLED ? topic->vain : AGAIN_DOUBLED;
+    unsigned doubled = side->vain < AGAIN_DOUBLED ? side->vain : AGAIN_DOUBLED;
     uint64_t again_ms = (uint64_t)AGAIN_MIN_MS << doubled;
-    return topic->asked_ms + (again_ms < AGAIN_MAX_MS ? again_ms : AGAIN_MAX_MS);
+    return side->asked_ms + (again_ms < AGAIN_MAX_MS ? again_ms : AGAIN_MAX_MS);
+}
+
+static uint64_t due_ms(const struct topic *topic)
+{
+    uint64_t first_ms = UINT64_MAX;
+    for (size_t i = 0; i < SIDES && topic->sides[i].kind != NULL; i++) {
+        uint64_t at_ms = side_due_ms(topic, &topic->sides[i]);
+        first_ms = at_ms < first_ms ? at_ms : first_ms;
+    }
+    return first_ms;
+}
+
+static void is_news(struct topic *topic)
+{
+    for (size_t i = 0; i < SIDES; i++) {
+        topic->sides[i].vain = 0;
+    }
 }
 
 uint64_t leaders_want(struct leaders *leaders, struct view topic_name, const void *kind,
@@ -285,10 +319,10 @@ uint64_t leaders_want(struct leaders *leaders, struct view topic_name, const voi
     if (topic == NULL) {
         return UINT64_MAX;
     }
+    struct side *side = side_of(topic, kind);
     topic->used_ms = now_ms;
-    topic->wanted = true;
-    topic->kind = kind;
-    return due_ms(topic);
+    side->wanted = true;
+    return side_due_ms(topic, side);
 }
 
 uint64_t leaders_due_ms(const struct leaders *leaders)
@@ -301,6 +335,25 @@ uint64_t leaders_due_ms(const struct leaders *leaders)
     return first_ms;
 }
 
+/* A side that is due and that this question can be for: of its kind, or, while that is open, of one that somebody
+ * can be asked for. NULL: none. */
+static struct side *next_side(struct topic *topic, uint64_t now_ms, const void *kind,
+                              leaders_askable_fn askable, void *context, const void **silent)
+{
+    for (size_t i = 0; i < SIDES && topic->sides[i].kind != NULL; i++) {
+        struct side *side = &topic->sides[i];
+        bool other = kind != NULL ? kind != side->kind : *silent == side->kind;
+        if (other || side_due_ms(topic, side) > now_ms) {
+            continue;
+        }
+        if (kind != NULL || askable == NULL || askable(context, side->kind)) {
+            return side;
+        }
+        *silent = side->kind;
+    }
+    return NULL;
+}
+
 size_t leaders_next(struct leaders *leaders, uint64_t now_ms, size_t bytes_max,
                     leaders_askable_fn askable, void *context, const void **kind_r,
                     struct writer *names)
@@ -309,36 +362,38 @@ size_t leaders_next(struct leaders *leaders, uint64_t now_ms, size_t bytes_max,
     const void *kind = NULL, *silent = NULL; /* silent: for which nobody can be asked */
     for (size_t i = 0; i < leaders->count; i++) {
         struct topic *topic = leaders->topics[i];
-        bool other = kind != NULL ? kind != topic->kind : silent == topic->kind && silent != NULL;
-        if (other || due_ms(topic) > now_ms || bytes + 2 + topic->length > bytes_max) {
+        struct side *side = bytes + 2 + topic->length <= bytes_max
+                                ? next_side(topic, now_ms, kind, askable, context, &silent)
+                                : NULL;
+        if (side == NULL) {
             continue;
         }
-        if (kind == NULL && askable != NULL && !askable(context, topic->kind)) {
-            silent = topic->kind;
-            continue;
-        }
-        kind = topic->kind;
+        kind = side->kind;
         sort(leaders, topic);
         writer_string(names, false, view_of(topic->name, topic->length));
         bytes += 2 + topic->length;
-        topic->vain += topic->wanted ? 1 : 0; /* until something new is learned */
-        topic->wanted = false;
-        topic->asked_ms = now_ms > 0 ? now_ms : 1;
+        side->vain += side->wanted ? 1 : 0; /* until something new is learned */
+        side->wanted = false;
+        side->asked_ms = now_ms > 0 ? now_ms : 1;
         taken++;
     }
     *kind_r = kind;
     return taken;
 }
 
-void leaders_heard(struct leaders *leaders, struct view topic_name, int16_t error_code,
+bool leaders_heard(struct leaders *leaders, struct view topic_name, int16_t error_code,
                    int32_t partitions)
 {
     struct topic *topic = find(leaders, topic_name);
     if (topic == NULL || error_code != 0) {
-        return;
+        return false;
     }
-    topic->vain = topic->partitions == partitions ? topic->vain : 0;
+    bool first = topic->partitions == 0 && partitions > 0;
+    if (topic->partitions != partitions) {
+        is_news(topic);
+    }
     topic->partitions = partitions;
+    return first;
 }
 
 void leaders_learn(struct leaders *leaders, struct view topic_name, int32_t partition,
@@ -353,7 +408,9 @@ void leaders_learn(struct leaders *leaders, struct view topic_name, int32_t part
     if (known == NULL) {
         return;
     }
-    topic->vain = known->leader == leader && known->epoch == epoch ? topic->vain : 0;
+    if (known->leader != leader || known->epoch != epoch) {
+        is_news(topic);
+    }
     known->leader = leader;
     known->epoch = epoch;
     known->learned_ms = now_ms;

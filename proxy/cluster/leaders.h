@@ -15,9 +15,10 @@
  * asked for anew: the leader may have moved, or the topic been deleted and made again.
  *
  * Clients that ask without epochs, as old ones do, may take a gap badly. For ten minutes after one
- * has asked for a topic, that is asked for every LEADERS_WARM_MS, so that the next finds it known.
+ * has asked for a topic, that is asked for every LEADERS_WARM_MS, so that the next finds it known:
+ * by each kind that ever had a gap there, for each has its own.
  *
- * A topic is not asked for again within a quarter of a second, doubled up to 5 s while the answers
+ * For one kind a topic is not asked for again within a quarter of a second, doubled up to 5 s while the answers
  * are nothing new. Only topics that were wanted are kept, at most LEADERS_TOPICS_MAX with
  * LEADERS_PARTITIONS_MAX partitions; those that nobody wanted for ten minutes make room.
  */
@@ -72,8 +73,9 @@ size_t leaders_next(struct leaders *leaders, uint64_t now_ms, size_t bytes_max,
                     leaders_askable_fn askable, void *context, const void **kind_r,
                     struct writer *names);
 
-/* An answer, of a topic and then of its partitions. Of topics that are not kept nothing is taken. */
-void leaders_heard(struct leaders *leaders, struct view topic, int16_t error_code,
+/* An answer, of a topic and then of its partitions. Of topics that are not kept nothing is taken. True: it
+ * was not known to exist until now. */
+bool leaders_heard(struct leaders *leaders, struct view topic, int16_t error_code,
                    int32_t partitions);
 void leaders_learn(struct leaders *leaders, struct view topic, int32_t partition, int32_t leader,
                    int32_t epoch, uint64_t now_ms);

@@ -125,6 +125,57 @@ Test(leaders, one_question_for_all_that_one_kind_wants)
     cr_assert_eq(leaders_due_ms(l), UINT64_MAX);
 }
 
+Test(leaders, what_one_kind_wants_the_other_still_does)
+{
+    const void *kind;
+    leaders_want(l, t("a"), &legacy, 100);
+    leaders_want(l, t("a"), &ajna, 100);
+    cr_assert_str_eq(next(100, &kind), "a ");
+    cr_assert_eq(kind, &legacy);
+    leaders_heard(l, t("a"), 3, 0);
+    cr_assert_eq(leaders_want(l, t("a"), &legacy, 100), 600u);
+    cr_assert_eq(leaders_due_ms(l), 0u, "nobody was asked for the other yet");
+    silent = &ajna;
+    cr_assert_str_eq(next(100, &kind), "");
+    silent = NULL;
+    cr_assert_str_eq(next(100, &kind), "a ");
+    cr_assert_eq(kind, &ajna);
+    cr_assert_eq(leaders_due_ms(l), 600u);
+    cr_assert_eq(find("a", 0, -1, 100), -1, "but this makes it one to be kept known");
+    cr_assert_str_eq(next(600, &kind), "a ");
+    cr_assert_eq(kind, &legacy);
+    cr_assert_str_eq(next(100 + LEADERS_WARM_MS, &kind), "a ");
+    cr_assert_eq(kind, &ajna);
+    cr_assert_str_eq(next(600 + LEADERS_WARM_MS, &kind), "a ");
+    cr_assert_eq(kind, &legacy);
+}
+
+Test(leaders, more_kinds_than_places_share_the_last)
+{
+    static const int kinds[6];
+    const void *kind;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        leaders_want(l, t("a"), &kinds[i], 100);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        cr_assert_str_eq(next(100, &kind), "a ");
+        cr_assert_eq(kind, &kinds[i]);
+    }
+    cr_assert_str_eq(next(100, &kind), "a ");
+    cr_assert_eq(kind, &kinds[5], "who wanted it last");
+    cr_assert_str_eq(next(100, &kind), "");
+}
+
+Test(leaders, a_topic_is_new_once)
+{
+    leaders_want(l, t("a"), &legacy, 100);
+    cr_assert_not(leaders_heard(l, t("b"), 0, 3), "nobody wanted it");
+    cr_assert_not(leaders_heard(l, t("a"), 3, 0), "there is none");
+    cr_assert(leaders_heard(l, t("a"), 0, 3));
+    cr_assert_not(leaders_heard(l, t("a"), 0, 3));
+    cr_assert_not(leaders_heard(l, t("a"), 0, 4));
+}
+
 Test(leaders, what_nobody_can_be_asked_for_stays_wanted_and_holds_up_nobody)
 {
     const void *kind;
