@@ -49,7 +49,7 @@ class Listening(unittest.TestCase):
         began = time.monotonic()
         self.stage.brokers[2].process.resume()
         wait_until(self.stage.serves, 2, "all ports", 0.01)
-        told = [row["event"] for row in self.stage.events() if row["event"] in ("cluster_ready", "port_opened")]
+        told = [row["event"] for row in self.stage.told() if row["event"] in ("cluster_ready", "port_opened")]
         self.assertEqual(told, ["cluster_ready"] + ["port_opened"] * 6)
         self.stage.check_good_client(self)
         print(f"    all ports open {time.monotonic() - began:.2f} s after the last broker answered", flush=True)
