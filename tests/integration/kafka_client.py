@@ -315,13 +315,22 @@ class Scram:
 class Raw:
     """A connection on which anything may be sent; everything that comes is kept."""
 
-    def __init__(self, port: int, timeout_s: float = 20, tls=None, host: str = "127.0.0.1"):
+    def __init__(self, port: int, timeout_s: float = 20, tls=None, host: str = "127.0.0.1", narrow: bool = False):
+        """`narrow`: little lies between the peer and who reads here slowly, neither in our buffer nor in the peer's."""
         self.timeout_s = timeout_s
         self.received = b""
-        self.socket = socket.create_connection((host, port), timeout=timeout_s)
+        self.socket = self._narrow(host, port) if narrow else socket.create_connection((host, port), timeout=timeout_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
             self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
+
+    def _narrow(self, host: str, port: int) -> socket.socket:
+        found = socket.socket()
+        found.settimeout(self.timeout_s)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)  # the kernel gives a sender room for some segments
+        found.connect((host, port))
+        return found
 
     def __enter__(self):
         return self
@@ -399,8 +408,8 @@ class Client(Raw):
 
     def __init__(self, port: int, user: str | None = None, password: str | None = None,
                  mechanism: str = "SCRAM-SHA-512", timeout_s: float = 20, tls=None, client_id: str | None = "good",
-                 host: str = "127.0.0.1"):
-        super().__init__(port, timeout_s, tls, host)
+                 host: str = "127.0.0.1", narrow: bool = False):
+        super().__init__(port, timeout_s, tls, host, narrow)
         self.correlation_id = 0
         self.client_id = client_id
         self.lifetime_ms = 0  # of the login, as told with its last token
