@@ -8,6 +8,9 @@
  * What could not be read again at a reload, or made again at a rotation, is refused at the start: keys, logs and
  * folders must be that user's, as with User= of a unit. Of root's capabilities one is kept, and that only where a
  * listener has ports for it: CAP_NET_BIND_SERVICE, for nodes that come and for reloads.
+ *
+ * Who runs as root cannot be taken over from by who does no longer: that first start is one without a takeover, and the
+ * error says so.
  */
 #pragma once
 

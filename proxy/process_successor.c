@@ -21,6 +21,11 @@ enum { PREDECESSOR_MS = 60000 };
 
 static const char control_address[] = "control";
 
+/* Root's socket and files are not ours after security.user was set, whoever we were before. */
+static const char another_user[] =
+    "who serves there is another user, as root is to a process with security.user: stop it, give "
+    "this process's user the audit log, the log and the ledger, and start without a takeover";
+
 /* We have not served yet: the predecessor goes on when our connection ends. */
 static void fail(struct process *process, const char *why)
 {
@@ -275,10 +280,11 @@ bool process_dial(struct process *process)
         return true;
     }
     bool nobody = errno == ENOENT || errno == ECONNREFUSED;
+    bool another = errno == EACCES || errno == EPERM;
     struct log_field fields[] = {log_str("path", process->control_path),
-                                 log_str("error", strerror(errno))};
+                                 log_str("error", strerror(errno)), log_str("text", another_user)};
     log_write(nobody ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR,
-              nobody ? "nobody_to_take_over_from" : "takeover_failed", fields, 2);
+              nobody ? "nobody_to_take_over_from" : "takeover_failed", fields, another ? 3 : 2);
     return nobody;
 }
 

@@ -2,10 +2,12 @@
 """What the kernel takes from the process that serves: the user it was, files, system calls."""
 
 import errno
+import json
 import os
 import pathlib
 import pwd
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -125,6 +127,25 @@ class Dropped(unittest.TestCase):
             self.stage.directory.chmod(0o750)
         self.assertEqual(done.stdout.strip(), "b''", done.stderr)
         wait_until(lambda: self.stage.events(mark, "control_refused"), 10, "it is told")
+
+    def test_c_who_still_is_root_cannot_be_taken_over_from_and_the_error_says_what_to_do(self):
+        """The first start with security.user, beside a process that runs without."""
+        path, file = self.stage.directory / "roots.sock", self.stage.directory / "successor.yaml"
+        roots = socket.socket(socket.AF_UNIX)
+        self.addCleanup(roots.close)
+        roots.bind(str(path))
+        path.chmod(0o600)
+        roots.listen()
+        private_file(file, yaml(self.stage.config | {"control": {"socket": path}}) + "\n")
+        self.stage.give(file)
+        done = subprocess.run([self.stage.program, "run", "--takeover", "-c", file], capture_output=True, text=True,
+                              timeout=60, env=os.environ | NO_LEAK_CHECK)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        events = [json.loads(line) for line in (done.stdout + done.stderr).splitlines() if line.startswith("{")]
+        event, = [row for row in events if row["event"] == "takeover_failed"]
+        self.assertEqual(event["path"], str(path))
+        self.assertIn("security.user: stop it", event["text"])
+        self.stage.check_good_client(self)
 
     def landlocked(self) -> None:
         if not self.stage.events(0, "landlock_on"):
