@@ -131,6 +131,30 @@ bool landlock_add_file(struct landlock *landlock, const char *file, bool written
     return (realpath(file, target) == NULL || add_place(landlock, target, written)) && good;
 }
 
+static bool lies_among_others(const char *file)
+{
+    char folder[PATH_MAX], whole[PATH_MAX];
+    folder_of(file, folder);
+    return realpath(folder, whole) != NULL && is_too_much(whole);
+}
+
+bool landlock_is_broad(const char *file)
+{
+    char target[PATH_MAX];
+    return lies_among_others(file) || (realpath(file, target) != NULL && lies_among_others(target));
+}
+
+const char *landlock_next_broad(const struct landlock *landlock, size_t *at)
+{
+    while (*at < landlock->count) {
+        const char *name = landlock->folders[(*at)++];
+        if (name[0] == 'w' && is_too_much(name + 1)) {
+            return name + 1;
+        }
+    }
+    return NULL;
+}
+
 static bool add_rule(int ruleset, const char *name, uint64_t handled)
 {
     struct stat st;

@@ -43,6 +43,16 @@ bool landlock_add_file(struct landlock *landlock, const char *file, bool written
  */
 bool landlock_enter(struct landlock *landlock) __attribute__((warn_unused_result));
 
+/**
+ * Whether to write a file opens up a folder where much else lies, /tmp, /var/lib, /run and the like: all of that can be
+ * written then. A file that is only read is opened up alone there; one that is written is made anew, or renamed.
+ */
+bool landlock_is_broad(const char *file) __attribute__((warn_unused_result));
+
+/** The next such folder that was opened for writing; NULL: there is none. *at begins with 0. */
+const char *landlock_next_broad(const struct landlock *landlock, size_t *at)
+    __attribute__((warn_unused_result));
+
 /** Whether a file may be opened as far as this goes: always, when it is not on. */
 bool landlock_reaches(const struct landlock *landlock, const char *file);
 

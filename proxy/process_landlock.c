@@ -135,6 +135,30 @@ bool process_enter_landlock(struct process *process)
     return true;
 }
 
+/* All of them in one line; more than it takes are cut off. */
+static void log_broad(const struct landlock *landlock)
+{
+    char all[256] = "";
+    size_t at = 0, length = 0;
+    for (const char *folder = landlock_next_broad(landlock, &at); folder != NULL;
+         folder = landlock_next_broad(landlock, &at)) {
+        int more =
+            snprintf(all + length, sizeof all - length, "%s%s", length > 0 ? ", " : "", folder);
+        if (more < 0 || (size_t)more >= sizeof all - length) {
+            break;
+        }
+        length += (size_t)more;
+    }
+    if (length > 0) {
+        struct log_field fields[] = {
+            log_str("folders", all),
+            log_str("text", "a file is written there, and so everything there can be: give what "
+                            "Setu writes a folder of its own"),
+        };
+        log_write(LOG_LEVEL_WARN, "landlock_broad", fields, 2);
+    }
+}
+
 void process_log_landlock(const struct process *process)
 {
     if (process->landlock.on) {
@@ -144,6 +168,7 @@ void process_log_landlock(const struct process *process)
             log_str("text", "no file outside of these can be opened from here on"),
         };
         log_write(LOG_LEVEL_INFO, "landlock_on", fields, 3);
+        log_broad(&process->landlock);
     } else if (process->landlock_error != 0) {
         struct log_field fields[] = {log_str("error", strerror(process->landlock_error))};
         log_write(LOG_LEVEL_WARN, "landlock_failed", fields, 1);

@@ -12,6 +12,7 @@
 #include "auth/certificates.h"
 #include "conf/config.h"
 #include "conf/errors.h"
+#include "proxy/landlock.h"
 
 enum { DAY_S = 86400, SPACE_MIB = 256, PATH_SIZE = 4096 };
 
@@ -184,6 +185,18 @@ static void judge_ledger(struct doctor *doctor, const char *folder)
     judge_space(doctor, "ledger_space", folder, "what finds no room is missing in the ledger");
 }
 
+/* A path that is not given, or is "-", lies nowhere. */
+static void judge_reach(struct doctor *doctor, const struct config *config, const char *path)
+{
+    if (config->security.landlock != CONF_LANDLOCK_OFF && path != NULL && path[0] != '\0' &&
+        strcmp(path, "-") != 0 && landlock_is_broad(path)) {
+        doctor_add(doctor, "landlock_folder", DOCTOR_WARN,
+                   "with security.landlock on, the whole folder of what is written can be written",
+                   "give what Setu writes a folder of its own",
+                   "%s lies in a folder with much else", path);
+    }
+}
+
 void doctor_judge_files(struct doctor *doctor, const struct config *config, const char *stats_file)
 {
     judge_audit(doctor, config->audit.file, config->audit.signing_key);
@@ -195,5 +208,10 @@ void doctor_judge_files(struct doctor *doctor, const struct config *config, cons
     if (stats_file != NULL) {
         judge_file(doctor, "stats", stats_file, making_obstacle(stats_file),
                    "the counters are written to a file beside it, which then takes its place");
+    }
+    const char *const written[] = {config->audit.file, config->log.file, config->control.socket,
+                                   stats_file};
+    for (size_t i = 0; i < sizeof written / sizeof written[0]; i++) {
+        judge_reach(doctor, config, written[i]);
     }
 }

@@ -205,21 +205,33 @@ class Calls(unittest.TestCase):
         "a file that is made outside": (257, (-100, "/var/lib/setu-was-here", 0o101, 0o600), errno.EACCES),
     }
 
-    def begin(self) -> Process:
+    def begin(self, *options) -> Process:
         stage = self.stage = Stage()
         self.addCleanup(shutil.rmtree, stage.directory, ignore_errors=True)
         stage.config["security"] = {"landlock": "best_effort"}
         private_file(stage.config_file, yaml(stage.config) + "\n")
-        process = Process("setu", [setu_program(), "run", "-c", stage.config_file], stage.log, env=NO_LEAK_CHECK)
+        process = Process("setu", [setu_program(), "run", "-c", stage.config_file, *options], stage.log,
+                          env=NO_LEAK_CHECK)
         process.start()
         self.addCleanup(process.kill)
-        wait_until(lambda: stage.log.exists() and stage.events(0, "started"), 20, "it runs")
+        wait_until(lambda: stage.log.exists() and stage.events(0, "started"), 60, "it runs")
         return process
 
     def call(self, tracer: Tracer, number: int, arguments: tuple) -> int:
         """A text is put into its memory first, one at most."""
         places = {text: tracer.text(text.encode()) for text in arguments if isinstance(text, str)}
         return tracer.call(number, *(places.get(value, value) for value in arguments))
+
+    def test_a_folder_of_others_that_landlock_opens_is_told(self):
+        self.begin()
+        if not self.stage.events(0, "landlock_on"):
+            self.skipTest("NOT TESTED: this kernel has no Landlock")
+        self.assertEqual(self.stage.events(0, "landlock_broad"), [], "what it writes has a folder of its own")
+        file = pathlib.Path("/tmp", f"{self.stage.directory.name}.prom")
+        self.addCleanup(file.unlink, missing_ok=True)
+        self.begin("--stats-file", file)
+        event, = self.stage.events(0, "landlock_broad")
+        self.assertEqual((event["level"], event["folders"]), ("warn", str(file.parent)))
 
     def test_t77_a_break_in_ends_it(self):
         """T77: what Setu never does."""

@@ -59,6 +59,31 @@ Test(doctor_files, files_that_cannot_be_written)
     pki_close();
 }
 
+Test(doctor_files, what_is_written_among_others_files_opens_all_of_them)
+{
+    struct config config = {.log = {.file = "/tmp/setu.log"},
+                            .audit = {.file = ""},
+                            .ledger = {.directory = ""},
+                            .security = {.landlock = CONF_LANDLOCK_BEST_EFFORT}};
+    doctor_judge_files(&doctor, &config, NULL);
+    cr_assert_eq(says("landlock_folder"), DOCTOR_WARN);
+    forget();
+    config.log.file = "-";
+    doctor_judge_files(&doctor, &config, "/var/tmp/setu.prom");
+    cr_assert_eq(says("landlock_folder"), DOCTOR_WARN);
+    forget();
+    config.security.landlock = CONF_LANDLOCK_OFF;
+    doctor_judge_files(&doctor, &config, "/var/tmp/setu.prom");
+    cr_assert_eq(says("landlock_folder"), -1, "there is no landlock");
+    forget();
+    pki_open();
+    config.security.landlock = CONF_LANDLOCK_REQUIRED;
+    config.log.file = pki_path("setu.log");
+    doctor_judge_files(&doctor, &config, pki_path("stats"));
+    cr_assert_eq(says("landlock_folder"), -1, "a folder of its own");
+    pki_close();
+}
+
 static void expect_audit(const char *path, int status)
 {
     const struct config config = {

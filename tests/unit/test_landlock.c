@@ -193,6 +193,30 @@ Test(landlock, what_holds_everything_is_not_opened_up_for_one_file)
     unlink("/tmp/setu-landlock-lone");
 }
 
+Test(landlock, what_is_written_among_others_files_is_told)
+{
+    struct landlock landlock = {0};
+    size_t at = 0;
+    cr_assert_eq(symlink("/tmp/setu-landlock-log", path("allowed/link2")), 0);
+    make("../setu-landlock-log");
+    cr_expect(landlock_is_broad("/tmp/setu-landlock-lone"));
+    cr_expect(landlock_is_broad(path("allowed/link2")), "by what it leads to");
+    cr_expect_not(landlock_is_broad(path("written/file")));
+    cr_expect_not(landlock_is_broad(path("missing/file")));
+    cr_assert(landlock_add_file(&landlock, path("written/file"), true));
+    cr_assert(landlock_add_file(&landlock, "/tmp/setu-landlock-log", false));
+    cr_assert_null(landlock_next_broad(&landlock, &at), "a file that is read is opened alone");
+    cr_assert(landlock_add_file(&landlock, path("allowed/link2"), true));
+    at = 0;
+    const char *broad = landlock_next_broad(&landlock, &at);
+    cr_assert_not_null(broad);
+    cr_assert_str_eq(broad, "/tmp");
+    cr_assert_null(landlock_next_broad(&landlock, &at));
+    landlock_free(&landlock);
+    unlink("/tmp/setu-landlock-log");
+    unlink(path("allowed/link2"));
+}
+
 Test(landlock, what_is_not_there_is_said)
 {
     struct landlock landlock = {0};
