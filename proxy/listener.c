@@ -1,264 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/listener.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
 
-#include "auth/rules.h"
-#include "auth/tls_context.h"
-#include "auth/tls_material.h"
 #include "conf/config.h"
-#include "conf/errors.h"
+#include "proxy/accept.h"
+#include "proxy/listener_private.h"
 #include "proxy/ops/log.h"
-#include "proxy/session/edition.h"
 #include "proxy/session/node_address.h"
 #include "proxy/session/session.h"
-#include "proxy/visitors.h"
 
 enum {
-    LISTENER_BACKLOG = 1024,
-    LISTENER_TURN_MAX = 64, /* accepts in one turn: then the sessions get theirs */
-    LISTENER_REST_MS = 100,
-    LISTENER_RETRY_MS = 1000,
-    LISTENER_UNREADY_MS = 5000, /* so long who came early waits for the first look at brokers */
+    RETRY_MS = 1000,
+    UNREADY_MS = 5000, /* so long who came early waits for the first look at brokers */
 };
-
-/* One socket. */
-struct port {
-    uv_poll_t poll;
-    struct listener *listener;
-    struct port *next;
-    int32_t node_id; /* -1: bootstrap */
-    unsigned life;   /* of the listener, in which it was seen to be what its node needs */
-    struct sockaddr_storage address;
-    int fd;
-    bool listening;
-    bool came; /* it was listening before we had it */
-};
-
-/* A listener as one edition of the configuration has it. Goes with its last session, or with the listener. */
-struct door {
-    struct gate gate; /* first: a gate is its door */
-    struct listener *listener;
-    size_t sessions;
-};
-
-struct listener {
-    struct world *world;
-    struct door *door; /* for those who come now */
-    struct port *ports;
-    uv_timer_t rest; /* while it runs nothing is accepted */
-    uv_timer_t unready; /* then who waits in sockets that came listening has waited enough */
-    size_t open_handles;
-    size_t sessions; /* of all its doors */
-    int spare_fd;
-    unsigned life; /* grows with each door: where nodes are may have changed */
-    bool open;      /* its cluster can be served: until then nothing is accepted */
-    bool turns_away; /* while it is not open: who connects all the same is let go at once */
-    bool refused;   /* the bootstrap port was somebody else's when it was to be opened */
-    bool held;      /* a predecessor still accepts */
-    bool suspended; /* a successor accepts */
-    bool stopped;
-};
-
-static void port_log(const struct conf_listener *conf, const struct sockaddr_storage *address,
-                     int32_t node_id, enum log_level level, const char *event, int number)
-{
-    char ip[INET6_ADDRSTRLEN] = "";
-    bool six = address->ss_family == AF_INET6;
-    const struct sockaddr_in *in = (const struct sockaddr_in *)address;
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
-    inet_ntop(address->ss_family, six ? (const void *)&in6->sin6_addr : &in->sin_addr, ip,
-              sizeof ip);
-    struct log_field fields[] = {
-        log_str("listener", conf->name),
-        log_str("bind", ip),
-        log_int("port", ntohs(six ? in6->sin6_port : in->sin_port)),
-        log_int("node_id", node_id),
-        log_str("error", number != 0 ? strerror(number) : NULL),
-    };
-    log_write(level, event, fields, sizeof fields / sizeof fields[0]);
-}
-
-static const struct conf_listener *listener_conf(const struct listener *listener)
-{
-    return listener->door->gate.conf;
-}
-
-static void gate_gone(struct gate *gate, const struct sockaddr *peer)
-{
-    struct door *door = (struct door *)gate;
-    struct listener *listener = door->listener;
-    assert(door->sessions > 0 && listener->sessions > 0);
-    door->sessions--;
-    listener->sessions--;
-    visitors_leave(gate->edition->shared->visitors, peer);
-    if (door != listener->door && door->sessions == 0) {
-        door_free(&door);
-    }
-}
-
-static const struct gate *gate_newest(const struct gate *gate)
-{
-    const struct door *door = (const struct door *)gate;
-    return &door->listener->door->gate;
-}
-
-/* ---- accept ---- */
-
-static void port_on_poll(uv_poll_t *poll, int status, int events);
-
-static void listener_accept(struct listener *listener)
-{
-    for (struct port *port = listener->ports; port != NULL; port = port->next) {
-        if (listener->open ? port->listening : port->came && listener->turns_away) {
-            (void)uv_poll_start(&port->poll, UV_READABLE, port_on_poll);
-        }
-    }
-}
-
-static void listener_on_rested(uv_timer_t *timer)
-{
-    struct listener *listener = timer->data;
-    listener_accept(listener);
-    if (listener->refused) {
-        listener_open(listener);
-    }
-}
-
-static void listener_accept_not(struct listener *listener)
-{
-    for (struct port *port = listener->ports; port != NULL; port = port->next) {
-        uv_poll_stop(&port->poll);
-    }
-}
-
-/* Nobody can be served yet, and clients have other addresses to try. */
-static void listener_on_unready(uv_timer_t *timer)
-{
-    struct listener *listener = timer->data;
-    if (!listener->open && !listener->suspended) {
-        const struct port *port = listener->ports;
-        listener->turns_away = true;
-        port_log(listener_conf(listener), &port->address, port->node_id, LOG_LEVEL_WARN,
-                 "clients_turned_away", 0);
-        listener_accept(listener);
-    }
-}
-
-static void listener_rest(struct listener *listener)
-{
-    listener_accept_not(listener);
-    uv_timer_start(&listener->rest, listener_on_rested, LISTENER_REST_MS, 0);
-}
-
-static bool is_exhaustion(int number)
-{
-    return number == EMFILE || number == ENFILE || number == ENOMEM || number == ENOBUFS;
-}
-
-/*
- * No descriptor is left: the spare one takes the connection and lets it go, so that the backlog
- * does not spin. Another thread may be faster to take the one that is set free: then a rest.
- */
-static void port_accept_spare(struct port *port)
-{
-    struct listener *listener = port->listener;
-    if (listener->spare_fd >= 0) {
-        close(listener->spare_fd);
-    }
-    int fd = accept(port->fd, NULL, NULL);
-    bool failed = fd < 0 && is_exhaustion(errno);
-    if (fd >= 0) {
-        close(fd);
-    }
-    listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (failed || listener->spare_fd < 0) {
-        listener_rest(listener);
-    }
-}
-
-static void port_accepted(struct port *port, int fd, const struct sockaddr *peer)
-{
-    struct listener *listener = port->listener;
-    struct door *door = listener->door;
-    struct stats *stats = &listener->world->stats;
-    if (!listener->open) {
-        stats_add(&stats->client_refused_not_ready, 1);
-        close(fd);
-        return;
-    }
-    if (!visitors_enter(door->gate.edition->shared->visitors, peer)) {
-        stats_add(&stats->client_refused_limit, 1);
-        close(fd);
-        return;
-    }
-    stats_add(&stats->client_accepted, 1);
-    door->sessions++;
-    listener->sessions++;
-    if (!session_start(&door->gate, fd, peer, port->node_id)) {
-        gate_gone(&door->gate, peer);
-    }
-}
-
-static void port_on_poll(uv_poll_t *poll, int status, int events)
-{
-    struct port *port = poll->data;
-    struct stats *stats = &port->listener->world->stats;
-    (void)events;
-    for (int turn = 0; status == 0 && turn < LISTENER_TURN_MAX; turn++) {
-        struct sockaddr_storage peer;
-        socklen_t length = sizeof peer;
-        int fd = accept4(port->fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            port_accepted(port, fd, (const struct sockaddr *)&peer);
-            continue;
-        }
-        if (is_exhaustion(errno)) {
-            stats_add(&stats->client_accept_errors, 1);
-            port_accept_spare(port);
-            return;
-        }
-        if (errno != EINTR && errno != ECONNABORTED) {
-            return;
-        }
-    }
-}
 
 /* ---- ports ---- */
-
-/* Only several workers share a port: a second Setu on the same port has to be told, not let in. */
-static int port_socket(const struct sockaddr_storage *address, bool shared)
-{
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
-    bool six = address->ss_family == AF_INET6;
-    bool every = six && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr);
-    socklen_t length = six ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-    int one = 1, only_six = every ? 0 : 1; /* "::" is IPv4 too, whatever net.ipv6.bindv6only says */
-    int fd = socket(address->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return -1;
-    }
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
-        (six && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_six, sizeof only_six) != 0) ||
-        (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0) ||
-        bind(fd, (const struct sockaddr *)address, length) != 0) {
-        int number_kept = errno;
-        close(fd);
-        errno = number_kept;
-        return -1;
-    }
-    return fd;
-}
 
 bool listener_place(const struct conf_listener *conf, const struct sockaddr *address,
                     int32_t *node_id_r)
@@ -273,74 +36,6 @@ void listener_address(const struct conf_listener *conf, char *text, size_t size)
     if (node_address_sockets(conf, NODE_ADDRESS_BOOTSTRAP, at) > 0) {
         leg_address_text((const struct sockaddr *)&at[0], text, size);
     }
-}
-
-/* Takes fd in any case. */
-static struct port *port_add(struct listener *listener, int32_t node_id,
-                             const struct sockaddr_storage *address, int fd)
-{
-    struct port *port = calloc(1, sizeof *port);
-    if (port == NULL || uv_poll_init(listener->world->io.loop, &port->poll, fd) != 0) {
-        free(port);
-        close(fd);
-        return NULL;
-    }
-    port->listener = listener;
-    port->node_id = node_id;
-    port->address = *address;
-    port->fd = fd;
-    port->poll.data = port;
-    port->next = listener->ports;
-    listener->ports = port;
-    listener->open_handles++;
-    return port;
-}
-
-static struct port *port_new(struct listener *listener, int32_t node_id,
-                             const struct sockaddr_storage *address)
-{
-    int fd = port_socket(address, listener->world->ports_shared);
-    struct port *port = fd >= 0 ? port_add(listener, node_id, address, fd) : NULL;
-    if (port == NULL) {
-        port_log(listener_conf(listener), address, node_id, LOG_LEVEL_ERROR, "port_not_opened",
-                 errno);
-    }
-    return port;
-}
-
-static bool port_listen(struct port *port)
-{
-    const struct conf_listener *conf = listener_conf(port->listener);
-    if (port->listening) {
-        return true;
-    }
-    if (listen(port->fd, LISTENER_BACKLOG) != 0 ||
-        uv_poll_start(&port->poll, UV_READABLE, port_on_poll) != 0) {
-        port_log(conf, &port->address, port->node_id, LOG_LEVEL_ERROR, "port_not_opened", errno);
-        return false;
-    }
-    port->listening = true;
-    port_log(conf, &port->address, port->node_id, LOG_LEVEL_INFO, "port_opened", 0);
-    return true;
-}
-
-static struct port *port_find(const struct listener *listener, int32_t node_id)
-{
-    struct port *port = listener->ports;
-    while (port != NULL && port->node_id != node_id) {
-        port = port->next;
-    }
-    return port;
-}
-
-static struct port *port_at(const struct listener *listener,
-                            const struct sockaddr_storage *address)
-{
-    struct port *port = listener->ports;
-    while (port != NULL && !node_address_equal(&port->address, address)) {
-        port = port->next;
-    }
-    return port;
 }
 
 /* Binds what is missing of what node_id (or the bootstrap) needs. False: not all can be had. */
@@ -409,107 +104,6 @@ bool listener_open_node(struct listener *listener, int32_t node_id)
     return false;
 }
 
-static uint16_t gate_node_port(struct gate *gate, int32_t node_id)
-{
-    struct listener *listener = ((struct door *)gate)->listener;
-    char text[NODE_ADDRESS_TEXT_SIZE];
-    struct view host;
-    uint16_t port = 0;
-    /* A draining listener still names the ports: the next connections are another process's. */
-    bool open = listener->stopped || listener->suspended || listener_open_node(listener, node_id);
-    return open && node_address_shown(gate->conf, node_id, text, &host, &port) ? port : 0;
-}
-
-/* ---- doors ---- */
-
-static void log_all(const struct conf_errors *errors)
-{
-    for (size_t i = 0; i < errors->count; i++) {
-        log_text(LOG_LEVEL_ERROR, "listener_tls_failed", errors->items[i].text);
-    }
-}
-
-/* NULL: logged. */
-static SSL_CTX *door_context(const struct conf_listener *conf, const struct shared *shared)
-{
-    const struct tls_side *side = &shared->material->sides[conf - shared->config->listeners];
-    struct conf_errors errors;
-    conf_errors_init(&errors);
-    SSL_CTX *ctx = tls_server_ctx_from(conf, &side->pair, side->clients, &errors);
-    log_all(&errors);
-    conf_errors_deinit(&errors);
-    return ctx;
-}
-
-void listener_rotate(struct listener *listener, const struct shared *next)
-{
-    struct gate *gate = &listener->door->gate;
-    SSL_CTX *ctx = gate->tls != NULL ? door_context(gate->conf, next) : NULL;
-    if (ctx != NULL) {
-        SSL_CTX_free(gate->tls);
-        gate->tls = ctx;
-    }
-}
-
-static bool door_secure(struct door *door)
-{
-    const struct conf_listener *conf = door->gate.conf;
-    struct rule_fault rules_error;
-    if (!conf->tls.present) {
-        return true;
-    }
-    door->gate.tls = door_context(conf, door->gate.edition->shared);
-    door->gate.rules =
-        rules_parse(view_from_string(conf->tls.principal_mapping_rules), &rules_error);
-    return door->gate.tls != NULL && door->gate.rules != NULL;
-}
-
-static const struct kerberos_acceptor *door_acceptor(const struct shared *shared,
-                                                     const struct conf_listener *conf)
-{
-    return shared->acceptors != NULL ? shared->acceptors[conf - shared->config->listeners] : NULL;
-}
-
-struct door *door_new(struct world *world, struct edition *edition, struct cluster *cluster,
-                      const struct conf_listener *conf)
-{
-    struct door *door = calloc(1, sizeof *door);
-    if (door == NULL) {
-        return NULL;
-    }
-    door->gate = (struct gate){.world = world,
-                               .edition = edition_ref(edition),
-                               .cluster = cluster,
-                               .conf = conf,
-                               .acceptor = door_acceptor(edition->shared, conf),
-                               .node_port = gate_node_port,
-                               .newest = gate_newest,
-                               .on_gone = gate_gone};
-    if (!door_secure(door)) {
-        door_free(&door);
-    }
-    return door;
-}
-
-void door_free(struct door **door)
-{
-    struct door *gone = *door;
-    *door = NULL;
-    if (gone == NULL) {
-        return;
-    }
-    assert(gone->sessions == 0);
-    SSL_CTX_free(gone->gate.tls);
-    rules_free(&gone->gate.rules);
-    edition_unref(&gone->gate.edition);
-    free(gone);
-}
-
-struct listener *door_listener(const struct gate *gate)
-{
-    return ((const struct door *)gate)->listener;
-}
-
 /* ---- life ---- */
 
 struct listener *listener_new(struct world *world, struct door **door, bool held, bool promised)
@@ -546,6 +140,11 @@ void listener_swap(struct listener *listener, struct door **door)
     if (before->sessions == 0) {
         door_free(&before);
     }
+}
+
+void listener_rotate(struct listener *listener, const struct shared *next)
+{
+    door_rotate(listener->door, next);
 }
 
 bool listener_keeps(const struct listener *listener, const struct conf_listener *conf)
@@ -589,10 +188,10 @@ void listener_open(struct listener *listener)
         }
     }
     if (first) {
-        listener_accept(listener); /* from the sockets that were listening when they came */
+        accept_start(listener); /* from the sockets that were listening when they came */
     }
     if (listener->refused) {
-        uv_timer_start(&listener->rest, listener_on_rested, LISTENER_RETRY_MS, 0);
+        accept_later(listener, RETRY_MS);
     }
 }
 
@@ -601,6 +200,19 @@ static bool is_listening(int fd)
     int yes = 0;
     socklen_t length = sizeof yes;
     return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &length) == 0 && yes != 0;
+}
+
+/* Nobody can be served yet, and clients have other addresses to try. */
+static void listener_on_unready(uv_timer_t *timer)
+{
+    struct listener *listener = timer->data;
+    if (!listener->open && !listener->suspended) {
+        const struct port *port = listener->ports;
+        listener->turns_away = true;
+        port_log(listener_conf(listener), &port->address, port->node_id, LOG_LEVEL_WARN,
+                 "clients_turned_away", 0);
+        accept_start(listener);
+    }
 }
 
 bool listener_adopt(struct listener *listener, int32_t node_id, int fd, bool listening)
@@ -616,14 +228,14 @@ bool listener_adopt(struct listener *listener, int32_t node_id, int fd, bool lis
     }
     port->came = is_listening(fd);
     if (port->came && !listener->open && !uv_is_active((uv_handle_t *)&listener->unready)) {
-        uv_timer_start(&listener->unready, listener_on_unready, LISTENER_UNREADY_MS, 0);
+        uv_timer_start(&listener->unready, listener_on_unready, UNREADY_MS, 0);
     }
     if (!listening) {
         return true;
     }
     port->listening = true;
     port_log(listener_conf(listener), &address, node_id, LOG_LEVEL_INFO, "port_adopted", 0);
-    return !listener->open || uv_poll_start(&port->poll, UV_READABLE, port_on_poll) == 0;
+    return !listener->open || accept_poll(port);
 }
 
 bool listener_unhold(struct listener *listener)
@@ -637,7 +249,7 @@ void listener_suspend(struct listener *listener)
     if (!listener->stopped) {
         listener->suspended = true;
         uv_timer_stop(&listener->rest);
-        listener_accept_not(listener);
+        accept_stop(listener);
     }
 }
 
@@ -645,7 +257,7 @@ void listener_resume(struct listener *listener)
 {
     if (listener->suspended) {
         listener->suspended = false;
-        listener_accept(listener);
+        accept_start(listener);
     }
 }
 
@@ -658,15 +270,6 @@ size_t listener_sockets(const struct listener *listener, struct listener_socket 
         sockets[count++] = (struct listener_socket){port->fd, port->listening};
     }
     return count;
-}
-
-static void port_on_closed(uv_handle_t *handle)
-{
-    struct port *port = handle->data;
-    struct listener *listener = port->listener;
-    close(port->fd);
-    free(port);
-    listener->open_handles--;
 }
 
 static void listener_on_timer_closed(uv_handle_t *handle)
@@ -686,7 +289,7 @@ void listener_stop(struct listener *listener)
     while (listener->ports != NULL) {
         struct port *port = listener->ports;
         listener->ports = port->next;
-        uv_close((uv_handle_t *)&port->poll, port_on_closed);
+        port_close(port);
     }
 }
 

@@ -11,8 +11,8 @@
  * systemd) go on listening; who has connected waits, for five seconds: then they are let go at once until it is open,
  * so that they try another address.
  *
- * Every worker opens its own sockets with SO_REUSEPORT and shares nothing with the others. A full descriptor table is
- * met with a spare descriptor, so that accept never spins (T09).
+ * Every worker opens its own sockets (port.h) with SO_REUSEPORT and shares nothing with the others. Who connects
+ * (accept.h) comes in by the newest door (door.h): what one edition of the configuration says of the listener.
  */
 #pragma once
 
@@ -23,27 +23,10 @@
 
 struct cluster;
 struct conf_listener;
-struct edition;
-struct gate;
+struct door;
 struct listener;
 struct shared;
 struct world;
-
-/** A listener as one edition of the configuration has it; sessions that began with it keep it. */
-struct door;
-
-/**
- * With its SSL_CTX and rules. Takes a reference on edition; world and cluster must outlive it, as the edition sees to.
- * NULL: logged.
- */
-struct door *door_new(struct world *world, struct edition *edition, struct cluster *cluster,
-                      const struct conf_listener *conf) __attribute__((warn_unused_result));
-
-/** For one that no listener has taken. Nulls; NULL is fine. */
-void door_free(struct door **door);
-
-/** The listener a session came in by; gate must be a door's that a listener has taken. */
-struct listener *door_listener(const struct gate *gate);
 
 /**
  * Takes the door in any case. Binds the bootstrap port, but does not listen yet; `promised`: not even that, for its

@@ -13,6 +13,7 @@
 #include "proxy/cluster/cluster.h"
 #include "proxy/io/leg.h"
 #include "proxy/io/tls_memory.h"
+#include "proxy/door.h"
 #include "proxy/listener.h"
 #include "proxy/ops/handover.h"
 #include "proxy/ops/ledger.h"

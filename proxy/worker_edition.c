@@ -5,6 +5,7 @@
 #include "auth/penalty.h"
 #include "conf/config.h"
 #include "proxy/cluster/cluster.h"
+#include "proxy/door.h"
 #include "proxy/listener.h"
 #include "proxy/ops/log.h"
 #include "proxy/session/session.h"

@@ -6,6 +6,7 @@
 #include "auth/tls_material.h"
 #include "auth/trust.h"
 #include "conf/config.h"
+#include "proxy/door.h"
 #include "proxy/listener.h"
 #include "proxy/session/mapped.h"
 #include "proxy/session/session.h"
