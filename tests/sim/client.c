@@ -242,6 +242,7 @@ static void dial(struct client *client)
     client->misdeed = misdeed_draw();
     client->misdeed_after = (unsigned)rng_below(&sim.rng, 12);
     client->misdone = false;
+    client->renews_as_another = false;
     client->proofs = 0;
     client->since_ns = sim.now_ns;
     client->next_id = (int32_t)rng_below(&sim.rng, 1000);

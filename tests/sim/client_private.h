@@ -76,6 +76,7 @@ struct client {
     enum misdeed misdeed;
     unsigned misdeed_after; /* requests */
     bool misdone;           /* it has been done: anything may follow but a wrong answer */
+    bool renews_as_another; /* the renewal under way, or the last one */
     bool stalled;           /* reads no more, writes no more */
     bool mute;     /* writes no more: what it sent last is not to be followed by a request */
     bool thinking; /* a wake is under way */

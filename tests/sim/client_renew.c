@@ -38,7 +38,7 @@ void client_term(struct client *client, const struct broker_login *login)
 
 static bool may_succeed(const struct client *client)
 {
-    return client->misdeed != MISDEED_RENEW_AS_ANOTHER || !client->misdone;
+    return !client->renews_as_another;
 }
 
 static void send_requests(struct client *client, const struct writer *out)
@@ -99,6 +99,7 @@ static void begin(struct client *client, const struct user *user, const char *gi
         .correlation_id = RENEWAL_ID,
         .random = renew_random,
     };
+    client->renews_as_another = user != client->user;
     sim_note("client renews", client->index, client->flight_count);
     client->renewal = broker_login_new(&params);
     secret_wipe(&password);
