@@ -62,9 +62,10 @@ static bool ago(const char *text, int64_t now_ns, int64_t *time_ns_r)
     }
     const long count = strtol(text, &end, 10);
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        int64_t span_ns;
         if (end[0] == units[i].unit && end[1] == '\0') {
-            *time_ns_r = now_ns - count * units[i].seconds * second_ns;
-            return true;
+            return !__builtin_mul_overflow(count, units[i].seconds * second_ns, &span_ns) &&
+                   !__builtin_sub_overflow(now_ns, span_ns, time_ns_r);
         }
     }
     return false;

@@ -36,6 +36,7 @@ Test(audit_filter, times)
                                       "-5m",
                                       "m",
                                       "99999999d",
+                                      "999999d", /* more nanoseconds than there are */
                                       "2027-01-15x"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         cr_assert_not(audit_filter_time(bad[i], 0, &ns), "%s", bad[i]);
