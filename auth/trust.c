@@ -248,19 +248,38 @@ static struct ages ages_of(const struct trust *trust, const X509_NAME *issuer)
     return found;
 }
 
+static bool has_list(const struct trust *trust, const X509_CRL *wanted)
+{
+    for (int i = 0; i < sk_X509_CRL_num(trust->lists); i++) {
+        if (X509_CRL_match(sk_X509_CRL_value(trust->lists, i), wanted) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool keeps_lists(const struct trust *before, const struct trust *now,
+                        const X509_NAME *issuer)
+{
+    for (int i = 0; i < sk_X509_CRL_num(before->lists); i++) {
+        const X509_CRL *list = sk_X509_CRL_value(before->lists, i);
+        if (X509_NAME_cmp(X509_CRL_get_issuer(list), issuer) == 0 && !has_list(now, list)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A newer list is no proof that an older one beside it is left aside: it may be a delta, of a part, of another key. */
 bool trust_goes_back(const struct trust *before, const struct trust *now)
 {
-    STACK_OF(X509) *authorities = X509_STORE_get1_all_certs(now->store);
-    bool back = authorities == NULL;
+    bool back = false;
     for (int i = 0; i < sk_X509_CRL_num(before->lists) && !back; i++) {
-        X509_CRL *list = sk_X509_CRL_value(before->lists, i);
-        const X509_NAME *issuer = X509_CRL_get_issuer(list);
+        const X509_NAME *issuer = X509_CRL_get_issuer(sk_X509_CRL_value(before->lists, i));
         const struct ages was = ages_of(before, issuer), is = ages_of(now, issuer);
-        /* Nobody can tell here whether the newest of an unknown signer is more than a disguise. */
-        const bool told = list_signer(authorities, list) != SIGNER_UNKNOWN;
-        back = is.newest_s < was.newest_s || (!told && is.oldest_s < was.newest_s);
+        const bool older = is.newest_s < was.newest_s || is.oldest_s < was.newest_s;
+        back = older && !keeps_lists(before, now, issuer);
     }
-    sk_X509_pop_free(authorities, X509_free);
     return back;
 }
 

@@ -52,8 +52,8 @@ bool trust_is_forged(const struct trust *trust);
 
 /*
  * Does `now` hold an older list of some issuer than `before`, so that somebody might be back who was revoked? Or none
- * any more, so that nobody of that issuer would be let in? Where the issuer's signature cannot be told, no list of his
- * may be older.
+ * any more, so that nobody of that issuer would be let in? Where not all of an issuer's lists are kept, each of him has
+ * to be as new as the newest before.
  */
 bool trust_goes_back(const struct trust *before, const struct trust *now);
 

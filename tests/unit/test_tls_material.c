@@ -176,16 +176,32 @@ Test(tls_material, t54_a_list_that_is_missing_may_not_follow)
     assert_refused("", 0);
 }
 
-/* A list of tomorrow counts for nothing yet, so that behind it an older one would be back in force. */
-Test(tls_material, t54_an_older_list_may_not_hide_behind_a_forged_one)
+/* A list of tomorrow counts for nothing yet, so that behind it another one is in force. */
+Test(tls_material, t54_a_list_may_not_hide_behind_a_forged_one)
 {
     const int64_t now_s = (int64_t)time(NULL);
-    write_crls((X509_CRL *[]){list_made(&root, &root, now_s - 5 * DAY_S),
+    write_crls((X509_CRL *[]){list_made(&root, &root, now_s - DAY_S),
                               list_made(&root, &other, now_s + DAY_S),
                               pki_crl(&other, NULL, 0), NULL});
     assert_refused("not signed by its issuer", 2);
+}
+
+/* The newer one may be a delta, or of a part, and then the older one is what counts. */
+Test(tls_material, t54_an_older_list_may_not_hide_behind_a_newer_one)
+{
+    const int64_t now_s = (int64_t)time(NULL);
+    X509_CRL *kept = list_made(&root, &root, now_s - 2 * DAY_S);
+    tls_material_unref(&before);
+    write_crls((X509_CRL *[]){X509_CRL_dup(kept), pki_crl(&other, NULL, 0), NULL});
+    before = load();
     write_crls((X509_CRL *[]){list_made(&root, &root, now_s - 5 * DAY_S),
                               list_made(&root, &root, now_s - DAY_S), pki_crl(&other, NULL, 0),
+                              NULL});
+    assert_refused("older", 2);
+    write_crls((X509_CRL *[]){kept, list_made(&root, &root, now_s - 5 * DAY_S),
+                              pki_crl(&other, NULL, 0), NULL});
+    assert_refused("", 0); /* what is in force stays so */
+    write_crls((X509_CRL *[]){list_made(&root, &root, now_s - DAY_S), pki_crl(&other, NULL, 0),
                               NULL});
     assert_refused("", 0);
 }
