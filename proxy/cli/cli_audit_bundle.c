@@ -210,7 +210,7 @@ static bool write_file(struct making *making, const char *path)
 
 static bool load_keys(struct making *making)
 {
-    struct pem_fault fault;
+    struct pem_fault fault = {0};
     const struct conf_audit *audit = &making->config->audit;
     struct cli_audit_demand *demand = &making->demand;
     if (audit->file[0] == '\0' || audit->signing_key[0] == '\0') {
@@ -225,7 +225,7 @@ static bool load_keys(struct making *making)
         good = demand->key_count > 0 && demand->key_count < AUDIT_KEYS_MAX;
     }
     if (!good) {
-        cli_error(making->call->verb, "%s", fault.text);
+        cli_error(making->call->verb, "%s", fault.text[0] != '\0' ? fault.text : "too many keys");
         return false;
     }
     demand->keys[demand->key_count++] = audit_key_ref(making->key);

@@ -68,9 +68,10 @@ static void log_asked(struct cluster *cluster, const char *event, const struct l
 static void hear_leaders_of(struct cluster *cluster, struct view name, int16_t error_code,
                             int32_t partitions)
 {
-    if (leaders_heard(cluster->leaders, name, error_code, partitions)) {
-        (void)leaders_want(cluster->leaders, name, cluster->asked->generation,
-                           cluster_now_ms(cluster));
+    /* What it is now: it may have been looked at since. */
+    const struct conf_generation *kind = cluster->asked->generation;
+    if (leaders_heard(cluster->leaders, name, error_code, partitions) && kind != NULL) {
+        (void)leaders_want(cluster->leaders, name, kind, cluster_now_ms(cluster));
     }
 }
 
