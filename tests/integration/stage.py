@@ -316,16 +316,18 @@ class Stage:
             if status != 0:
                 wrong.append(f"broker {broker.node_id}'s exit status: {status}\n{tail(broker.log, 40)}")
         if wrong:
-            self._keep()
+            self.keep()
         shutil.rmtree(self.directory, ignore_errors=True)
         return wrong
 
-    def _keep(self) -> None:
+    def keep(self) -> pathlib.Path:
+        """Copies the logs to where they stay."""
         target = ROOT / "build" / "logs" / "integration" / self.directory.name
         for file in self.directory.glob("*"):
             if file.suffix in (".log", ".yaml", ".prom"):
                 target.mkdir(parents=True, exist_ok=True)
                 shutil.copy(file, target)
+        return target
 
     def _books(self) -> list[str]:
         """What went in has come out: gauges at zero, and the counters and the log agree about every close."""
