@@ -102,22 +102,30 @@ bool identity_rotate(struct identity *identity, const struct tls_material *mater
     return load_contexts(identity, material, errors);
 }
 
-void identity_refresh(struct identity *identity)
+const char *identity_token_file(const struct identity *identity)
 {
-    struct secret token;
-    if (identity->mechanism == NULL || strcmp(identity->mechanism, "OAUTHBEARER") != 0) {
-        return;
-    }
-    const char *path = identity->conf->identity.sasl.password_file;
-    enum secret_file_status status = secret_read_password(&token, path);
+    const bool token =
+        identity->mechanism != NULL && strcmp(identity->mechanism, "OAUTHBEARER") == 0;
+    return token ? identity->conf->identity.sasl.password_file : NULL;
+}
+
+void identity_miss_token(const struct identity *identity, const char *why)
+{
+    struct log_field fields[] = {log_str("file", identity_token_file(identity)),
+                                 log_str("text", why)};
+    log_write(LOG_LEVEL_ERROR, "identity_token_unreadable", fields, 2);
+}
+
+void identity_take_token(struct identity *identity, enum secret_file_status status,
+                         struct secret *token)
+{
     if (status != SECRET_FILE_OK) {
-        struct log_field fields[] = {log_str("file", path),
-                                     log_str("text", secret_file_text(status))};
-        log_write(LOG_LEVEL_ERROR, "identity_token_unreadable", fields, 2);
+        identity_miss_token(identity, secret_file_text(status));
         return;
     }
     secret_wipe(&identity->password);
-    identity->password = token;
+    identity->password = *token;
+    *token = (struct secret){0};
 }
 
 SSL_CTX *identity_context(const struct identity *identity, const struct conf_generation *generation)

@@ -41,9 +41,16 @@ bool identity_load(struct identity *identity_r, const struct conf_cluster *conf,
 bool identity_rotate(struct identity *identity, const struct tls_material *material,
                      struct conf_errors *errors) __attribute__((warn_unused_result));
 
-/* Before a login: a token is read anew, since tokens expire; the old one stays if that fails. A short
- * read of a local file, on the loop. */
-void identity_refresh(struct identity *identity);
+/* The file of a token, which is read anew before each login, since tokens expire (token_read.h); the configuration's.
+ * NULL: there is none. */
+const char *identity_token_file(const struct identity *identity);
+
+/* Takes over what reading it came to. What failed is logged, and the old token stays. */
+void identity_take_token(struct identity *identity, enum secret_file_status status,
+                         struct secret *token);
+
+/* It did not come to that: logged, and the old token stays. */
+void identity_miss_token(const struct identity *identity, const char *why);
 
 /* NULL for a generation that speaks plaintext. */
 SSL_CTX *identity_context(const struct identity *identity,

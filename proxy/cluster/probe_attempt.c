@@ -53,7 +53,6 @@ static struct broker_login *attempt_login(const struct probe *probe)
         params.topics = writer_view(&probe->topics);
         params.frame_max = probe->frame_max;
         if (config_protocol_has_sasl(probe->generation->protocol)) {
-            identity_refresh(identity);
             params.mechanism = identity->mechanism;
             params.username = identity->username;
             params.password = &identity->password;
@@ -105,15 +104,9 @@ static enum probe_attempt_end leg_end(const struct leg *leg, bool answered)
 
 static void on_leg(struct leg *leg, enum leg_event event);
 
-static void begin_attempt(struct probe *probe)
+static void connect_leg(struct probe *probe)
 {
-    probe->end = PROBE_END_NONE;
-    probe->extended_master_secret = -1;
-    probe->running = true;
-    broker_login_free(&probe->login);
-    writer_reset(&probe->out);
     probe->login = attempt_login(probe);
-    leg_init(&probe->leg, probe->io, on_leg, probe);
     SSL *ssl = NULL;
     if (attempt_has_tls(probe)) {
         ssl = attempt_tls(probe);
@@ -137,6 +130,47 @@ static void begin_attempt(struct probe *probe)
         return;
     }
     begin_timer(probe, probe->timeout_ms);
+}
+
+static void on_token(void *context, enum secret_file_status status, struct secret *token)
+{
+    struct probe *probe = context;
+    probe->reading = NULL;
+    identity_take_token(probe->identity, status, token);
+    connect_leg(probe);
+}
+
+/* Not on the loop: the file may lie where reading takes long. False: nothing is to be read. */
+static bool reads_token(struct probe *probe)
+{
+    const char *file = NULL;
+    if (probe->attempt == PROBE_ATTEMPT_LOGIN &&
+        config_protocol_has_sasl(probe->generation->protocol)) {
+        file = identity_token_file(probe->identity);
+    }
+    if (file == NULL) {
+        return false;
+    }
+    probe->reading = token_read_start(probe->io, file, on_token, probe);
+    if (probe->reading == NULL) {
+        identity_miss_token(probe->identity, "cannot be read: no thread to be had");
+        return false;
+    }
+    begin_timer(probe, probe->timeout_ms);
+    return true;
+}
+
+static void begin_attempt(struct probe *probe)
+{
+    probe->end = PROBE_END_NONE;
+    probe->extended_master_secret = -1;
+    probe->running = true;
+    broker_login_free(&probe->login);
+    writer_reset(&probe->out);
+    leg_init(&probe->leg, probe->io, on_leg, probe);
+    if (!reads_token(probe)) {
+        connect_leg(probe);
+    }
 }
 
 void probe_attempt_next(struct probe *probe, enum probe_attempt attempt)
@@ -336,6 +370,10 @@ static void on_timer(uv_timer_t *timer)
         begin_attempt(probe);
     } else if (probe->end != PROBE_END_NONE) {
         on_leg_closed(probe);
+    } else if (probe->reading != NULL) {
+        token_read_cancel(&probe->reading);
+        identity_miss_token(probe->identity, "was not read in time");
+        connect_leg(probe);
     } else {
         probe_say(probe, "no answer in time");
         broker_login_closed(probe->login);
@@ -369,6 +407,7 @@ void probe_attempt_abort(struct probe *probe)
 {
     probe->end = PROBE_END_INTERNAL;
     uv_timer_stop(&probe->timer);
+    token_read_cancel(&probe->reading);
     if (!leg_is_gone(&probe->leg)) {
         leg_close(&probe->leg);
     }

@@ -11,6 +11,7 @@
 #include <uv.h>
 
 #include "proxy/cluster/probe.h"
+#include "proxy/cluster/token_read.h"
 #include "proxy/io/leg.h"
 
 enum { PROBE_TEXT_SIZE = 256, PROBE_RACK_SIZE = 256, PROBE_MECHANISM_SIZE = 32 };
@@ -41,6 +42,7 @@ struct probe {
     struct leg leg;
     uv_timer_t timer; /* 0 ms: begin the next attempt; else the limit of the attempt */
     struct slow_work work;
+    struct token_read *reading; /* before the attempt has its leg; NULL: nothing */
     probe_fn done; /* NULL: cancelled */
     void (*gone)(void *context);
     void *context;

@@ -43,6 +43,7 @@ void kit_setup(void)
         kit.nodes[i] = (struct fake_node){i + 1, "127.0.0.1", kit.servers[i].port, "r1"};
     }
     kit.node_count = SERVERS;
+    kit.connect_timeout_ms = 2000;
 }
 
 void kit_on_closed(void *context)
@@ -79,7 +80,7 @@ void kit_teardown(void)
     rmdir(kit.folder);
 }
 
-static void write_password(const char *password)
+void kit_write_password(const char *password)
 {
     FILE *file = fopen(kit.password_file, "w");
     cr_assert_not_null(file);
@@ -102,21 +103,21 @@ static void load(const char *generations, const char *password, const char *more
     }
     struct conf_errors errors;
     if (password != NULL) {
-        write_password(password);
+        kit_write_password(password);
         snprintf(identity, sizeof identity,
-                 "    identity: {sasl: {mechanism: SCRAM-SHA-256, username: setu, password_file: "
-                 "%s}}\n",
-                 kit.password_file);
+                 "    identity: {sasl: {mechanism: %s, username: setu, password_file: %s}}\n",
+                 kit.bearer.token != NULL ? "OAUTHBEARER" : "SCRAM-SHA-256", kit.password_file);
     }
     snprintf(text, sizeof text,
-             "audit: {file: \"\"}\nusers: {file: /u.yaml}\nlimits: {connect_timeout_ms: 2000, "
-             "dials_per_broker: 2}\n"
+             "audit: {file: \"\"}\nusers: {file: /u.yaml}\nlimits: {connect_timeout_ms: "
+             "%d, dials_per_broker: 2}\n"
              "listeners:\n"
              "  - {name: l, cluster: main, bind: 127.0.0.1, port: 1000, %smechanisms: "
              "[SCRAM-SHA-512]}\n"
              "clusters:\n  - name: main\n    bootstrap: [%s]\n    refresh_ms: 200\n"
              "%s%s    generations:\n%s",
-             one ? brokers : clients, bootstrap, identity, more, generations);
+             kit.connect_timeout_ms, one ? brokers : clients, bootstrap, identity, more,
+             generations);
     conf_errors_init(&errors);
     kit.config = config_parse(text, strlen(text), "setu.yaml", &errors);
     if (kit.config == NULL) {
@@ -141,8 +142,13 @@ static void on_ready(void *context)
 
 void kit_start(const char *generations, const char *password, const char *more)
 {
+    static const char *const bearer[] = {"OAUTHBEARER", NULL};
     for (int i = 0; i < SERVERS; i++) {
         kit.servers[i].broker.node_count = kit.node_count;
+        if (kit.bearer.token != NULL) {
+            kit.servers[i].broker.mechanisms = bearer;
+            kit.servers[i].broker.bearer = &kit.bearer;
+        }
     }
     load(generations, password, more);
     struct cluster_params params = {.io = &kit.io,
@@ -167,7 +173,8 @@ bool kit_run_until(bool (*holds)(void), uint64_t timeout_ms)
     uv_timer_t timer;
     kit.expired = false;
     uv_timer_init(&kit.loop, &timer);
-    uv_timer_start(&timer, on_expired, timeout_ms, 0);
+    /* Again and again: where it expires before a turn waits, that turn waits for the next timer. */
+    uv_timer_start(&timer, on_expired, timeout_ms, 10);
     while (!holds() && !kit.expired) {
         uv_run(&kit.loop, UV_RUN_ONCE);
     }

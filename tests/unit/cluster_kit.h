@@ -28,6 +28,8 @@ struct cluster_kit {
     struct fake_node nodes[SERVERS + 1]; /* ids 1 to 3, at the servers; what all brokers name */
     size_t node_count;
     bool bootstrap_all; /* else the first server alone */
+    int connect_timeout_ms;
+    struct fake_bearer bearer; /* no token: passwords */
     struct config *config;
     struct cluster *cluster;
     bool ready, closed, expired;
@@ -46,7 +48,10 @@ extern const char kit_legacy_by_rule[], kit_by_look[], kit_legacy_stored[];
 void kit_setup(void);
 void kit_teardown(void);
 
-/* password: of Setu's own identity "setu"; NULL: it has none. more: further keys of the cluster. */
+void kit_write_password(const char *password);
+
+/* password: of Setu's own identity "setu"; NULL: it has none. more: further keys of the cluster. With kit.bearer it is
+ * a token, and all brokers want that one. */
 void kit_start(const char *generations, const char *password, const char *more);
 
 /* Runs the loop until it holds, at most so long. */

@@ -146,6 +146,22 @@ static void answer_handshake(struct fake_broker *broker, const struct request_he
     sasl_handshake_encode_response(out, header->api_version, header->correlation_id, &response);
 }
 
+/* RFC 7628: n,,\1auth=Bearer TOKEN\1\1. */
+static void answer_bearer(const struct fake_broker *broker, const struct request_header *header,
+                          struct view token, struct writer *out)
+{
+    struct sasl_authenticate_response response = {.error_message_null = true};
+    char wanted[64];
+    int length = snprintf(wanted, sizeof wanted, "auth=Bearer %s\1", broker->bearer->token);
+    if (memmem(token.at, token.length, wanted, (size_t)length) != NULL) {
+        broker->bearer->good++;
+    } else {
+        broker->bearer->bad++;
+        response.error_code = 58;
+    }
+    sasl_authenticate_encode_response(out, header->api_version, header->correlation_id, &response);
+}
+
 static void answer_token(struct fake_broker *broker, const struct request_header *header,
                          struct view body, struct writer *out)
 {
@@ -153,6 +169,10 @@ static void answer_token(struct fake_broker *broker, const struct request_header
     struct writer reply;
     struct sasl_authenticate_response response = {.error_message_null = true};
     cr_assert(sasl_authenticate_decode_request(header->api_version, body, &token));
+    if (broker->bearer != NULL) {
+        answer_bearer(broker, header, token, out);
+        return;
+    }
     cr_assert_not_null(broker->exchange);
     writer_init_growing(&reply, EXCHANGE_REPLY_BYTES_MAX);
     enum exchange_status status = exchange_step(broker->exchange, token, &reply);

@@ -29,6 +29,11 @@ struct fake_topic {
     int32_t second; /* the replica beside node 1; 0: node 3 */
 };
 
+struct fake_bearer {
+    const char *token; /* the only one that is let in */
+    size_t good, bad;  /* logins */
+};
+
 struct fake_broker {
     const char *const *mechanisms; /* offered; NULL-terminated; NULL: the listener does no SASL */
     struct credentials *users;
@@ -41,6 +46,7 @@ struct fake_broker {
     size_t node_count;
     const struct fake_topic *topics; /* those it is asked for are told, nothing of others */
     size_t topic_count;
+    struct fake_bearer *bearer; /* of mechanism OAUTHBEARER; shared by all connections */
     int16_t token_error;    /* answer to every SaslAuthenticate; 0: judge */
     int16_t versions_error; /* answer to every ApiVersions v1+; 0: answer */
     int64_t lifetime_ms;
