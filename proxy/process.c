@@ -129,6 +129,7 @@ void process_end(struct process *process)
     uv_close((uv_handle_t *)&process->trim, NULL);
     uv_close((uv_handle_t *)&process->patience, NULL);
     uv_close((uv_handle_t *)&process->hurry, NULL);
+    uv_close((uv_handle_t *)&process->watchdog, NULL);
     uv_close((uv_handle_t *)&process->wake, NULL);
     if (process->launcher_open) {
         uv_close((uv_handle_t *)&process->launcher_poll, NULL);
@@ -420,6 +421,7 @@ void process_started(struct process *process, const char *event)
     process_stats_file(process, true);
     process_rotation_start(process);
     notify_send("MAINPID=%ld\nREADY=1\nSTATUS=serving", (long)getpid());
+    process_watchdog_start(process);
 }
 
 static bool process_open_loop(struct process *process)
@@ -432,7 +434,8 @@ static bool process_open_loop(struct process *process)
         return false;
     }
     process->handles = true;
-    uv_timer_t *const timers[] = {&process->trim, &process->hurry, &process->patience};
+    uv_timer_t *const timers[] = {&process->trim, &process->hurry, &process->patience,
+                                 &process->watchdog};
     for (size_t i = 0; i < sizeof timers / sizeof timers[0]; i++) {
         (void)uv_timer_init(&process->loop, timers[i]); /* never fails */
         timers[i]->data = process;
@@ -520,6 +523,7 @@ int process_run(const struct run_options *options)
     struct privileges who = {.user = ""};
     struct process process = {
         .options = options, .dialled = -1, .audit_end = -1, .launcher.fd = -1};
+    process.watchdog_ms = notify_watchdog_ms();
     if (!process_leave_root(options, &who)) {
         return EXIT_CONFIG;
     }

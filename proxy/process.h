@@ -10,6 +10,7 @@
  *   process_reload.c       HUP, `setu reload`: a new snapshot beside the old one, then a swap in every worker
  *   process_predecessor.c  USR2: another process takes over while we serve, and what if it does not
  *   process_successor.c    `setu run --takeover`: we take over
+ *   process_watchdog.c     the service manager hears that every loop turns
  */
 #pragma once
 

@@ -29,6 +29,7 @@ static void resumed(struct process *process)
     process->phase = PHASE_SERVING;
     process_stats_file(process, true);
     notify_send("MAINPID=%ld\nREADY=1\nSTATUS=serving; a takeover failed", (long)getpid());
+    process_watchdog_start(process);
     log_text(LOG_LEVEL_WARN, "takeover_failed", "this process serves on");
 }
 
@@ -290,6 +291,7 @@ static void handed_over(struct process *process)
 
 static void on_serving(struct process *process)
 {
+    process_watchdog_stop(process);
     if (!control_send(process->control, process->successor, HANDOVER_YOURS, view_of(NULL, 0), NULL,
                       0)) {
         take_back(process, "it does not hear that it may serve");

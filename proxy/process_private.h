@@ -48,6 +48,8 @@ struct process_worker {
     pthread_t thread;
     struct worker_task task; /* of the round */
     bool good;               /* what the round came to */
+    struct worker_task beat; /* of the watchdog */
+    atomic_bool asked;       /* that one has not run yet */
     struct handover_socket *sockets; /* given or taken in a round; owned */
     size_t socket_count;
 };
@@ -79,6 +81,9 @@ struct process {
     uv_loop_t loop;
     uv_signal_t signals[PROCESS_SIGNALS];
     uv_timer_t trim, hurry, patience; /* memory; a stop at once; reload or takeover */
+    uv_timer_t watchdog;
+    uint64_t watchdog_ms; /* the service manager's; 0: it has none */
+    bool watchdog_stuck;  /* a worker is, and that has been said */
     bool handles;
     struct stats_file *stats_file;
     struct stats_names stats_names;
@@ -138,6 +143,13 @@ void process_audit_reload(struct process *process, const struct shared *before,
                           const struct json_t *changes);
 /* certificates of process->shared are in use instead of those of `before`: logged, and audited */
 void process_audit_rotation(struct process *process, const struct shared *before);
+
+/* process_watchdog.c */
+/* Nothing where there is none. */
+void process_watchdog_start(struct process *process); /* we serve */
+void process_watchdog_stop(struct process *process);  /* a successor does */
+/* The main thread reads files for as long as that takes, while the workers serve; false: it is done. */
+void process_watchdog_extend(struct process *process, bool on);
 
 /* process_round.c */
 /* False: one is under way, or the process is ending. `then` is called when all workers have done it. */

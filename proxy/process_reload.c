@@ -379,7 +379,9 @@ void process_reload(struct process *process, uint64_t asker)
     conf_errors_init(&errors);
     notify_reloading();
     process->asker = asker;
+    process_watchdog_extend(process, true);
     process->next = load(process, &errors);
+    process_watchdog_extend(process, false);
     log_problems(&errors);
     if (process->next == NULL) {
         refused(process, "the configuration has errors", problems(&errors));

@@ -82,3 +82,15 @@ size_t notify_sockets(int *first_r)
     }
     return ours ? (size_t)count : 0;
 }
+
+uint64_t notify_watchdog_ms(void)
+{
+    const char *named = getenv("WATCHDOG_PID");
+    long pid = 0, interval_us = 0;
+    bool ours = named == NULL || (number_is(named, &pid) && pid == (long)getpid());
+    if (!ours || !number_is(getenv("WATCHDOG_USEC"), &interval_us) || interval_us <= 0) {
+        return 0;
+    }
+    unsetenv("WATCHDOG_PID");
+    return (uint64_t)interval_us / 1000 > 0 ? (uint64_t)interval_us / 1000 : 1;
+}

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 
 /** Lines as sd_notify(3) has them: "READY=1\nSTATUS=…". Never blocks; a failure is not told. */
 void notify_send(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -18,3 +19,10 @@ void notify_reloading(void);
  * many; the environment no longer speaks of them. Once, before threads.
  */
 size_t notify_sockets(int *first_r);
+
+/**
+ * The interval in which the manager wants to hear "WATCHDOG=1" from this process, ms; 0: it does not. A successor,
+ * which inherits the environment of whom it takes over from, is meant as well: WATCHDOG_PID no longer names its
+ * predecessor. Once, before threads and children.
+ */
+uint64_t notify_watchdog_ms(void);

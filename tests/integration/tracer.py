@@ -30,6 +30,23 @@ def ptrace(request: int, pid: int, address: int = 0, data=None) -> int:
     return answer
 
 
+class Held:
+    """One thread of a child of ours stands still meanwhile, as if in an endless loop."""
+
+    def __init__(self, pid: int):
+        self.pid = pid
+
+    def __enter__(self) -> None:
+        try:
+            ptrace(ATTACH, self.pid)
+        except PermissionError as error:
+            raise unittest.SkipTest(f"NOT TESTED: nobody may trace here: {error}") from None
+        os.waitpid(self.pid, WALL)
+
+    def __exit__(self, *_) -> None:
+        ptrace(DETACH, self.pid)
+
+
 class Killed(Exception):
     """By this signal."""
 
