@@ -2,6 +2,7 @@
 """Kerberos towards clients, token by token, against a real KDC: which tickets let in, and that nothing else does."""
 
 import pathlib
+import signal
 import statistics
 import tempfile
 import time
@@ -13,6 +14,7 @@ from tests.rig.process import wait_until
 from tests.rig.setu import private_file, yaml
 
 DENIED = (58, "Authentication failed")
+ELSEWHERE = "CLIENTS.TEST"
 
 
 class TicketTest(StageTest):
@@ -173,6 +175,57 @@ class Tickets(TicketTest):
         for ticket in (env, self.kdc.kinit("orders")):
             with gssapi.Client(self.stage.port, ticket) as client:
                 client.metadata(["good"])
+
+
+class CrossRealm(TicketTest):
+    """Tickets of a realm that ours trusts: who that is, the rules decide, as in Kafka."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.elsewhere = Kdc(cls.kdc.directory.parent / "elsewhere", ("orders", "payments"), realm=ELSEWHERE,
+                            home=cls.kdc)
+        cls.addClassCleanup(cls.elsewhere.stop)
+        cls.elsewhere.start()
+
+    def rules(self, *rules: str) -> None:
+        self.stage.config["listeners"][0]["gssapi"]["principal_to_local_rules"] = rules = list(rules)
+        private_file(self.stage.config_file, yaml(self.stage.config) + "\n")
+        mark = self.stage.mark()
+        self.stage.process.signal(signal.SIGHUP)
+        wait_until(lambda: self.stage.events(mark, "reloaded"), 60, f"reloaded with {rules}")
+        self.remark()
+
+    def come(self, kdc: Kdc, name: str) -> None:
+        with gssapi.Client(self.stage.port, kdc.kinit(name)) as client:
+            client.metadata(["good"])
+
+    def test_without_a_rule_for_their_realm_they_are_nobody(self):
+        for rules in (["DEFAULT"], [r"RULE:[1:$1@$0](.*@OTHER\.TEST)s/@.*//", "DEFAULT"], ["RULE:[2:$1]", "DEFAULT"]):
+            self.rules(*rules)
+            with self.assertRaises(PermissionError) as refusal:
+                self.come(self.elsewhere, "orders")
+            self.assertEqual(refusal.exception.args, DENIED)
+            row = self.stage.told(self.mark, "login_denied")[0]
+            self.assertEqual((row["reason"], row["claimed"]), ("kerberos_name", f"orders@{ELSEWHERE}"))
+            self.come(self.kdc, "orders")
+            self.assertEqual(self.accepted(), [("orders", f"orders@{REALM}")], rules)
+
+    def test_a_rule_for_their_realm_names_them(self):
+        self.rules(rf"RULE:[1:$1@$0](orders@{ELSEWHERE})s/.*/payments/", "DEFAULT")
+        self.come(self.elsewhere, "orders")
+        self.come(self.kdc, "orders")
+        self.assertEqual(self.accepted(), [("payments", f"orders@{ELSEWHERE}"), ("orders", f"orders@{REALM}")])
+        with self.assertRaises(PermissionError):
+            self.come(self.elsewhere, "payments")
+        self.rules(r"RULE:[1:$1@$0](.*@CLIENTS\.TEST)s/@.*//")
+        self.come(self.elsewhere, "payments")
+        self.assertEqual(self.accepted(), [("payments", f"payments@{ELSEWHERE}")])
+        with self.assertRaises(PermissionError):
+            self.come(self.kdc, "orders")
+        self.rules("RULE:[1:$1]")  # as in Kafka: whoever does not ask for the realm takes all of them
+        self.come(self.elsewhere, "payments")
+        self.assertEqual(self.accepted(), [("payments", f"payments@{ELSEWHERE}")])
 
 
 class OldTickets(TicketTest):

@@ -26,33 +26,38 @@ def jaas(principal: str, keytab: pathlib.Path, accepts: bool = False) -> str:
 
 
 class Kdc:
-    """Use as a context manager, or call start() and stop(). `principals` get random keys."""
+    """Use as a context manager, or call start() and stop(). `principals` get random keys. With `home`, a KDC that runs,
+    this is a second realm without services of its own: the home's, which trusts it, are for its principals too."""
 
-    def __init__(self, directory: pathlib.Path, principals=(), lifetime: str = "10h"):
-        self.directory = directory
+    def __init__(self, directory: pathlib.Path, principals=(), lifetime: str = "10h", realm: str = REALM,
+                 home: "Kdc | None" = None):
+        self.directory, self.realm, self.home = directory, realm, home
         self.directory.mkdir(parents=True)
         self.port = ports.free_port()
         self.configuration = directory / "krb5.conf"
         self._write(lifetime)
-        self._principals = [f"{SETU_SERVICE}/{HOST}", f"{BROKER_SERVICE}/{HOST}", *principals]
+        services = [] if home else [f"{SETU_SERVICE}/{HOST}", f"{BROKER_SERVICE}/{HOST}"]
+        self._principals = [*services, *principals]
         self.log = directory / "kdc.log"
-        self.process = Process("kdc", ["krb5kdc", "-n", "-r", REALM], self.log, env=self.env)
+        self.process = Process("kdc", ["krb5kdc", "-n", "-r", realm], self.log, env=self.env)
 
     def _write(self, lifetime: str) -> None:
         self.write_client_configuration(self.configuration)
         (self.directory / "kdc.conf").write_text(
             f"[kdcdefaults]\n kdc_listen = 127.0.0.1:{self.port}\n kdc_tcp_listen = 127.0.0.1:{self.port}\n"
-            f"[realms]\n {REALM} = {{\n"
+            f"[realms]\n {self.realm} = {{\n"
             f"  database_name = {self.directory}/principal\n  key_stash_file = {self.directory}/stash\n"
             f"  acl_file = {self.directory}/acl\n  max_life = {lifetime}\n"
             "  supported_enctypes = aes256-cts-hmac-sha1-96:normal aes128-cts-hmac-sha1-96:normal\n }\n")
 
     def write_client_configuration(self, path: pathlib.Path, port: int | None = None, **settings) -> pathlib.Path:
         """A krb5.conf for this realm; `settings` go to [libdefaults], `port` in place of the KDC's own."""
-        lines = {"default_realm": REALM, "dns_lookup_kdc": "false", "dns_lookup_realm": "false", "rdns": "false",
+        lines = {"default_realm": self.realm, "dns_lookup_kdc": "false", "dns_lookup_realm": "false", "rdns": "false",
                  "dns_canonicalize_hostname": "false", "udp_preference_limit": 1} | settings
-        path.write_text("[libdefaults]\n" + "".join(f" {k} = {v}\n" for k, v in lines.items())
-                        + f"[realms]\n {REALM} = {{\n  kdc = 127.0.0.1:{port or self.port}\n }}\n")
+        realms = {self.realm: port or self.port} | ({self.home.realm: self.home.port} if self.home else {})
+        path.write_text("[libdefaults]\n" + "".join(f" {k} = {v}\n" for k, v in lines.items()) + "[realms]\n"
+                        + "".join(f" {realm} = {{\n  kdc = 127.0.0.1:{at}\n }}\n" for realm, at in realms.items())
+                        + (f"[domain_realm]\n {HOST} = {self.home.realm}\n" if self.home else ""))
         return path
 
     @property
@@ -69,14 +74,16 @@ class Kdc:
         return done.stdout
 
     def kadmin(self, *commands: str) -> str:
-        return self._run("kadmin.local", "-r", REALM, stdin="".join(f"{line}\n" for line in commands))
+        return self._run("kadmin.local", "-r", self.realm, stdin="".join(f"{line}\n" for line in commands))
 
     # --- life ---
 
     def start(self) -> "Kdc":
         if not (self.directory / "stash").exists():
-            self._run("kdb5_util", "-r", REALM, "create", "-s", "-P", "rig", "-W")
+            self._run("kdb5_util", "-r", self.realm, "create", "-s", "-P", "rig", "-W")
             self.kadmin(*(f"addprinc -randkey -requires_preauth {name}" for name in self._principals))
+            for trusting in (self, self.home) if self.home else ():
+                trusting.kadmin(f"addprinc -pw trust krbtgt/{self.home.realm}@{self.realm}")
         self.process.start()
         self.process.wait_ready(self._answers, 30)
         return self
