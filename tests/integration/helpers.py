@@ -12,24 +12,40 @@ from tests.rig import Cluster, Setu, java_tools, paths
 from tests.rig.cluster import KERBEROS, KRAFT, MIXED
 from tests.rig.clients import Login
 
+ORDER = (KERBEROS, KRAFT, MIXED, None)  # of the tests, so that each cluster is started once
 _clusters: dict[tuple, Cluster] = {}
+_halted: list[Cluster] = []
 _numbers = itertools.count(1)
 
 
 def shared_cluster(plans=MIXED) -> Cluster:
-    """The cluster of this kind, started at first use. Tests share it: use topics of your own, heal what you break."""
+    """The cluster of this kind, started at first use. Tests share it: use topics of your own, heal what you break.
+
+    One of another kind is halted: no machine has to carry two."""
     if plans not in _clusters:
-        cluster = Cluster(plans, kerberos=plans == KERBEROS, say=lambda text: print(f"    {text}", flush=True))
+        halt_clusters()
+        cluster = Cluster(plans, kerberos=plans == KERBEROS, brief=True,
+                          say=lambda text: print(f"    {text}", flush=True))
         _clusters[plans] = cluster
         cluster.start()
     return _clusters[plans]
 
 
+def halt_clusters() -> None:
+    """Whoever needs another cluster than the shared ones, needs them no more."""
+    for cluster in _clusters.values():
+        cluster.halt()
+        _halted.append(cluster)
+    _clusters.clear()
+
+
 def close_clusters(keep_logs: pathlib.Path | None) -> None:
     """Ends them all; with `keep_logs` their logs and configurations are copied there (no data, no keys)."""
-    for plans, cluster in _clusters.items():
+    halt_clusters()
+    for number, cluster in enumerate(_halted):
         if keep_logs:
-            target = keep_logs / "-".join(str(plan.node_id) for plan in plans)
+            nodes = "-".join(str(plan.node_id) for plan in cluster.plans)
+            target = keep_logs / f"{number}-{'kerberos-' if cluster.kdc else ''}{nodes}"
             subprocess.run(["rm", "-rf", target], check=False)
             for file in cluster.directory.rglob("*"):
                 if file.is_file() and file.suffix in (".log", ".yaml", ".properties", ".prom"):
@@ -37,13 +53,13 @@ def close_clusters(keep_logs: pathlib.Path | None) -> None:
                     copy.parent.mkdir(parents=True, exist_ok=True)
                     copy.write_bytes(file.read_bytes())
         cluster.close()
-    _clusters.clear()
+    _halted.clear()
 
 
 class RigTest(unittest.TestCase):
-    """A test with a cluster. `plans` may be KRAFT, or KERBEROS."""
+    """A test with a cluster. `plans` may be KRAFT, or KERBEROS; None: the class has one of its own."""
 
-    plans = MIXED
+    plans: tuple | None = MIXED
     longMessage = True
 
     @classmethod
@@ -140,4 +156,4 @@ class RigTest(unittest.TestCase):
             self.assertEqual(seen - {"User:admin"}, {principal}, f"who did {operation} on {topic} at node {node_id}")
 
 
-__all__ = ["KERBEROS", "KRAFT", "MIXED", "Login", "RigTest", "close_clusters", "paths", "shared_cluster"]
+__all__ = ["KERBEROS", "KRAFT", "MIXED", "Login", "RigTest", "close_clusters", "halt_clusters", "paths", "shared_cluster"]

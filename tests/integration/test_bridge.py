@@ -7,7 +7,7 @@ import time
 
 from tests.integration import kafka_client as kafka
 from tests.integration import own_setu, steady
-from tests.integration.helpers import RigTest
+from tests.integration.helpers import RigTest, halt_clusters
 from tests.rig import Cluster, paths
 from tests.rig.cluster import MIXED
 from tests.rig.process import wait_until
@@ -28,9 +28,12 @@ def java_hash(text: str) -> int:
 
 
 class Bridge(RigTest):
+    plans = None
+
     @classmethod
     def setUpClass(cls):
-        cls.cluster = Cluster(MIXED, bridge=True, say=lambda text: print(f"    {text}", flush=True),
+        halt_clusters()
+        cls.cluster = Cluster(MIXED, bridge=True, brief=True, say=lambda text: print(f"    {text}", flush=True),
                               zookeeper_session_timeout_ms=4000)
         # Before node 2 a peer may also come with SASL over TLS.
         cls.cluster.bridge.config["listeners"][1]["tls"]["client_auth"] = "requested"

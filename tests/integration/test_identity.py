@@ -23,7 +23,7 @@ from tests.rig import evidence, kdc, ports, tokens
 from tests.rig.process import exit_on_signals, wait_until
 from tests.rig.setu import NODE_PORTS
 
-CONNECTIONS, KILLS = 2400, 1
+CONNECTIONS, KILLS = 1200, 1
 TOPIC_AUTHORIZATION_FAILED = 29
 LISTENERS = ("CLIENT", "RENEW")
 

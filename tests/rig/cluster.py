@@ -85,15 +85,18 @@ class Cluster:
 
     kerberos: there is a KDC, `cluster.kdc`, and the CLIENT listeners of legacy brokers offer GSSAPI, too; brokers are
     `localhost` to clients then, for tickets are for names.
+
+    brief: brokers start and settle with less processor time, but are slower for good. Not where speed is measured.
     """
 
     def __init__(self, plans=MIXED, directory=None, keep: bool = False, say=None, archive_classes: bool = False,
-                 bridge: bool = False, kerberos: bool = False, **broker_properties):
+                 bridge: bool = False, kerberos: bool = False, brief: bool = False, **broker_properties):
         self.plans = tuple(plans)
         self.bridged = bridge
         self.kraft = all(plan.version == paths.KRAFT for plan in self.plans)
         self.keep = keep
         self.archive_classes = archive_classes
+        self.brief = brief
         self.say = say or (lambda text: None)
         self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="setu-rig-"))
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -155,13 +158,16 @@ class Cluster:
             {"name": user, "mechanism": mechanism, "record": self.scram_record(user, mechanism)}
             for user in (node.REPLICATOR, "setu")])
 
-    def close(self, failed: bool = False) -> None:
-        """Kills everything at once: there is nothing to save."""
+    def halt(self) -> None:
+        """Kills everything at once: there is nothing to save. Logs and data stay until close()."""
         if self.admin:
             self.admin.close()
         for server in (*self.nodes.values(), self.zookeeper, self.bridge, self.kdc):
             if server:
                 server.process.kill()
+
+    def close(self, failed: bool = False) -> None:
+        self.halt()
         if failed or self.keep:
             self.say(f"logs kept in {self.directory}")
         else:

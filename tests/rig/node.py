@@ -16,6 +16,7 @@ RENEW_MS = 8000  # how long a login lasts at the listener RENEW
 REPLICATOR = "replicator"  # who brokers are to each other when a bridge stands between them
 BROKER_JVM = ["-Xshare:auto", "-XX:-UsePerfData", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC",
               "-XX:+ExitOnOutOfMemoryError"]
+BRIEF_JVM = "-XX:TieredStopAtLevel=1"  # for brokers of a test: the better compiler costs more than it ever saves there
 PRINCIPAL_RULES = r"RULE:^CN=([^,]+),OU=services,O=Setu rig$/$1/,DEFAULT"
 
 
@@ -275,7 +276,8 @@ class Broker:
         elif archive.is_file():
             classes = [f"-XX:SharedArchiveFile={archive}"]
         kerberos = cluster.kdc.java_options() if cluster.kdc else []
-        return [paths.java(), *BROKER_JVM, *classes, *kerberos, f"-Drig.logs={self.logs}",
+        brief = [BRIEF_JVM] if cluster.brief else []
+        return [paths.java(), *BROKER_JVM, *brief, *classes, *kerberos, f"-Drig.logs={self.logs}",
                 f"-D{style[0]}{paths.RIG / 'logging' / style[1]}", "-cp", paths.classpath(self.version), "kafka.Kafka", str(self.configuration)]
 
     def format(self, users: list[str]) -> None:
