@@ -81,20 +81,25 @@ const char *form_block(const char *text)
                                       "192.0.2.7 or 2001:db8::/32, with zeros behind the prefix)";
 }
 
-/* Addresses that carry an IPv4 one, and at which bytes they may. */
+/* Addresses that carry an IPv4 one, and at which bytes they may; `flipped`: which ways have its bits the other way. */
 struct carrier {
     const char *prefix;
     size_t ways;
     uint8_t at[WAYS_MAX][4];
+    bool flipped[WAYS_MAX];
 };
 
 static const struct carrier carriers[] = {
-    {"64:ff9b::/96", 1, {{12, 13, 14, 15}}}, /* NAT64, RFC 6052 */
+    {"64:ff9b::/96", 1, {{12, 13, 14, 15}}, {false}}, /* NAT64, RFC 6052 */
     {"64:ff9b:1::/48", /* NAT64 by a prefix of 48, 56, 64 or 96 bits in it, RFC 8215 */
      4,
-     {{6, 7, 9, 10}, {7, 9, 10, 11}, {9, 10, 11, 12}, {12, 13, 14, 15}}},
-    {"2002::/16", 1, {{2, 3, 4, 5}}}, /* 6to4, RFC 3056 */
-    {"::/96", 1, {{12, 13, 14, 15}}}, /* IPv4-compatible, RFC 4291 */
+     {{6, 7, 9, 10}, {7, 9, 10, 11}, {9, 10, 11, 12}, {12, 13, 14, 15}},
+     {false}},
+    {"2002::/16", 1, {{2, 3, 4, 5}}, {false}}, /* 6to4, RFC 3056 */
+    /* Teredo, RFC 4380: the client, hidden from translators on the way, and its server */
+    {"2001::/32", 2, {{12, 13, 14, 15}, {4, 5, 6, 7}}, {true, false}},
+    {"::ffff:0:0:0/96", 1, {{12, 13, 14, 15}}, {false}}, /* IPv4-translated, RFC 2765 */
+    {"::/96", 1, {{12, 13, 14, 15}}, {false}},           /* IPv4-compatible, RFC 4291 */
 };
 
 /* NULL: it carries none. */
@@ -112,11 +117,13 @@ static const struct carrier *carrier_of(const struct in6_addr *address, struct b
     return NULL;
 }
 
-static struct in6_addr inside(const struct in6_addr *address, const uint8_t at[4])
+static struct in6_addr inside(const struct in6_addr *address, const struct carrier *carrier,
+                              size_t way)
 {
     struct in6_addr mapped = {.s6_addr = {[10] = 0xff, [11] = 0xff}};
+    const uint8_t flip = carrier->flipped[way] ? 0xff : 0;
     for (size_t i = 0; i < 4; i++) {
-        mapped.s6_addr[12 + i] = address->s6_addr[at[i]];
+        mapped.s6_addr[12 + i] = (uint8_t)(address->s6_addr[carrier->at[way][i]] ^ flip);
     }
     return mapped;
 }
@@ -137,7 +144,7 @@ static size_t readings(const struct in6_addr *address, const struct block *block
         return 1;
     }
     for (size_t i = 0; i < carrier->ways; i++) {
-        out_r[count] = inside(address, carrier->at[i]);
+        out_r[count] = inside(address, carrier, i);
         count += out_r[count].s6_addr[12] != 0;
     }
     return count > 0 ? count : 1;

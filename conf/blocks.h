@@ -2,9 +2,10 @@
 /*
  * blocks: runs of IP addresses, as ADDRESS or ADDRESS/BITS: which addresses a cluster's brokers may be dialled at.
  *
- * An IPv6 address that carries an IPv4 one is that IPv4 address: mapped, IPv4-compatible (::a.b.c.d), 6to4 (2002::/16),
- * NAT64 (64:ff9b::/96; 64:ff9b:1::/48, RFC 8215). Only a block within such a prefix means what is written. How long the
- * prefix of a translator in 64:ff9b:1::/48 is, and so where the IPv4 address lies, is not known: a block holds such an
+ * An IPv6 address that carries an IPv4 one is that IPv4 address: mapped, IPv4-compatible (::a.b.c.d), IPv4-translated
+ * (::ffff:0:a.b.c.d), 6to4 (2002::/16), NAT64 (64:ff9b::/96; 64:ff9b:1::/48, RFC 8215), Teredo (2001::/32: the client's
+ * and its server's). Only a block within such a prefix means what is written. How long the prefix of a translator in
+ * 64:ff9b:1::/48 is, and so where the IPv4 address lies, is not known, and Teredo carries two: a block holds such an
  * address when it does by every way to read it; that no broker is there, and that it is loopback, goes by any.
  */
 #pragma once

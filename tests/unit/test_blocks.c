@@ -60,8 +60,9 @@ Test(blocks, hold_their_addresses_and_no_others)
 /* T69: an IPv4 address that is written as an IPv6 one passes no list that it would not pass itself. */
 Test(blocks, t69_an_address_inside_another_is_held_by_its_own_block)
 {
-    static const char *const same[] = {"::ffff:10.1.2.3", "64:ff9b::a01:203",   "2002:a01:203::1",
-                                       "::10.1.2.3",      "64:ff9b:1::a01:203", NULL};
+    static const char *const same[] = {
+        "::ffff:10.1.2.3",    "64:ff9b::a01:203", "2002:a01:203::1",         "::10.1.2.3",
+        "64:ff9b:1::a01:203", "::ffff:0:a01:203", "2001:0:a01:7::f5fe:fdfc", NULL};
     for (size_t i = 0; same[i] != NULL; i++) {
         cr_expect(holds("10.1.0.0/16", same[i]), "%s", same[i]);
         cr_expect_not(holds("10.2.0.0/16", same[i]), "%s", same[i]);
@@ -74,6 +75,10 @@ Test(blocks, t69_an_address_inside_another_is_held_by_its_own_block)
     cr_expect(holds("64:ff9b:1:7::/64", "64:ff9b:1:7::a01:203"));
     cr_expect_not(holds("64:ff9b:1:7::/64", "64:ff9b:1:8::a01:203"));
     cr_expect(holds("2002:a01::/32", "2002:a01:203::1"));
+    cr_expect_not(holds("10.0.0.0/8", "2001:0:c000:201::f5fe:fdfc"), "by way of 192.0.2.1");
+    cr_expect_not(holds("10.0.0.0/8", "2001:0:a01:7::a01:203"), "as it is written it is another");
+    cr_expect(holds("2001::/32", "2001:0:c000:201::f5fe:fdfc"));
+    cr_expect(holds("2001::/16", "2001:1::a01:203"), "no Teredo");
     cr_expect(holds("::1", "::1"));
     cr_expect_not(holds("0.0.0.0/0", "::1"));
 }
@@ -108,6 +113,9 @@ Test(blocks, t69_no_broker_is_there)
                                         "64:ff9b:1:2:3:4:a9fe:a9fe",
                                         "64:ff9b:1::a9fe:a9fe",
                                         "64:ff9b:1::",
+                                        "::ffff:0:169.254.169.254",
+                                        "2001:0:c000:201::5601:5601",
+                                        "2001:0:a9fe:a9fe::3fff:fdfe",
                                         NULL};
     static const char *const may_be[] = {"10.0.0.1",
                                          "192.168.1.1",
@@ -125,6 +133,9 @@ Test(blocks, t69_no_broker_is_there)
                                          "::10.0.0.1",
                                          "2003:a9fe:a9fe::1",
                                          "64:ff9b:2::a9fe:a9fe",
+                                         "::ffff:0:10.0.0.1",
+                                         "2001:0:c000:201::f5fe:fdfc",
+                                         "2001:1:a9fe:a9fe::1",
                                          NULL};
     for (size_t i = 0; never[i] != NULL; i++) {
         struct in6_addr address = at(never[i]);
@@ -136,10 +147,18 @@ Test(blocks, t69_no_broker_is_there)
         cr_expect_not(block_is_no_broker(&address), "%s", may_be[i]);
         cr_expect_not(block_is_loopback(&address), "%s", may_be[i]);
     }
-    static const char *const ours[] = {
-        "127.0.0.1",         "127.255.0.1", "::1",           "::ffff:127.0.0.1",
-        "64:ff9b::7f00:1",   "::127.0.0.1", "2002:7f00:1::", "2002:7fff:1::1",
-        "64:ff9b:1::7f00:1", NULL};
+    static const char *const ours[] = {"127.0.0.1",
+                                       "127.255.0.1",
+                                       "::1",
+                                       "::ffff:127.0.0.1",
+                                       "64:ff9b::7f00:1",
+                                       "::127.0.0.1",
+                                       "2002:7f00:1::",
+                                       "2002:7fff:1::1",
+                                       "64:ff9b:1::7f00:1",
+                                       "::ffff:0:127.0.0.1",
+                                       "2001:0:c000:201::80ff:fffe",
+                                       NULL};
     for (size_t i = 0; ours[i] != NULL; i++) {
         struct in6_addr address = at(ours[i]);
         cr_expect(block_is_loopback(&address), "%s", ours[i]);
