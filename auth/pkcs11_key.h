@@ -10,8 +10,8 @@
  * A process has one module: it cannot be unloaded while keys of it are in use.
  *
  * A PIN is read from its file by the rules for key files, is given when the token asks, and is in no text. A PIN that
- * a token has refused is not shown to it again by this process (pkcs11_refused.h): tokens lock after a few. Provider
- * and engine keep a copy of the PIN in memory.
+ * a token has refused is not shown to it again by this process as long as URIs name the token in the same way
+ * (pkcs11_refused.h): tokens lock after a few. Provider and engine keep a copy of the PIN in memory.
  */
 #pragma once
 

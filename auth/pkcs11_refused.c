@@ -45,22 +45,57 @@ static void keyed(struct view text, uint8_t tag_r[TAG_BYTES])
     }
 }
 
-/* The attributes that name the token, each with what ends it. */
+static uint8_t nibble(char hex)
+{
+    return (uint8_t)(hex <= '9' ? hex - '0' : (hex | 0x20) - 'a' + 10);
+}
+
+/* As form_key takes it: after each '%' there are two digits. */
+static size_t decode(const char *at, size_t length, uint8_t *out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < length; i++) {
+        const bool escaped = at[i] == '%' && length - i > 2;
+        const int byte = escaped ? nibble(at[i + 1]) * 16 + nibble(at[i + 2]) : at[i];
+        out[count++] = (uint8_t)byte;
+        i += escaped ? 2 : 0;
+    }
+    return count;
+}
+
+/* "name=" and the value behind it, in a URI without its scheme. NULL: it is not there. */
+static const char *find_value(const char *attributes, const char *name, size_t *length_r)
+{
+    const size_t skipped = strlen(name);
+    for (const char *at = attributes;; at++) {
+        const size_t part = strcspn(at, ";");
+        if (strncmp(at, name, skipped) == 0) {
+            *length_r = part - skipped;
+            return at + skipped;
+        }
+        at += part;
+        if (*at == '\0') {
+            return NULL;
+        }
+    }
+}
+
+/* What names the token, in this order and as it is meant, however it is written; a NUL is in no value. */
 static void tag_token(const char *uri, uint8_t tag_r[TAG_BYTES])
 {
-    uint8_t *names = malloc(strlen(uri) + 1);
-    size_t length = 0;
+    static const char *const naming[] = {"token=", "serial="};
+    static const char scheme[] = "pkcs11:";
+    const char *attributes = uri;
+    uint8_t *names = calloc(1, strlen(uri) + sizeof naming / sizeof naming[0]);
+    size_t length = 0, value;
     if (names == NULL) {
         abort();
     }
-    for (const char *at = uri; *at != '\0';) {
-        size_t part = strcspn(at, ":;");
-        if (strncmp(at, "token=", 6) == 0 || strncmp(at, "serial=", 7) == 0) {
-            memcpy(names + length, at, part);
-            names[length + part] = ';';
-            length += part + 1;
-        }
-        at += part + (at[part] != '\0');
+    attributes += strncmp(uri, scheme, sizeof scheme - 1) == 0 ? sizeof scheme - 1 : 0;
+    for (size_t i = 0; i < sizeof naming / sizeof naming[0]; i++) {
+        const char *at = find_value(attributes, naming[i], &value);
+        length += at != NULL ? decode(at, value, names + length) : 0;
+        names[length++] = '\0';
     }
     keyed(view_of(names, length), tag_r);
     free(names);

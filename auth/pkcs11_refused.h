@@ -6,8 +6,12 @@
  *             HMAC-SHA256 with a key that this process drew, wiped with all of this when it exits
  *
  * Kept per token, so that one that refuses leaves the others alone, for as long as the process lives: that a key could
- * be loaded does not say that its token was shown the PIN. Of a URI what names the token counts (token, serial), not
- * which key of it. One thread at a time.
+ * be loaded does not say that its token was shown the PIN. One thread at a time.
+ *
+ * Which token a URI means goes by its token and serial as they are meant, in any order and however they are escaped,
+ * not by which key of it, nor by manufacturer and model: two that differ in nothing else are taken for one, and what
+ * one has refused the other is not shown. Nobody can tell here that "token=hsm", "serial=42" and both together are the
+ * same one: named in several of these ways it is shown a PIN once for each, so three times at most.
  */
 #pragma once
 

@@ -31,6 +31,39 @@ Test(pkcs11_refused, a_pin_is_known_again_for_every_key_of_its_token)
     cr_expect_eq(before("pkcs11:token=setu;serial=1", "4242"), PKCS11_REFUSED_NEVER);
 }
 
+/* Each of these is the same token, and a locked one when it is shown the PIN for each. */
+Test(pkcs11_refused, a_token_is_the_same_however_it_is_written)
+{
+    static const char *const same[] = {"pkcs11:token=my%20hsm;serial=4:2",
+                                       "pkcs11:serial=4:2;token=my%20hsm",
+                                       "pkcs11:token=%6dy%20hs%6D;object=o;serial=4%3A2",
+                                       "pkcs11:serial=%34%3a2;id=%01;token=my%20hsm",
+                                       "pkcs11:manufacturer=m;token=my%20hsm;model=x;serial=4:2"};
+    pkcs11_refused_add(same[0], text("4242"));
+    for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {
+        cr_expect_eq(before(same[i], "4242"), PKCS11_REFUSED_BEFORE, "%s", same[i]);
+        cr_expect_eq(before(same[i], "4243"), PKCS11_REFUSED_NEVER, "%s", same[i]);
+    }
+}
+
+/* What one token has refused says nothing of the others. */
+Test(pkcs11_refused, tokens_whose_names_look_alike_are_different)
+{
+    static const char *const other[] = {
+        "pkcs11:token=a:y;object=o", "pkcs11:token=a",
+        "pkcs11:token=a:",           "pkcs11:serial=a:x",
+        "pkcs11:token=x;serial=a",   "pkcs11:token=a%3bx",
+        "pkcs11:token=a%253ax",      "pkcs11:token=A:x",
+        "pkcs11:token=a:x;serial=1", "pkcs11:object=token=a:x;serial=2",
+        "pkcs11:token=a:x%3bserial="};
+    pkcs11_refused_add("pkcs11:token=a:x;object=o", text("4242"));
+    for (size_t i = 0; i < sizeof other / sizeof other[0]; i++) {
+        cr_expect_eq(before(other[i], "4242"), PKCS11_REFUSED_NEVER, "%s", other[i]);
+    }
+    cr_expect_eq(before("pkcs11:object=b:token=2;token=a:x", "4242"), PKCS11_REFUSED_BEFORE);
+    cr_expect_eq(before("pkcs11:object=b:token=3;token=a%3Ax", "4242"), PKCS11_REFUSED_BEFORE);
+}
+
 Test(pkcs11_refused, the_last_ones_of_a_token_are_kept)
 {
     char pin[16];
