@@ -23,8 +23,8 @@ struct door {
 };
 
 /**
- * Takes a reference on edition; world and cluster must outlive it, as the edition sees to.
- * NULL: logged.
+ * Takes a reference on edition; world and cluster must outlive it, as the edition sees to. NULL: no memory, or rules or
+ * SSL_CTX could not be made again of what was good when it was loaded; only what OpenSSL says of it is logged.
  */
 struct door *door_new(struct world *world, struct edition *edition, struct cluster *cluster,
                       const struct conf_listener *conf) __attribute__((warn_unused_result));

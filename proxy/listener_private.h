@@ -15,7 +15,7 @@ struct listener {
     struct world *world;
     struct door *door; /* for those who come now */
     struct port *ports;
-    uv_timer_t rest;    /* while it runs nothing is accepted */
+    uv_timer_t rest; /* then ports are polled again, and a refused bootstrap port is tried again */
     uv_timer_t unready; /* then who waits in sockets that came listening has waited enough */
     size_t open_handles;
     size_t sessions; /* of all its doors */
