@@ -335,21 +335,62 @@ uint64_t leaders_due_ms(const struct leaders *leaders)
     return first_ms;
 }
 
-/* A side that is due and that this question can be for: of its kind, or, while that is open, of one that somebody
- * can be asked for. NULL: none. */
-static struct side *next_side(struct topic *topic, uint64_t now_ms, const void *kind,
-                              leaders_askable_fn askable, void *context, const void **silent)
+/* What was said of the first few kinds is kept: to ask whether somebody is there takes a look at all nodes. */
+struct said {
+    leaders_askable_fn askable;
+    void *context;
+    const void *kinds[SIDES];
+    bool answers[SIDES];
+    size_t count;
+};
+
+static bool can_be_asked(struct said *said, const void *kind)
+{
+    size_t i = 0;
+    while (i < said->count && said->kinds[i] != kind) {
+        i++;
+    }
+    if (i < said->count) {
+        return said->answers[i];
+    }
+    const bool answer = said->askable == NULL || said->askable(said->context, kind);
+    if (said->count < SIDES) {
+        said->kinds[said->count] = kind;
+        said->answers[said->count++] = answer;
+    }
+    return answer;
+}
+
+/* Who has waited longest decides for which kind is asked, and from which topic on. NULL: nobody is due. */
+static const void *longest_due(struct leaders *leaders, uint64_t now_ms, struct said *said,
+                               size_t *first_r)
+{
+    const void *kind = NULL;
+    uint64_t since_ms = now_ms;
+    for (size_t i = 0; i < leaders->count; i++) {
+        const struct topic *topic = leaders->topics[i];
+        for (size_t k = 0; k < SIDES && topic->sides[k].kind != NULL; k++) {
+            const struct side *side = &topic->sides[k];
+            const uint64_t at_ms = side_due_ms(topic, side);
+            if ((kind == NULL ? at_ms <= since_ms : at_ms < since_ms) &&
+                can_be_asked(said, side->kind)) {
+                kind = side->kind;
+                since_ms = at_ms;
+                *first_r = i;
+            }
+        }
+    }
+    return kind;
+}
+
+/* NULL: not of this kind, or not due. */
+static struct side *due_side(struct topic *topic, uint64_t now_ms, const void *kind)
 {
     for (size_t i = 0; i < SIDES && topic->sides[i].kind != NULL; i++) {
         struct side *side = &topic->sides[i];
-        bool other = kind != NULL ? kind != side->kind : *silent == side->kind;
-        if (other || side_due_ms(topic, side) > now_ms) {
-            continue;
+        if (side->kind == kind) {
+            return side_due_ms(topic, side) <= now_ms ? side : NULL;
         }
-        if (kind != NULL || askable == NULL || askable(context, side->kind)) {
-            return side;
-        }
-        *silent = side->kind;
     }
     return NULL;
 }
@@ -358,17 +399,18 @@ size_t leaders_next(struct leaders *leaders, uint64_t now_ms, size_t bytes_max,
                     leaders_askable_fn askable, void *context, const void **kind_r,
                     struct writer *names)
 {
-    size_t taken = 0, bytes = 0;
-    const void *kind = NULL, *silent = NULL; /* silent: for which nobody can be asked */
-    for (size_t i = 0; i < leaders->count; i++) {
-        struct topic *topic = leaders->topics[i];
-        struct side *side = bytes + 2 + topic->length <= bytes_max
-                                ? next_side(topic, now_ms, kind, askable, context, &silent)
-                                : NULL;
+    struct said said = {.askable = askable, .context = context};
+    size_t taken = 0, bytes = 0, first = 0;
+    *kind_r = longest_due(leaders, now_ms, &said, &first);
+    for (size_t i = 0; *kind_r != NULL && i < leaders->count; i++) {
+        struct topic *topic = leaders->topics[(first + i) % leaders->count];
+        struct side *side = due_side(topic, now_ms, *kind_r);
         if (side == NULL) {
             continue;
         }
-        kind = side->kind;
+        if (bytes + 2 + topic->length > bytes_max) {
+            break;
+        }
         sort(leaders, topic);
         writer_string(names, false, view_of(topic->name, topic->length));
         bytes += 2 + topic->length;
@@ -377,7 +419,7 @@ size_t leaders_next(struct leaders *leaders, uint64_t now_ms, size_t bytes_max,
         side->asked_ms = now_ms > 0 ? now_ms : 1;
         taken++;
     }
-    *kind_r = kind;
+    *kind_r = taken > 0 ? *kind_r : NULL;
     return taken;
 }
 

@@ -65,9 +65,10 @@ typedef bool (*leaders_askable_fn)(void *context, const void *kind);
 
 /*
  * Takes topics that are due, all wanted by one kind, and notes that they are asked for now: appends
- * their names to names, each with an int16 length before it, as many as go into bytes_max. Those of
- * kinds for which nobody can be asked stay wanted, and due; askable NULL: all can. Returns how many;
- * *kind_r is NULL for none.
+ * their names to names, each with an int16 length before it, as many as go into bytes_max. The one
+ * that has been due for longest is among them, so that each gets its turn however many there are, of
+ * whichever kind. Those of kinds for which nobody can be asked stay wanted, and due; askable NULL:
+ * all can. Returns how many; *kind_r is NULL for none.
  */
 size_t leaders_next(struct leaders *leaders, uint64_t now_ms, size_t bytes_max,
                     leaders_askable_fn askable, void *context, const void **kind_r,

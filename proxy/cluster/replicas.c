@@ -125,19 +125,33 @@ uint64_t replicas_due_ms(const struct replicas *replicas)
     return first_ms;
 }
 
+/* Whose list has been due for longest. NULL: none is. */
+static const void *longest_due(const struct replicas *replicas, uint64_t now_ms,
+                               replicas_askable_fn askable, void *context)
+{
+    const void *kind = NULL;
+    uint64_t since_ms = now_ms;
+    for (size_t i = 0; i < replicas->count; i++) {
+        const struct list *list = &replicas->lists[i];
+        const uint64_t at_ms = list_due_ms(list);
+        if ((kind == NULL ? at_ms <= since_ms : at_ms < since_ms) && askable(context, list->kind)) {
+            kind = list->kind;
+            since_ms = at_ms;
+        }
+    }
+    return kind;
+}
+
 size_t replicas_next(struct replicas *replicas, uint64_t now_ms, replicas_askable_fn askable,
                      void *context, const void **kind_r, struct writer *names)
 {
     size_t taken = 0;
-    *kind_r = NULL;
-    for (size_t i = 0; i < replicas->count; i++) {
+    *kind_r = longest_due(replicas, now_ms, askable, context);
+    for (size_t i = 0; *kind_r != NULL && i < replicas->count; i++) {
         struct list *list = &replicas->lists[i];
-        bool other = *kind_r != NULL && *kind_r != list->kind;
-        if (other || list_due_ms(list) > now_ms ||
-            (*kind_r == NULL && !askable(context, list->kind))) {
+        if (list->kind != *kind_r || list_due_ms(list) > now_ms) {
             continue;
         }
-        *kind_r = list->kind;
         writer_string(names, false, view_from_string(list->topic));
         list->vain += list->wanted ? 1 : 0; /* until one holds */
         list->wanted = false;

@@ -43,8 +43,9 @@ uint64_t replicas_due_ms(const struct replicas *replicas);
 typedef bool (*replicas_askable_fn)(void *context, const void *kind);
 
 /*
- * Takes topics that are due, all of one kind of which somebody can be asked, and notes that they are asked for now:
- * appends their names to names, each with an int16 length before it. Returns how many; *kind_r is NULL for none.
+ * Takes topics that are due, all of one kind of which somebody can be asked, the one that has been due for longest, and
+ * notes that they are asked for now: appends their names to names, each with an int16 length before it. Returns how
+ * many; *kind_r is NULL for none.
  */
 size_t replicas_next(struct replicas *replicas, uint64_t now_ms, replicas_askable_fn askable,
                      void *context, const void **kind_r, struct writer *names);

@@ -261,6 +261,70 @@ Test(leaders, a_question_has_its_size)
     cr_assert_eq(names.length, 12u);
 }
 
+enum { MANY = 2000, MANY_BYTES = 30 * 9, TWO = 2, QUESTION_MS = 75 };
+
+/* One question, and an answer with nothing new, upon which its topics are wanted again at once. */
+static void ask_in_vain(uint64_t now_ms, unsigned times[TWO][MANY])
+{
+    uint8_t memory[MANY_BYTES];
+    struct writer names;
+    struct view name;
+    const void *kind;
+    writer_init_fixed(&names, memory, sizeof memory);
+    const size_t taken = leaders_next(l, now_ms, MANY_BYTES, askable, NULL, &kind, &names);
+    struct reader r = reader_init(writer_view(&names));
+    cr_assert_gt(taken, 0u);
+    while (reader_string(&r, false, &name, NULL)) {
+        unsigned number = 0;
+        for (size_t i = 1; i < name.length; i++) {
+            number = number * 10 + (unsigned)(name.at[i] - '0');
+        }
+        times[kind == &ajna][number]++;
+        leaders_heard(l, name, 3, 0);
+        leaders_want(l, name, kind, now_ms);
+    }
+}
+
+/*
+ * A round of questions takes longer (134 * 75 ms) than it takes (5 s) until the first may be asked again: then the
+ * first would be all that ever is.
+ */
+Test(leaders, each_topic_of_each_kind_gets_its_turn)
+{
+    static unsigned times[TWO][MANY];
+    char name[16];
+    silent = NULL;
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "t%06u", i);
+        leaders_want(l, t(name), &legacy, 1000);
+        leaders_want(l, t(name), &ajna, 1000);
+    }
+    for (unsigned i = 0; i < 5 * 134; i++) {
+        ask_in_vain(1000 + i * QUESTION_MS, times);
+    }
+    for (unsigned i = 0; i < MANY; i++) {
+        cr_assert(times[0][i] >= 4 && times[0][i] <= 6, "t%06u: %u", i, times[0][i]);
+        cr_assert(times[1][i] >= 4 && times[1][i] <= 6, "t%06u: %u", i, times[1][i]);
+    }
+}
+
+/* A name that finds no room waits for the next question, and is the first there. */
+Test(leaders, a_long_name_is_not_overtaken_for_ever)
+{
+    uint8_t memory[ROOM];
+    struct writer names;
+    const void *kind;
+    leaders_want(l, t("a"), &legacy, 1);
+    leaders_want(l, t("bbbbbbbb"), &legacy, 1);
+    leaders_want(l, t("c"), &legacy, 1);
+    writer_init_fixed(&names, memory, sizeof memory);
+    cr_assert_eq(leaders_next(l, 1, 10, NULL, NULL, &kind, &names), 1u);
+    cr_assert_eq(leaders_next(l, 1, 10, NULL, NULL, &kind, &names), 1u);
+    cr_assert_eq(names.length, 3u + 10u);
+    cr_assert_eq(leaders_next(l, 1, 2, NULL, NULL, &kind, &names), 0u);
+    cr_assert_null(kind);
+}
+
 Test(leaders, there_is_an_end_to_what_is_kept)
 {
     char name[300];

@@ -125,6 +125,24 @@ Test(replicas, what_comes_to_nothing_is_asked_ever_later)
     cr_assert_eq(replicas_due_ms(r), now_ms + 250, "it was not in vain");
 }
 
+/* Brokers may take longer to answer than it takes until the same may be asked again. */
+Test(replicas, the_other_kind_gets_its_turn)
+{
+    unsigned times[2] = {0, 0};
+    const void *kind;
+    for (uint64_t now_ms = 1000; now_ms < 10000; now_ms += 300) {
+        hold(&legacy, 1, 3, now_ms);
+        hold(&ajna, 1, 3, now_ms);
+        cr_assert_eq(next(now_ms, &kind), 1u);
+        times[kind == &ajna]++;
+        replicas_heard(r, kind, view_from_string(offsets), now_ms);
+        learn(kind, offsets, 0, 1, 3);
+        cr_assert(hold(kind, 0, 3, now_ms), "something holds, so that it was not in vain");
+    }
+    cr_assert_eq(times[0], 15u);
+    cr_assert_eq(times[1], 15u);
+}
+
 Test(replicas, who_cannot_be_asked_stays_wanted)
 {
     const void *kind;
