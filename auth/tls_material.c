@@ -252,6 +252,13 @@ static void check_trust(const struct trust *before, const struct trust *now, int
                         "takes it all the same, and then nobody is let in by it)",
                         now->crl);
     }
+    if (trust_is_early(now, now_s)) {
+        conf_errors_add(
+            errors, place,
+            "%s: a revocation list in it is not in force yet (it is taken when its time "
+            "has come; see that the clocks agree)",
+            now->crl);
+    }
     if (trust_is_forged(now)) {
         conf_errors_add(errors, place,
                         "%s: a revocation list in it is not signed by its issuer (a reload by hand "

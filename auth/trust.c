@@ -91,6 +91,22 @@ static bool take_authorities(struct trust *trust, EVP_MD_CTX *md, struct conf_pl
     return good;
 }
 
+/* What cannot be read was never in force, as it is for OpenSSL. */
+static void later(const ASN1_TIME *time, int64_t *begin_s)
+{
+    int64_t seconds = 0;
+    if (!key_pair_time(time, &seconds)) {
+        seconds = INT64_MAX;
+    }
+    *begin_s = seconds > *begin_s ? seconds : *begin_s;
+}
+
+/* OpenSSL leaves them aside without X509_V_FLAG_USE_DELTAS: who is on one of them alone would be let in. */
+static bool is_delta(const X509_CRL *list)
+{
+    return X509_CRL_get_ext_by_NID(list, NID_delta_crl, -1) >= 0;
+}
+
 static bool take_lists(struct trust *trust, EVP_MD_CTX *md, struct conf_place place,
                        struct conf_errors *errors)
 {
@@ -108,9 +124,18 @@ static bool take_lists(struct trust *trust, EVP_MD_CTX *md, struct conf_place pl
         X509_CRL *list = sk_X509_CRL_value(trust->lists, i);
         uint8_t print[EVP_MAX_MD_SIZE];
         unsigned length = 0;
+        if (is_delta(list)) {
+            conf_errors_add(
+                errors, place,
+                "%s: list %d in it is a delta, by which nobody is refused (keep full lists "
+                "there, and no others)",
+                trust->crl, i + 1);
+            return false;
+        }
         good = X509_STORE_add_crl(trust->store, list) == 1 &&
                X509_CRL_digest(list, EVP_sha256(), print, &length) == 1;
         hash_part(md, print, length, 2);
+        later(X509_CRL_get0_lastUpdate(list), &trust->lists_begin_s);
         earlier(X509_CRL_get0_nextUpdate(list), &trust->lists_end_s);
     }
     if (!good) {
@@ -133,6 +158,7 @@ struct trust *trust_load(const char *ca, const char *crl, struct conf_place plac
     atomic_init(&made->references, 1);
     trust->ca = copy_text(ca);
     trust->crl = copy_text(crl);
+    trust->lists_begin_s = INT64_MIN;
     trust->lists_end_s = trust->ends_s = INT64_MAX;
     ERR_clear_error();
     /* Not && : every fault is to be told. */
@@ -200,6 +226,11 @@ bool trust_holds(const struct trust *trust, X509 *leaf, STACK_OF(X509) * chain, 
 bool trust_is_stale(const struct trust *trust, int64_t now_s)
 {
     return trust->lists_end_s < now_s;
+}
+
+bool trust_is_early(const struct trust *trust, int64_t now_s)
+{
+    return trust->lists_begin_s > now_s;
 }
 
 enum signer { SIGNER_UNKNOWN, SIGNER_RIGHT, SIGNER_WRONG };
@@ -270,7 +301,22 @@ static bool keeps_lists(const struct trust *before, const struct trust *now,
     return true;
 }
 
-/* A newer list is no proof that an older one beside it is left aside: it may be a delta, of a part, of another key. */
+static bool adds_older(const struct trust *before, const struct trust *now, const X509_NAME *issuer,
+                       int64_t than_s)
+{
+    int64_t at_s = 0;
+    for (int i = 0; i < sk_X509_CRL_num(now->lists); i++) {
+        const X509_CRL *list = sk_X509_CRL_value(now->lists, i);
+        if (X509_NAME_cmp(X509_CRL_get_issuer(list), issuer) == 0 &&
+            key_pair_time(X509_CRL_get0_lastUpdate(list), &at_s) && at_s < than_s &&
+            !has_list(before, list)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A newer list is no proof that an older one beside it is left aside: it may be of a part, or of another key. */
 bool trust_goes_back(const struct trust *before, const struct trust *now)
 {
     bool back = false;
@@ -278,7 +324,8 @@ bool trust_goes_back(const struct trust *before, const struct trust *now)
         const X509_NAME *issuer = X509_CRL_get_issuer(sk_X509_CRL_value(before->lists, i));
         const struct ages was = ages_of(before, issuer), is = ages_of(now, issuer);
         const bool older = is.newest_s < was.newest_s || is.oldest_s < was.newest_s;
-        back = older && !keeps_lists(before, now, issuer);
+        back = (older && !keeps_lists(before, now, issuer)) ||
+               adds_older(before, now, issuer, was.newest_s);
     }
     return back;
 }

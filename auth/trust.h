@@ -5,7 +5,7 @@
  *
  *   authorities   every certificate of the file is an anchor, root or not, as in a Java trust store
  *   lists         with any, each certificate of a peer's chain needs a list that is valid now: an expired or missing
- *                 one refuses the peer
+ *                 one refuses the peer. Full ones: a delta counts for nothing, and the file is refused
  */
 #pragma once
 
@@ -22,7 +22,8 @@ struct trust {
     STACK_OF(X509_CRL) * lists; /* NULL: none are asked for */
     uint8_t hash[32];           /* of what was read: two with the same believe the same */
     uint8_t authorities_hash[32]; /* of the authorities alone */
-    int64_t lists_end_s;        /* first nextUpdate, seconds since 1970 UTC; INT64_MAX: no list */
+    int64_t lists_begin_s;      /* last thisUpdate, seconds since 1970 UTC; INT64_MIN: no list */
+    int64_t lists_end_s;        /* first nextUpdate; INT64_MAX: no list */
     int64_t ends_s;             /* when the first authority's certificate ends */
 };
 
@@ -44,6 +45,10 @@ bool trust_holds(const struct trust *trust, X509 *leaf, STACK_OF(X509) * chain, 
 /* Has one of the lists ended before now_s? */
 bool trust_is_stale(const struct trust *trust, int64_t now_s);
 
+/* Is one of the lists made only after now_s? Until then it counts for nothing: another of its issuer is in force, or
+ * nobody of his is let in. */
+bool trust_is_early(const struct trust *trust, int64_t now_s);
+
 /*
  * Is one of the lists signed by none of the authorities that bear its issuer's name? Of an issuer who is not among the
  * authorities, whom peers send along, nobody can tell here: that is no.
@@ -52,8 +57,8 @@ bool trust_is_forged(const struct trust *trust);
 
 /*
  * Does `now` hold an older list of some issuer than `before`, so that somebody might be back who was revoked? Or none
- * any more, so that nobody of that issuer would be let in? Where not all of an issuer's lists are kept, each of him has
- * to be as new as the newest before.
+ * any more, so that nobody of that issuer would be let in? Each that comes has to be as new as the newest before, and
+ * where not all of an issuer's lists are kept, each of him.
  */
 bool trust_goes_back(const struct trust *before, const struct trust *now);
 

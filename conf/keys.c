@@ -322,7 +322,7 @@ static const struct key tls_keys[] = {
     {FIELD(conf_tls, ca), .type = KEY_TEXT, .required = true, .form = form_path,
      .doc = "PEM file with the authorities that brokers' certificates must come from."},
     {FIELD(conf_tls, crl), .type = KEY_TEXT, .form = form_path,
-     .doc = "PEM file with the revocation lists of these authorities."},
+     .doc = "PEM file with the full revocation lists of these authorities."},
     {FIELD(conf_tls, ocsp), .type = KEY_CHOICE, .words = ocsps, .fallback = "off",
      .doc = "Whether brokers are asked to staple an OCSP response about their certificate, in "
             "which its issuer says that it is not revoked: not asked, what is stapled must be "
@@ -440,8 +440,9 @@ static const struct key listener_tls_keys[] = {
     {FIELD(conf_listener_tls, client_ca), .type = KEY_TEXT, .form = form_path,
      .doc = "PEM file with the authorities that client certificates must come from."},
     {FIELD(conf_listener_tls, client_crl), .type = KEY_TEXT, .form = form_path,
-     .doc = "PEM file with the revocation lists of these authorities; one that has ended refuses "
-            "every client."},
+     .doc =
+         "PEM file with the full revocation lists of these authorities; one that has ended refuses "
+         "every client."},
     {FIELD(conf_listener_tls, client_auth), .type = KEY_CHOICE, .words = client_auths,
      .fallback = "none",
      .doc =

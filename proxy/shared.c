@@ -297,11 +297,19 @@ static void check_listener_rules(const struct config *config, struct conf_errors
 static void warn_of_list(const struct trust *trust, struct conf_place place,
                          struct conf_errors *errors)
 {
-    if (trust != NULL && trust_is_stale(trust, world_now_ns() / 1000000000)) {
+    const int64_t now_s = world_now_ns() / 1000000000;
+    if (trust != NULL && trust_is_stale(trust, now_s)) {
         conf_errors_warn(errors, place,
                          "%s: a revocation list in it has ended, so nobody is let in whom it is "
                          "about (get a newer one)",
                          trust->crl);
+    }
+    if (trust != NULL && trust_is_early(trust, now_s)) {
+        conf_errors_warn(
+            errors, place,
+            "%s: a revocation list in it is not in force yet, so nobody is let in whom "
+            "it alone is about (see that the clocks agree)",
+            trust->crl);
     }
 }
 

@@ -13,7 +13,7 @@
 #include "conf/errors.h"
 #include "tests/unit/pki_kit.h"
 
-enum { DAY_S = 86400 };
+enum { HOUR_S = 3600, DAY_S = 86400 };
 
 static struct pki_cert root, other;
 static struct config *config;
@@ -176,17 +176,33 @@ Test(tls_material, t54_a_list_that_is_missing_may_not_follow)
     assert_refused("", 0);
 }
 
-/* A list of tomorrow counts for nothing yet, so that behind it another one is in force. */
 Test(tls_material, t54_a_list_may_not_hide_behind_a_forged_one)
 {
     const int64_t now_s = (int64_t)time(NULL);
-    write_crls((X509_CRL *[]){list_made(&root, &root, now_s - DAY_S),
-                              list_made(&root, &other, now_s + DAY_S),
-                              pki_crl(&other, NULL, 0), NULL});
+    write_crls((X509_CRL *[]){list_made(&root, &root, now_s - 2 * HOUR_S),
+                              list_made(&root, &other, now_s - HOUR_S), pki_crl(&other, NULL, 0),
+                              NULL});
     assert_refused("not signed by its issuer", 2);
 }
 
-/* The newer one may be a delta, or of a part, and then the older one is what counts. */
+/* It counts for nothing yet: another is in force, or nobody is let in. In use, each right one after it were older. */
+Test(tls_material, t54_a_list_of_tomorrow_may_not_follow)
+{
+    const struct pki_options options = {.common_name = "Between", .authority = true};
+    const int64_t now_s = (int64_t)time(NULL);
+    struct pki_cert between = pki_make(&options, &root);
+    write_crls(
+        (X509_CRL *[]){list_made(&root, &root, now_s + HOUR_S), pki_crl(&other, NULL, 0), NULL});
+    assert_refused("not in force yet", 2);
+    write_crls((X509_CRL *[]){list_made(&root, &root, now_s - HOUR_S), pki_crl(&other, NULL, 0),
+                              list_made(&between, &other, now_s + 1000 * DAY_S), NULL});
+    assert_refused("not in force yet", 2); /* whose signature nobody can tell */
+    write_crls((X509_CRL *[]){list_made(&root, &root, now_s), pki_crl(&other, NULL, 0), NULL});
+    assert_refused("", 0);
+    pki_free(&between);
+}
+
+/* The newer one may be of a part, or of another key, and then the older one is what counts. */
 Test(tls_material, t54_an_older_list_may_not_hide_behind_a_newer_one)
 {
     const int64_t now_s = (int64_t)time(NULL);
@@ -198,9 +214,12 @@ Test(tls_material, t54_an_older_list_may_not_hide_behind_a_newer_one)
                               list_made(&root, &root, now_s - DAY_S), pki_crl(&other, NULL, 0),
                               NULL});
     assert_refused("older", 2);
-    write_crls((X509_CRL *[]){kept, list_made(&root, &root, now_s - 5 * DAY_S),
+    write_crls((X509_CRL *[]){X509_CRL_dup(kept), list_made(&root, &root, now_s - 5 * DAY_S),
                               pki_crl(&other, NULL, 0), NULL});
-    assert_refused("", 0); /* what is in force stays so */
+    assert_refused("older", 2); /* it may be of another key than the one that stays */
+    write_crls((X509_CRL *[]){kept, list_made(&root, &root, now_s - DAY_S),
+                              pki_crl(&other, NULL, 0), NULL});
+    assert_refused("", 0);
     write_crls((X509_CRL *[]){list_made(&root, &root, now_s - DAY_S), pki_crl(&other, NULL, 0),
                               NULL});
     assert_refused("", 0);
@@ -218,7 +237,7 @@ Test(tls_material, t54_an_older_list_may_not_hide_behind_one_of_an_unknown_signe
     before = load();
     write_crls((X509_CRL *[]){pki_crl(&root, NULL, 0), pki_crl(&other, NULL, 0),
                               list_made(&between, &between, now_s - 5 * DAY_S),
-                              list_made(&between, &other, now_s + DAY_S), NULL});
+                              list_made(&between, &other, now_s - HOUR_S), NULL});
     assert_refused("older", 2);
     write_crls((X509_CRL *[]){pki_crl(&root, NULL, 0), pki_crl(&other, NULL, 0),
                               list_made(&between, &between, now_s - DAY_S), NULL});
