@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "conf/config.h"
+#include "conf/credential.h"
 #include "conf/errors.h"
 #include "proxy/cli/audit_bundle.h"
 #include "proxy/cli/audit_format.h"
@@ -277,7 +278,7 @@ static int make_from_config(const struct cli_call *call)
     conf_errors_init(&errors);
     int status = CLI_BAD_CONFIG;
     making.config = config_load(call->config_file, &errors);
-    if (making.config == NULL) {
+    if (making.config == NULL || !credential_check(making.config, &errors)) {
         conf_errors_print(&errors, stderr);
     } else if (load_keys(&making)) {
         status = make(&making);

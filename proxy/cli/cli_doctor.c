@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "conf/config.h"
+#include "conf/credential.h"
 #include "conf/errors.h"
 #include "proxy/cli/cli_out.h"
 #include "proxy/cli/doctor.h"
@@ -60,6 +61,16 @@ static void print_text(const struct doctor *doctor)
            doctor->statuses[DOCTOR_FAIL], doctor->statuses[DOCTOR_FAIL] == 1 ? "" : "s");
 }
 
+/* Whether its files have their paths: another file by the name of a credential is not to be taken for it. */
+static bool has_files(const struct config *config)
+{
+    struct conf_errors told_already;
+    conf_errors_init(&told_already);
+    const bool has = credential_check(config, &told_already);
+    conf_errors_deinit(&told_already);
+    return has;
+}
+
 /* The configuration alone may be good where a file it names is not: then limits can be judged. */
 static void judge(struct doctor *doctor, const struct cli_call *call, const struct shared *shared,
                   const struct config *config, const struct conf_errors *errors)
@@ -75,9 +86,11 @@ static void judge(struct doctor *doctor, const struct cli_call *call, const stru
     if (config != NULL) {
         doctor_judge_limits(doctor, &facts, config);
         doctor_judge_files(doctor, config, call->values[STATS_FILE]);
+        doctor_judge_ems(doctor, &fips, config);
+    }
+    if (config != NULL && has_files(config)) {
         doctor_judge_trust(doctor, config, facts.now_s);
         doctor_judge_keytabs(doctor, config);
-        doctor_judge_ems(doctor, &fips, config);
     }
     if (shared != NULL) {
         doctor_judge_certificates(doctor, shared->certificates, facts.now_s);

@@ -148,8 +148,9 @@ static void judge_signing(struct doctor *doctor, const char *key)
                    "make a key with `setu audit keygen` and set audit.signing_key",
                    "the audit log has no signed checkpoints");
     } else {
-        doctor_add(doctor, "audit_signing", DOCTOR_OK, NULL, NULL, "signed with the key in %s",
-                   key);
+        doctor_add(doctor, "audit_signing", DOCTOR_OK,
+                   "who may write the audit log cannot change what is signed", "",
+                   "signed with the key in %s", key);
     }
 }
 

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/unit/pki_kit.h"
+
 enum { ARGUMENTS_MAX = 16, TEXT_MAX = 65536 };
 
 static char folder[] = "/tmp/setu-cli-XXXXXX";
@@ -367,6 +369,49 @@ Test(cli, doctor_exit_statuses)
     cr_assert_neq(doctor_says("cpu")[0], '\0', "the machine is judged all the same");
     expect("setu doctor extra", CLI_USAGE, "", "one operand too many");
     expect("setu doctor --help", CLI_OK, "because of the configuration or a file it reads", "");
+}
+
+static const char with_credentials[] =
+    "audit: {file: audit.log, signing_key: 'credential:audit.key'}\n"
+    "certificates: [{name: orders, chain: /none.pem, key: /none.key}]\n"
+    "mapping: [{principal: orders, certificate: orders}]\n"
+    "users: {file: users.yaml}\n"
+    "listeners:\n"
+    "  - {name: l, cluster: main, bind: 127.0.0.1, port: 10000, advertised_host: localhost,\n"
+    "     node_base_port: 10001, node_ports_max: 9, mechanisms: [SCRAM-SHA-512]}\n"
+    "clusters:\n"
+    "  - name: main\n"
+    "    bootstrap: [\"127.0.0.1:1\"]\n"
+    "    identity: {certificate: orders}\n"
+    "    generations:\n"
+    "      - {name: g, protocol: SSL, login: mapped-certificate, tls: {ca: 'credential:ca.pem'}}\n";
+
+/* What lies in the working folder by the name of a credential is no credential. */
+Test(cli, credentials_without_a_folder_of_them_are_told_and_not_looked_for)
+{
+    const struct pki_options options = {.common_name = "Root", .authority = true};
+    pki_open();
+    struct pki_cert authority = pki_make(&options, NULL);
+    pki_write_cert("credential:ca.pem", authority.cert);
+    pki_write_cert("ca.pem", authority.cert);
+    write_file("setu.yaml", with_credentials);
+    unsetenv("CREDENTIALS_DIRECTORY");
+    cr_assert_eq(chdir(pki_path(".")), 0);
+    cr_assert_eq(setu("setu doctor -c @setu.yaml -o json", ""), CLI_BAD_CONFIG);
+    cr_expect_str_eq(doctor_says("configuration"), "fail");
+    cr_expect_not_null(
+        strstr(out, "'credential:ca.pem' is a credential, but CREDENTIALS_DIRECTORY"));
+    cr_expect_not_null(strstr(out, "'credential:audit.key' is a credential, but"));
+    cr_expect_str_eq(doctor_says("authorities"), "", "%s", out);
+    expect("setu audit bundle -c @setu.yaml @evidence.tar", CLI_BAD_CONFIG, "",
+           "'credential:audit.key' is a credential, but CREDENTIALS_DIRECTORY names no folder");
+    cr_assert_eq(setenv("CREDENTIALS_DIRECTORY", pki_path("."), 1), 0);
+    cr_assert_eq(setu("setu doctor -c @setu.yaml -o json", ""), CLI_BAD_CONFIG);
+    cr_expect_null(strstr(out, "CREDENTIALS_DIRECTORY"), "%s", out);
+    cr_expect_str_eq(doctor_says("authorities"), "ok", "%s", out);
+    expect("setu audit bundle -c @setu.yaml @evidence.tar", CLI_BAD_CONFIG, "", "/audit.key");
+    pki_free(&authority);
+    pki_close();
 }
 
 Test(cli, map_explain)
