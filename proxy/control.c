@@ -72,21 +72,36 @@ static bool own_folder(const char *path)
            (st.st_mode & 077) == 0;
 }
 
-bool control_path(const char *configured, const char *config_file, char path_r[CONTROL_PATH_SIZE])
+enum { OWN_SIZE = 64 };
+
+/* The first that can be written, or own. */
+static const char *default_folder(char own[OWN_SIZE])
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR");
-    char temporary[64];
+    if (access(CONTROL_FOLDER, W_OK | X_OK) == 0) {
+        return CONTROL_FOLDER;
+    }
+    if (runtime != NULL && runtime[0] == '/' && access(runtime, W_OK | X_OK) == 0) {
+        return runtime;
+    }
+    snprintf(own, OWN_SIZE, "/tmp/setu-%u", (unsigned)geteuid());
+    return own;
+}
+
+bool control_place(const char *configured, const char *config_file, char path_r[CONTROL_PATH_SIZE])
+{
+    char own[OWN_SIZE];
     if (configured[0] != '\0') {
         return (size_t)snprintf(path_r, CONTROL_PATH_SIZE, "%s", configured) < CONTROL_PATH_SIZE;
     }
-    if (access(CONTROL_FOLDER, W_OK | X_OK) == 0) {
-        return fits(path_r, CONTROL_FOLDER, config_file);
-    }
-    if (runtime != NULL && runtime[0] == '/' && access(runtime, W_OK | X_OK) == 0) {
-        return fits(path_r, runtime, config_file);
-    }
-    snprintf(temporary, sizeof temporary, "/tmp/setu-%u", (unsigned)geteuid());
-    return own_folder(temporary) && fits(path_r, temporary, config_file);
+    return fits(path_r, default_folder(own), config_file);
+}
+
+bool control_path(const char *configured, const char *config_file, char path_r[CONTROL_PATH_SIZE])
+{
+    char own[OWN_SIZE];
+    const bool ours = configured[0] == '\0' && default_folder(own) == own;
+    return (!ours || own_folder(own)) && control_place(configured, config_file, path_r);
 }
 
 /* ---- the socket ---- */

@@ -33,6 +33,10 @@ typedef void (*control_fn)(void *context, uint64_t peer, int kind, struct view p
 bool control_path(const char *configured, const char *config_file, char path_r[CONTROL_PATH_SIZE])
     __attribute__((warn_unused_result));
 
+/** The same, but nothing is made, and whose the folder in /tmp is is not looked at. */
+bool control_place(const char *configured, const char *config_file, char path_r[CONTROL_PATH_SIZE])
+    __attribute__((warn_unused_result));
+
 /** A listening socket at path, in place of one that nobody listens on any more. -1: errno; EADDRINUSE: one lives. */
 int control_listen(const char *path) __attribute__((warn_unused_result));
 

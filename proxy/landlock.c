@@ -3,7 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
+#include <fnmatch.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +64,21 @@ static bool is_too_much(const char *folder)
         }
     }
     return false;
+}
+
+/* Where much else lies: for a warning only, since many a Setu that runs well writes there. */
+static bool is_others(const char *folder)
+{
+    static const char *const all[] = {
+        "/boot",  "/dev",         "/dev/shm", "/etc",       "/etc/*",      "/home/*",
+        "/media", "/proc",        "/sys",     "/var/cache", "/run/user/*", "/usr",
+        "/usr/*", "/usr/local/*", "/var/log", "/var/mail",  "/var/spool",  "/var/spool/*"};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (fnmatch(all[i], folder, FNM_PATHNAME) == 0) {
+            return true;
+        }
+    }
+    return is_too_much(folder);
 }
 
 int landlock_version(void)
@@ -131,28 +146,21 @@ bool landlock_add_file(struct landlock *landlock, const char *file, bool written
     return (realpath(file, target) == NULL || add_place(landlock, target, written)) && good;
 }
 
-static bool lies_among_others(const char *file)
+static bool lies_among_others(const char *file, char folder_r[PATH_MAX])
 {
-    char folder[PATH_MAX], whole[PATH_MAX];
+    char folder[PATH_MAX];
     folder_of(file, folder);
-    return realpath(folder, whole) != NULL && is_too_much(whole);
+    return realpath(folder, folder_r) != NULL && is_others(folder_r);
 }
 
-bool landlock_is_broad(const char *file)
+bool landlock_is_broad(const char *path, bool folder, char broad_r[PATH_MAX])
 {
     char target[PATH_MAX];
-    return lies_among_others(file) || (realpath(file, target) != NULL && lies_among_others(target));
-}
-
-const char *landlock_next_broad(const struct landlock *landlock, size_t *at)
-{
-    while (*at < landlock->count) {
-        const char *name = landlock->folders[(*at)++];
-        if (name[0] == 'w' && is_too_much(name + 1)) {
-            return name + 1;
-        }
+    if (folder) {
+        return realpath(path, broad_r) != NULL && is_others(broad_r);
     }
-    return NULL;
+    return lies_among_others(path, broad_r) ||
+           (realpath(path, target) != NULL && lies_among_others(target, broad_r));
 }
 
 static bool add_rule(int ruleset, const char *name, uint64_t handled)

@@ -5,7 +5,7 @@
  *
  *   read      the folders of the files that the configuration names, and what the C library, OpenSSL and Kerberos read
  *             of the machine: /etc, /usr, /lib, /proc, /sys
- *   written   the folders of log, audit log, ledger, control socket and counters
+ *   written   the folders of what written.h lists
  *   started   nothing
  *
  * Folders, not files: a certificate that is renewed is another file under the old name. Symbolic links are followed
@@ -14,6 +14,7 @@
  */
 #pragma once
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -44,13 +45,11 @@ bool landlock_add_file(struct landlock *landlock, const char *file, bool written
 bool landlock_enter(struct landlock *landlock) __attribute__((warn_unused_result));
 
 /**
- * Whether to write a file opens up a folder where much else lies, /tmp, /var/lib, /run and the like: all of that can be
- * written then. A file that is only read is opened up alone there; one that is written is made anew, or renamed.
+ * Whether to write a file, or in a folder, opens up one where much else lies, /tmp, /etc, /var/log and the like, and
+ * which: all of that can be written then. A file that is only read is opened up alone in the worst of these; one that
+ * is written is made anew, or renamed.
  */
-bool landlock_is_broad(const char *file) __attribute__((warn_unused_result));
-
-/** The next such folder that was opened for writing; NULL: there is none. *at begins with 0. */
-const char *landlock_next_broad(const struct landlock *landlock, size_t *at)
+bool landlock_is_broad(const char *path, bool folder, char broad_r[PATH_MAX])
     __attribute__((warn_unused_result));
 
 /** Whether a file may be opened as far as this goes: always, when it is not on. */

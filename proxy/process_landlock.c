@@ -12,6 +12,7 @@
 #include "proxy/ops/log.h"
 #include "proxy/process_private.h"
 #include "proxy/shared.h"
+#include "proxy/written.h"
 
 /* What libraries read of the machine, most of it at the first name that is looked up. */
 static void add_machine(struct landlock *landlock)
@@ -43,46 +44,23 @@ static void add_environment(struct landlock *landlock)
     }
 }
 
-static bool accepts_tickets(const struct config *config)
-{
-    for (size_t i = 0; i < config->listeners_count; i++) {
-        if (config->listeners[i].gssapi.present) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* MIT's replay cache: rcache_file2 in KRB5RCACHEDIR, or where KRB5RCACHENAME says. */
-static void add_replay_cache(struct landlock *landlock)
-{
-    const char *name = getenv("KRB5RCACHENAME");
-    const char *folder = getenv("KRB5RCACHEDIR");
-    if (name != NULL && strncmp(name, "file2:", 6) == 0) {
-        (void)landlock_add_file(landlock, name + 6, true);
-    } else {
-        (void)landlock_add(landlock, folder != NULL ? folder : "/var/tmp", true);
-    }
-}
-
 static void add_path(void *context, enum conf_path_kind kind, const char *path,
                      struct conf_place place)
 {
-    struct landlock *landlock = context;
     (void)place;
-    switch (kind) {
-    case CONF_PATH_READ:
-        (void)landlock_add_file(landlock, path, false);
-        break;
-    case CONF_PATH_WRITTEN:
-        (void)landlock_add_file(landlock, path, true);
-        break;
-    case CONF_PATH_READ_FOLDER:
-    case CONF_PATH_FOLDER:
-        (void)landlock_add(landlock, path, kind == CONF_PATH_FOLDER);
-        break;
-    case CONF_PATH_SOCKET:
-        break; /* to connect is not to open */
+    if (kind == CONF_PATH_READ) {
+        (void)landlock_add_file(context, path, false);
+    } else if (kind == CONF_PATH_READ_FOLDER) {
+        (void)landlock_add(context, path, false);
+    } /* to connect to a socket is not to open */
+}
+
+static void add_written(void *context, const struct written *written)
+{
+    if (written->folder) {
+        (void)landlock_add(context, written->path, true);
+    } else {
+        (void)landlock_add_file(context, written->path, true);
     }
 }
 
@@ -103,15 +81,10 @@ static void add_all(struct process *process)
     for (size_t i = 0; i < process->shared->secret_count; i++) {
         passwords_files(process->shared->secrets[i].passwords, add_credential, landlock);
     }
-    if (control_path(config->control.socket, process->options->config_file, control)) {
-        (void)landlock_add_file(landlock, control, true);
-    }
-    if (process->options->stats_file != NULL) {
-        (void)landlock_add_file(landlock, process->options->stats_file, true);
-    }
-    if (accepts_tickets(config)) {
-        add_replay_cache(landlock);
-    }
+    /* Its folder may have to be made, which cannot be done later. */
+    (void)!control_path(config->control.socket, process->options->config_file, control);
+    written_each(config, process->options->config_file, process->options->stats_file, add_written,
+                 landlock);
 }
 
 bool process_enter_landlock(struct process *process)
@@ -135,27 +108,18 @@ bool process_enter_landlock(struct process *process)
     return true;
 }
 
-/* All of them in one line; more than it takes are cut off. */
-static void log_broad(const struct landlock *landlock)
+static void log_broad(void *context, const struct written *written)
 {
-    char all[256] = "";
-    size_t at = 0, length = 0;
-    for (const char *folder = landlock_next_broad(landlock, &at); folder != NULL;
-         folder = landlock_next_broad(landlock, &at)) {
-        int more =
-            snprintf(all + length, sizeof all - length, "%s%s", length > 0 ? ", " : "", folder);
-        if (more < 0 || (size_t)more >= sizeof all - length) {
-            break;
-        }
-        length += (size_t)more;
-    }
-    if (length > 0) {
+    char folder[PATH_MAX];
+    (void)context;
+    if (landlock_is_broad(written->path, written->folder, folder)) {
         struct log_field fields[] = {
-            log_str("folders", all),
-            log_str("text", "a file is written there, and so everything there can be: give what "
-                            "Setu writes a folder of its own"),
+            log_str("folder", folder),
+            log_str("path", written->path),
+            log_str("text", "it is written there, and so everything there can be"),
+            log_str("fix", written->elsewhere),
         };
-        log_write(LOG_LEVEL_WARN, "landlock_broad", fields, 2);
+        log_write(LOG_LEVEL_WARN, "landlock_broad", fields, 4);
     }
 }
 
@@ -168,7 +132,8 @@ void process_log_landlock(const struct process *process)
             log_str("text", "no file outside of these can be opened from here on"),
         };
         log_write(LOG_LEVEL_INFO, "landlock_on", fields, 3);
-        log_broad(&process->landlock);
+        written_each(process->shared->config, process->options->config_file,
+                     process->options->stats_file, log_broad, NULL);
     } else if (process->landlock_error != 0) {
         struct log_field fields[] = {log_str("error", strerror(process->landlock_error))};
         log_write(LOG_LEVEL_WARN, "landlock_failed", fields, 1);

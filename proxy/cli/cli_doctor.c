@@ -86,6 +86,7 @@ static void judge(struct doctor *doctor, const struct cli_call *call, const stru
     if (config != NULL) {
         doctor_judge_limits(doctor, &facts, config);
         doctor_judge_files(doctor, config, call->values[STATS_FILE]);
+        doctor_judge_landlock(doctor, config, call->config_file, call->values[STATS_FILE]);
         doctor_judge_ems(doctor, &fips, config);
     }
     if (config != NULL && has_files(config)) {

@@ -114,6 +114,10 @@ void doctor_judge_certificates(struct doctor *doctor, const struct certificates 
                                int64_t now_s);
 void doctor_judge_files(struct doctor *doctor, const struct config *config, const char *stats_file);
 
+/* doctor_files.c: what Landlock opens more of than was meant; as this user, in this environment. */
+void doctor_judge_landlock(struct doctor *doctor, const struct config *config,
+                           const char *config_file, const char *stats_file);
+
 /* doctor_trust.c: when the certificates of listeners, the authorities and the revocation lists of
  * every tls block end. Files that cannot be read are left to doctor_judge_config. */
 void doctor_judge_trust(struct doctor *doctor, const struct config *config, int64_t now_s);

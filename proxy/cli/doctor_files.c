@@ -13,6 +13,7 @@
 #include "conf/config.h"
 #include "conf/errors.h"
 #include "proxy/landlock.h"
+#include "proxy/written.h"
 
 enum { DAY_S = 86400, SPACE_MIB = 256, PATH_SIZE = 4096 };
 
@@ -186,18 +187,6 @@ static void judge_ledger(struct doctor *doctor, const char *folder)
     judge_space(doctor, "ledger_space", folder, "what finds no room is missing in the ledger");
 }
 
-/* A path that is not given, or is "-", lies nowhere. */
-static void judge_reach(struct doctor *doctor, const struct config *config, const char *path)
-{
-    if (config->security.landlock != CONF_LANDLOCK_OFF && path != NULL && path[0] != '\0' &&
-        strcmp(path, "-") != 0 && landlock_is_broad(path)) {
-        doctor_add(doctor, "landlock_folder", DOCTOR_WARN,
-                   "with security.landlock on, the whole folder of what is written can be written",
-                   "give what Setu writes a folder of its own",
-                   "%s lies in a folder with much else", path);
-    }
-}
-
 void doctor_judge_files(struct doctor *doctor, const struct config *config, const char *stats_file)
 {
     judge_audit(doctor, config->audit.file, config->audit.signing_key);
@@ -210,9 +199,22 @@ void doctor_judge_files(struct doctor *doctor, const struct config *config, cons
         judge_file(doctor, "stats", stats_file, making_obstacle(stats_file),
                    "the counters are written to a file beside it, which then takes its place");
     }
-    const char *const written[] = {config->audit.file, config->log.file, config->control.socket,
-                                   stats_file};
-    for (size_t i = 0; i < sizeof written / sizeof written[0]; i++) {
-        judge_reach(doctor, config, written[i]);
+}
+
+static void judge_written(void *context, const struct written *written)
+{
+    char folder[PATH_MAX];
+    if (landlock_is_broad(written->path, written->folder, folder)) {
+        doctor_add(context, "landlock_folder", DOCTOR_WARN,
+                   "with security.landlock on, the whole folder of what is written can be written",
+                   written->elsewhere, "%s: all of %s is opened for it", written->path, folder);
+    }
+}
+
+void doctor_judge_landlock(struct doctor *doctor, const struct config *config,
+                           const char *config_file, const char *stats_file)
+{
+    if (config->security.landlock != CONF_LANDLOCK_OFF) {
+        written_each(config, config_file, stats_file, judge_written, doctor);
     }
 }

@@ -208,7 +208,7 @@ class Calls(unittest.TestCase):
     def begin(self, *options) -> Process:
         stage = self.stage = Stage()
         self.addCleanup(shutil.rmtree, stage.directory, ignore_errors=True)
-        stage.config["security"] = {"landlock": "best_effort"}
+        stage.config |= {"security": {"landlock": "best_effort"}, "control": {"socket": stage.directory / "control.sock"}}
         private_file(stage.config_file, yaml(stage.config) + "\n")
         process = Process("setu", [setu_program(), "run", "-c", stage.config_file, *options], stage.log,
                           env=NO_LEAK_CHECK)
@@ -231,7 +231,8 @@ class Calls(unittest.TestCase):
         self.addCleanup(file.unlink, missing_ok=True)
         self.begin("--stats-file", file)
         event, = self.stage.events(0, "landlock_broad")
-        self.assertEqual((event["level"], event["folders"]), ("warn", str(file.parent)))
+        self.assertEqual((event["level"], event["folder"], event["path"]), ("warn", "/tmp", str(file)))
+        self.assertIn("--stats-file", event["fix"])
 
     def test_t77_a_break_in_ends_it(self):
         """T77: what Setu never does."""

@@ -59,28 +59,45 @@ Test(doctor_files, files_that_cannot_be_written)
     pki_close();
 }
 
+/* With security.landlock, and a socket of its own, as `mode` and `log` say. */
+static void judge_landlock(const char *mode, const char *log, const char *stats)
+{
+    char text[2048];
+    struct conf_errors errors;
+    snprintf(text, sizeof text,
+             "security: {landlock: %s}\n"
+             "control: {socket: %s}\n"
+             "log: {file: %s}\n"
+             "audit: {file: \"\"}\n"
+             "clusters: [{name: main, bootstrap: [\"127.0.0.1:1\"],"
+             " generations: [{name: g, protocol: SASL_PLAINTEXT, login: passthrough}]}]\n"
+             "users: {file: /u}\n"
+             "listeners: [{name: l, cluster: main, bind: 127.0.0.1, port: 19092,"
+             " advertised_host: localhost, node_base_port: 19100, mechanisms: [SCRAM-SHA-512]}]\n",
+             mode, pki_path("control.sock"), log);
+    conf_errors_init(&errors);
+    struct config *config = config_parse(text, strlen(text), "setu.yaml", &errors);
+    cr_assert_not_null(config, "%s", errors.count > 0 ? errors.items[0].text : "");
+    forget();
+    doctor_judge_landlock(&doctor, config, "setu.yaml", stats);
+    config_unref(&config);
+    conf_errors_deinit(&errors);
+}
+
 Test(doctor_files, what_is_written_among_others_files_opens_all_of_them)
 {
-    struct config config = {.log = {.file = "/tmp/setu.log"},
-                            .audit = {.file = ""},
-                            .ledger = {.directory = ""},
-                            .security = {.landlock = CONF_LANDLOCK_BEST_EFFORT}};
-    doctor_judge_files(&doctor, &config, NULL);
-    cr_assert_eq(says("landlock_folder"), DOCTOR_WARN);
-    forget();
-    config.log.file = "-";
-    doctor_judge_files(&doctor, &config, "/var/tmp/setu.prom");
-    cr_assert_eq(says("landlock_folder"), DOCTOR_WARN);
-    forget();
-    config.security.landlock = CONF_LANDLOCK_OFF;
-    doctor_judge_files(&doctor, &config, "/var/tmp/setu.prom");
-    cr_assert_eq(says("landlock_folder"), -1, "there is no landlock");
-    forget();
     pki_open();
-    config.security.landlock = CONF_LANDLOCK_REQUIRED;
-    config.log.file = pki_path("setu.log");
-    doctor_judge_files(&doctor, &config, pki_path("stats"));
-    cr_assert_eq(says("landlock_folder"), -1, "a folder of its own");
+    judge_landlock("best_effort", "/var/log/setu.log", NULL);
+    cr_assert_eq(says("landlock_folder"), DOCTOR_WARN);
+    cr_assert_str_eq(doctor.findings[0].what,
+                     "/var/log/setu.log: all of /var/log is opened for it");
+    judge_landlock("best_effort", "\"-\"", "/var/tmp/setu.prom");
+    cr_assert_eq(says("landlock_folder"), DOCTOR_WARN);
+    cr_assert_not_null(strstr(doctor.findings[0].fix, "--stats-file"));
+    judge_landlock("off", "\"-\"", "/var/tmp/setu.prom");
+    cr_assert_eq(doctor.count, 0u, "there is no landlock");
+    judge_landlock("required", pki_path("setu.log"), pki_path("stats"));
+    cr_assert_eq(doctor.count, 0u, "a folder of its own");
     pki_close();
 }
 
