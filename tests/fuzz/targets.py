@@ -25,7 +25,7 @@ SOURCES = {
     "audit": ("auth/audit.c", "auth/audit_verify.c", "auth/audit_key.c"),
     "audit_forms": ("proxy/cli/audit_format.c", "proxy/cli/audit_format_cef.c", "proxy/cli/audit_format_ecs.c",
                     "proxy/cli/audit_format_ocsf.c", "proxy/cli/audit_kind.c", "proxy/cli/audit_filter.c"),
-    "broker_login": ("proxy/cluster/broker_login.c",),
+    "broker_login": ("proxy/cluster/broker_login.c", "proxy/cluster/broker_login_steps.c"),
     "channel": ("proxy/ops/channel.c",),
     "credentials": ("auth/credentials.c", "auth/scram_import.c"),
     "dn": ("auth/dn.c",),
