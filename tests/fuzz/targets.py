@@ -13,7 +13,7 @@ SOURCES = {
     "frame": ("protocol/frame.c",),
     "headers": ("protocol/frame.c",),
     "endpoint": ("protocol/endpoint.c", "protocol/schema.c"),
-    "records": ("protocol/records.c", "protocol/batch.c"),
+    "records": ("protocol/records.c", "protocol/records_batches.c", "protocol/batch.c"),
     "handshake": ("protocol/handshake.c",),
     "plain": ("auth/mech_plain.c",),
     "scram_server": ("auth/mech_scram_server.c", "auth/scram_message.c"),
