@@ -14,6 +14,7 @@
  */
 
 enum {
+    BYTES_STRING_MAX = INT16_MAX,   /* of a string, in both spellings */
     BYTES_TAGS_MAX = 64,            /* tagged fields reader_tags_skip accepts in one section */
     BYTES_TAG_BYTES_MAX = 64 * 1024 /* and the size of each */
 };
