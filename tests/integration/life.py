@@ -64,11 +64,12 @@ class LifeStage(Stage):
         self.process = after
         return time.monotonic() - began
 
-    def usr2(self, timeout_s: float = 60) -> int:
-        """By signal: the new process is nobody's child of ours. Its pid."""
+    def usr2(self, timeout_s: float = 60, meanwhile=lambda: None) -> int:
+        """By signal: the new process is nobody's child of ours. Its pid. `meanwhile` is called when both live."""
         before, mark = self.status()["pid"], self.mark()
         os.kill(before, signal.SIGUSR2)
         wait_until(lambda: self.events(mark, "took_over"), timeout_s, "the successor serves")
+        meanwhile()
         wait_until(lambda: gone(before), timeout_s, f"process {before} has ended")
         after = self.status()["pid"]
         self.extra.append(after)

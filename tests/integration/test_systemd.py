@@ -15,7 +15,8 @@ import threading
 import time
 import unittest
 
-from tests.integration.life import LifeStage
+from tests.integration.kafka_client import Client
+from tests.integration.life import LifeStage, gone
 from tests.integration.test_process import status
 from tests.integration.test_sandbox import NO_LEAK_CHECK, USER
 from tests.integration.tracer import Held
@@ -177,6 +178,22 @@ class Watchdog(unittest.TestCase):
 class Unit(unittest.TestCase):
     longMessage = True
 
+    def _taken_over(self, stage: UnitStage, before: int) -> int:
+        """By whom. While its predecessor drains the successor alone feeds, though the environment names another."""
+        stays = Client(stage.port)
+        self.addCleanup(stays.close)
+        stays.handshake("SCRAM-SHA-512")
+
+        def both():
+            now = int(stage.manager.told("MAINPID")["MAINPID"])
+            since = stage.manager.at
+            for _ in range(4):
+                stage.manager.told("WATCHDOG", now)
+            self.assertFalse(gone(before), "it waits for who has begun to log in")
+            self.assertEqual(set(stage.manager.fed(since)), {str(now)})
+            stays.close()
+        return stage.usr2(meanwhile=both)
+
     def test_t78_setu_runs_with_what_the_unit_leaves(self):
         """T78: starts, serves, reloads, hands over to a successor that its launcher starts, and ends; its secrets are
         credentials all along."""
@@ -201,11 +218,7 @@ class Unit(unittest.TestCase):
         self.assertEqual(stage.manager.told("READY")["STATUS"], "serving")
         stage.check_good_client(self)
         stage.manager.told("WATCHDOG", pid)
-        after = stage.usr2()
-        self.assertEqual(stage.manager.told("MAINPID")["MAINPID"], str(after))
-        since = stage.manager.at
-        stage.manager.told("WATCHDOG", after)  # though the environment names its predecessor
-        self.assertEqual(set(stage.manager.fed(since)), {str(after)})
+        after = self._taken_over(stage, pid)
         self.assertGreaterEqual(int(status(pathlib.Path(f"/proc/{after}"))["Seccomp_filters"]), 2)
         stage.check_good_client(self)
         wait_until(lambda: stage.status()["state"] == "serving", 20, "it serves")
