@@ -1,23 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Can a stranger find out who exists? Logins that must fail, of every kind, at random; what they see, to the byte and the
-microsecond.
+"""Can a stranger find out who exists? Logins that must fail, of every kind, at random; what they see, to the byte and
+the microsecond.
 
     python3 -m tests.integration.enumeration [--count 1000] [--delay 200] [--delay 0] [--rate 200] [--alone]
 
 The measurement is laid down here, before it is made:
 
-- Classes, interleaved at random, all names six letters long: a user who does not exist, a wrong password, a right one of
-  somebody who is mapped to nothing, or to a certificate that has expired, or who may not use that mechanism; for bearer
-  tokens a forged signature, an expired one, another audience, and believed ones of the latter three. Each login comes from
-  an address of its own, so that nobody is delayed for what others did.
-- Measured from before the request is sent to when the kernel has its answer (SO_TIMESTAMPNS): SCRAM's challenge, the refusal
-  (bearer tokens: the error object, and the refusal), and how long after it the connection ends; with SaslHandshake v0 the end is
-  the refusal. Denials carry whole milliseconds of jitter: they are compared as they are, and their microseconds alone.
-- Bytes have to be equal, all but SCRAM's nonces and salts, which have to be equally long.
-- Each class is compared with `wrong` (`forged`) by Kolmogorov-Smirnov and by Mann-Whitney. The verdict `the same`: no p below 0.01
-  after Holm's correction over all comparisons of the run, and no two medians (of microseconds) 50 us or more apart.
-- Controls: another class of the same wrong password must be the same; one for which the client waits 200 us longer must be seen,
-  and so must one byte more.
+- Classes, interleaved at random, all names six letters long: a user who does not exist, a wrong password, a right one
+  of somebody who is mapped to nothing, or to a certificate that has expired, or who may not use that mechanism; for
+  bearer tokens a forged signature, an expired one, another audience, and believed ones of the latter three. With
+  Kerberos, whoever has a ticket for Setu gets two answers before the refusal, so there are two groups: tickets that are
+  none (broken, for another service, no token at all), and good ones of somebody who is mapped to nothing, whom no rule
+  names, who wants to be somebody else, and of the latter two. Each login comes from an address of its own, so that
+  nobody is delayed for what others did; a name that is guessed at is delayed, known or not, so each class of guesses
+  has one name.
+- Measured from before the request is sent to when the kernel has its answer (SO_TIMESTAMPNS): SCRAM's challenge, the
+  refusal (bearer tokens: the error object, and the refusal; tickets: the server's token, its layers, and the refusal),
+  and how long after it the connection ends; with SaslHandshake v0 the end is the refusal. Denials carry whole
+  milliseconds of jitter: they are compared as they are, and their microseconds alone.
+- Bytes have to be equal, all but SCRAM's nonces and salts and the layers, made with a ticket's session key, which have
+  to be equally long, and the server's token to that key.
+- Each class is compared with `wrong` (`forged`; `broken`, `unmapped`) by Kolmogorov-Smirnov and by Mann-Whitney. The
+  verdict `the same`: no p below 0.01 after Holm's correction over all comparisons of the run, and no two medians (of
+  microseconds) 50 us or more apart.
+- Controls: another class of the same wrong password must be the same; one for which the client waits 200 us longer must
+  be seen, and so must one byte more.
 """
 
 import argparse
@@ -28,6 +35,7 @@ import copy
 import dataclasses
 import datetime
 import math
+import pathlib
 import random
 import re
 import selectors
@@ -35,11 +43,13 @@ import socket
 import statistics
 import struct
 import sys
+import tempfile
 import time
 
+from tests.integration import gssapi
 from tests.integration import kafka_client as kafka
 from tests.integration.stage import ITERATIONS, SALT, Stage, release_program
-from tests.rig import scram, tokens
+from tests.rig import kdc, scram, tokens
 from tests.rig.config_file import private_file, yaml
 
 SO_TIMESTAMPNS = 35
@@ -93,6 +103,20 @@ class Case:
     version: int  # of SaslHandshake
     kind: str     # the class
 
+    @property
+    def where(self) -> str:
+        """Of what it can be compared with."""
+        group = {True: " ticket", False: " name"}[self.kind in Cast.TICKET_KINDS] if self.mechanism == "GSSAPI" else ""
+        return f"{self.mechanism}{group} v{self.version}"
+
+    @property
+    def answers(self) -> list[str]:
+        """What is measured, handshake aside; without SaslAuthenticate the last does not come."""
+        if self.mechanism == "GSSAPI":
+            return ["refusal"] if self.kind in Cast.TICKET_KINDS else ["token", "layers", "refusal"]
+        told = {"PLAIN": ["refusal"], "OAUTHBEARER": ["error object", "refusal"]}
+        return told.get(self.mechanism, ["challenge", "refusal"])
+
     def __str__(self) -> str:
         return f"{self.mechanism} v{self.version} {self.kind}"
 
@@ -102,9 +126,13 @@ class Cast:
 
     PASSWORD_KINDS = ("wrong", "unknown", "unmapped", "mechanism", "expired")
     TOKEN_KINDS = ("forged", "stale", "audience", "unmapped", "mechanism", "expired")
+    TICKET_KINDS = ("broken", "service", "no token")
+    NAME_KINDS = ("unmapped", "unnamed", "authzid", "mechanism", "expired")
     CONTROLS = ("wrong again", "wrong, 200 us later")
+    TICKETS = {"unmapped": "nobody", "unnamed": "single/narrow", "mechanism": "narrow", "expired": "tardy1"}
 
-    def __init__(self, issuer: tokens.Issuer):
+    def __init__(self, issuer: tokens.Issuer, kerberos: kdc.Kdc):
+        self.caches = {name: kerberos.kinit(name, "1h") for name in ("orders", *self.TICKETS.values())}
         head, body, signature = issuer.token("orders").split(".")
         forged = ("A" if signature[40] != "A" else "B").join((signature[:40], signature[41:]))
         self.tokens = {
@@ -115,12 +143,29 @@ class Cast:
 
     def user(self, case: Case) -> tuple[str, str]:
         if case.kind == "unknown":
-            return random.choice(GHOSTS), "orders-secret"
+            return GHOSTS[0], "orders-secret"
         if case.kind.startswith("wrong"):
             return "orders", "wrongs-secret"
         name = {"unmapped": "nobody", "expired": "tardy1",
                 "mechanism": "single" if case.mechanism == "SCRAM-SHA-512" else "narrow"}[case.kind]
         return name, RIGHT[name]
+
+    def shows(self, case: Case, put, take):
+        """By Kerberos. A ticket is made for each login: one that was seen before is refused for that."""
+        context = gssapi.Context(self.caches[self.TICKETS.get(case.kind, "orders")],
+                                 kdc.BROKER_SERVICE if case.kind == "service" else kdc.SETU_SERVICE)
+        token = context.step(b"")
+        if case.kind == "broken":
+            token = token[:-20] + bytes(byte ^ 0x55 for byte in token[-20:])
+        elif case.kind == "no token":
+            token = random.randbytes(len(token))
+        answer = take((yield put(token)))
+        if case.kind in self.TICKET_KINDS:
+            return
+        layers = context.unwrap(take((yield put(context.step(answer)))))
+        assert layers[0] == gssapi.NONE
+        wanted = b"payments" if case.kind == "authzid" else b""
+        yield put(context.wrap(bytes([gssapi.NONE, 0, 0, 0]) + wanted))
 
     def says(self, case: Case):
         """A generator: gives the client's requests, is sent the payloads of the answers."""
@@ -137,7 +182,9 @@ class Cast:
             error, _ = answer.take("h"), answer.text()
             return answer.bytes() if error == 0 else b""
 
-        if case.mechanism == "OAUTHBEARER":
+        if case.mechanism == "GSSAPI":
+            yield from self.shows(case, put, take)
+        elif case.mechanism == "OAUTHBEARER":
             yield put(f"n,,\x01auth=Bearer {self.tokens[case.kind]}\x01\x01".encode())
             yield put(b"\x01")
         elif case.mechanism == "PLAIN":
@@ -149,9 +196,9 @@ class Cast:
 
 
 def cases(controls: bool) -> list[Case]:
-    found = [Case(mechanism, version, kind) for mechanism in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
-             for version in (1, 0)
-             for kind in (Cast.TOKEN_KINDS if mechanism == "OAUTHBEARER" else Cast.PASSWORD_KINDS)]
+    kinds = dict.fromkeys(("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"), Cast.PASSWORD_KINDS)
+    kinds |= {"OAUTHBEARER": Cast.TOKEN_KINDS, "GSSAPI": Cast.TICKET_KINDS + Cast.NAME_KINDS}
+    found = [Case(mechanism, version, kind) for mechanism in kinds for version in (1, 0) for kind in kinds[mechanism]]
     return found + [Case("PLAIN", 1, kind) for kind in Cast.CONTROLS] if controls else found
 
 
@@ -217,9 +264,12 @@ class Login:
 
     def bytes(self) -> tuple:
         """All that it heard, and how it ended, with what must differ blanked."""
+        heard = list(self.heard)
+        if self.case.where.startswith("GSSAPI name"):  # of a session key; the first is DER, with a time and a number in it
+            heard[1:3] = [b"token"] * len(heard[1:2]) + [b"%d bytes" % len(layers) for layers in heard[2:3]]
         return (*(re.sub(rb"r=([^,]*),s=([^,]*),i=(\d+)",
                          lambda m: b"r=%d,s=%d,i=%s" % (len(m[1]), len(m[2]), m[3]), payload)
-                  for payload in self.heard), self.ending)
+                  for payload in heard), self.ending)
 
 
 def run(cast: Cast, port: int, wanted: list[Case], rate: float, alone: bool = False) -> list[Login]:
@@ -254,9 +304,18 @@ def run_all(order: list, rate: float, limit_s: float = 60, alone: bool = False) 
 
 # --- the stage ---
 
-def stage(program, delay_ms: int) -> tuple[Stage, Cast]:
+@contextlib.contextmanager
+def realm():
+    """A KDC with all who play."""
+    with tempfile.TemporaryDirectory(prefix="setu-kdc-") as directory, \
+            kdc.Kdc(pathlib.Path(directory) / "kdc", ("orders", *Cast.TICKETS.values())) as started:
+        yield started
+
+
+def stage(program, delay_ms: int, kerberos: kdc.Kdc) -> tuple[Stage, Cast]:
     """Not started. Who is to have an expired certificate has one LIFE_S from now."""
-    made = Stage(program, limits={"login_failure_delay_ms": delay_ms})
+    made = Stage(program, wrap=["env", *(f"{name}={value}" for name, value in kerberos.env.items())],
+                 limits={"login_failure_delay_ms": delay_ms})
     rows = []
     for name, password in RIGHT.items():
         row = {"name": name} | {mechanism.lower(): scram.record(mechanism, password, SALT, ITERATIONS)
@@ -274,8 +333,10 @@ def stage(program, delay_ms: int) -> tuple[Stage, Cast]:
     issuer = tokens.Issuer(made.directory / "issuer")
     made.config["oauth"] = {"jwks_file": issuer.jwks, "issuer": issuer.name, "audience": tokens.AUDIENCE}
     for listener in made.config["listeners"]:
-        listener["mechanisms"].append("OAUTHBEARER")
-    return made, Cast(issuer)
+        listener["mechanisms"] += ["OAUTHBEARER", "GSSAPI"]
+        listener["gssapi"] = {"keytab": kerberos.keytab(f"{kdc.SETU_SERVICE}/{kdc.HOST}"),
+                              "principal_to_local_rules": ["RULE:[1:$1]"]}
+    return made, Cast(issuer, kerberos)
 
 
 def wait_for_expiry(made: Stage) -> None:
@@ -301,18 +362,17 @@ def samples(done: list[Login]) -> dict[tuple[str, str], dict[str, list[float]]]:
     found = collections.defaultdict(lambda: collections.defaultdict(list))
     for login in done:
         case, times = login.case, [ns / 1000 for ns in login.took[1:]]
-        names = {"PLAIN": ["refusal"], "OAUTHBEARER": ["error object", "refusal"]}.get(case.mechanism, ["challenge", "refusal"])
-        rows = dict(zip(names, times))
+        rows = dict(zip(case.answers, times))
         rows["end behind it" if case.version else "end"] = login.end_ns / 1000
         for name, us in rows.items():
-            found[f"{case.mechanism} v{case.version}", name][case.kind].append(us)
+            found[case.where, name][case.kind].append(us)
     return found
 
 
 def compare(done: list[Login]) -> list[Comparison]:
     found = []
     for (where, name), kinds in sorted(samples(done).items()):
-        reference = "forged" if "forged" in kinds else "wrong"
+        reference = next(kind for kind in ("forged", "wrong", "broken", "unmapped") if kind in kinds)
         late = statistics.median(kinds[reference]) > 2000
         for micro in (False, True) if late else (True,):
             def seen(kind: str, micro=micro, late=late, kinds=kinds) -> list[float]:
@@ -332,7 +392,7 @@ def bytes_differ(done: list[Login]) -> list[str]:
     """Classes of one mechanism and version that heard something else."""
     heard = collections.defaultdict(lambda: collections.defaultdict(set))
     for login in done:
-        heard[login.case.mechanism, login.case.version][login.bytes()].add(login.case.kind)
+        heard[login.case.where][login.bytes()].add(login.case.kind)
     return [f"{where}: {sorted(kinds)} heard {what}" for where, all_of_it in heard.items() if len(all_of_it) > 1
             for what, kinds in all_of_it.items()]
 
@@ -377,15 +437,17 @@ def main() -> int:
                         help="login_failure_delay_ms, may be given again (default: 200, as shipped, then 0)")
     parser.add_argument("--rate", type=float, default=200, help="logins begun a second (default: 200)")
     parser.add_argument("--alone", action="store_true", help="one login at a time: then nothing else wakes Setu up")
-    parser.add_argument("--only", help="only this mechanism")
+    parser.add_argument("--only", action="append",
+                        help="only this mechanism, may be given again; PLAIN has the controls")
     parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
     options = parser.parse_args()
     wrong = []
     for delay_ms in options.delay or [200, 0]:
-        made, cast = stage(release_program(), delay_ms)
-        with contextlib.closing(made.start()):
+        with contextlib.ExitStack() as stack:
+            made, cast = stage(release_program(), delay_ms, stack.enter_context(realm()))
+            stack.enter_context(contextlib.closing(made.start()))
             wait_for_expiry(made)
-            wanted = [case for case in cases(True) if options.only in (None, case.mechanism)]
+            wanted = [case for case in cases(True) if case.mechanism in (options.only or [case.mechanism])]
             run(cast, made.port, wanted * 3, options.rate)  # all has been touched once, and salts are known
             began = time.monotonic()
             done = run(cast, made.port, wanted * options.count, options.rate, options.alone)

@@ -54,17 +54,21 @@ def _check(major: int, minor: ctypes.c_uint32) -> int:
 
 
 class Context:
-    """One GSSAPI context towards `service`@localhost. step(b"") begins; it leaks a little, as tests may."""
+    """One GSSAPI context towards `service`@localhost. step(b"") begins."""
 
     def __init__(self, env: dict[str, str], service: str = "kafka", flags: int = MUTUAL | INTEGRITY):
         os.environ["KRB5_CONFIG"] = env["KRB5_CONFIG"]
-        self.flags, self.context, self.done = flags, ctypes.c_void_p(), False
+        self.flags, self.context, self.name, self.done = flags, ctypes.c_void_p(), ctypes.c_void_p(), False
         minor = ctypes.c_uint32()
         _check(_library.gss_krb5_ccache_name(ctypes.byref(minor), env["KRB5CCNAME"].encode(), None), minor)
-        self.name = ctypes.c_void_p()
         text = _buffer(f"{service}@localhost".encode())
         _check(_library.gss_import_name(ctypes.byref(minor), ctypes.byref(text), ctypes.byref(_HOSTBASED),
                                         ctypes.byref(self.name)), minor)
+
+    def __del__(self):
+        minor = ctypes.c_uint32()
+        _library.gss_delete_sec_context(ctypes.byref(minor), ctypes.byref(self.context), None)
+        _library.gss_release_name(ctypes.byref(minor), ctypes.byref(self.name))
 
     def step(self, token: bytes) -> bytes:
         minor, given, out = ctypes.c_uint32(), _buffer(token), _Buffer()
