@@ -61,15 +61,17 @@ static bool fits(char path_r[CONTROL_PATH_SIZE], const char *folder, const char 
     return n > 0 && n < CONTROL_PATH_SIZE;
 }
 
-/* In /tmp everybody may have made it before us. */
-static bool own_folder(const char *path)
+/* In /tmp everybody may have made it before us, as a link to anywhere. */
+static bool own_folder(const char *path, bool make)
 {
     struct stat st;
-    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+    if (make && mkdir(path, 0700) != 0 && errno != EEXIST) {
         return false;
     }
-    return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
-           (st.st_mode & 077) == 0;
+    if (lstat(path, &st) != 0) {
+        return !make && errno == ENOENT;
+    }
+    return S_ISDIR(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 077) == 0;
 }
 
 enum { OWN_SIZE = 64 };
@@ -88,20 +90,25 @@ static const char *default_folder(char own[OWN_SIZE])
     return own;
 }
 
-bool control_place(const char *configured, const char *config_file, char path_r[CONTROL_PATH_SIZE])
+static bool place(const char *configured, const char *config_file, char path_r[CONTROL_PATH_SIZE],
+                  bool make)
 {
     char own[OWN_SIZE];
     if (configured[0] != '\0') {
         return (size_t)snprintf(path_r, CONTROL_PATH_SIZE, "%s", configured) < CONTROL_PATH_SIZE;
     }
-    return fits(path_r, default_folder(own), config_file);
+    const char *folder = default_folder(own);
+    return (folder != own || own_folder(own, make)) && fits(path_r, folder, config_file);
+}
+
+bool control_place(const char *configured, const char *config_file, char path_r[CONTROL_PATH_SIZE])
+{
+    return place(configured, config_file, path_r, false);
 }
 
 bool control_path(const char *configured, const char *config_file, char path_r[CONTROL_PATH_SIZE])
 {
-    char own[OWN_SIZE];
-    const bool ours = configured[0] == '\0' && default_folder(own) == own;
-    return (!ours || own_folder(own)) && control_place(configured, config_file, path_r);
+    return place(configured, config_file, path_r, true);
 }
 
 /* ---- the socket ---- */

@@ -28,12 +28,13 @@ typedef void (*control_fn)(void *context, uint64_t peer, int kind, struct view p
 
 /**
  * Where the socket lies: `configured`, or when that is "" one named after the configuration file, in /run/setu,
- * $XDG_RUNTIME_DIR or /tmp/setu-UID, the first that can be written (the last is made). False: nowhere.
+ * $XDG_RUNTIME_DIR or /tmp/setu-UID, the first that can be written (the last is made). False: nowhere; the last may be
+ * somebody else's.
  */
 bool control_path(const char *configured, const char *config_file, char path_r[CONTROL_PATH_SIZE])
     __attribute__((warn_unused_result));
 
-/** The same, but nothing is made, and whose the folder in /tmp is is not looked at. */
+/** The same, but nothing is made. */
 bool control_place(const char *configured, const char *config_file, char path_r[CONTROL_PATH_SIZE])
     __attribute__((warn_unused_result));
 

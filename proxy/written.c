@@ -39,15 +39,20 @@ static bool accepts_tickets(const struct config *config)
     return false;
 }
 
-/* MIT's replay cache: where KRB5RCACHENAME says, or krb5_UID.rcache2 in KRB5RCACHEDIR, TMPDIR or /var/tmp. */
+/*
+ * MIT's replay cache, as its k5_rc_default looks for it: where KRB5RCACHENAME says, or krb5_UID.rcache2 in
+ * KRB5RCACHEDIR, TMPDIR or /var/tmp.
+ */
 static void tell_replay_cache(const struct walk *walk)
 {
     static const char *const names[] = {"KRB5RCACHEDIR", "TMPDIR"};
     static const char elsewhere[] = "give Kerberos a folder of Setu's own for its replay cache: "
                                     "set KRB5RCACHEDIR in Setu's environment";
-    const char *name = getenv("KRB5RCACHENAME");
+    const char *name = secure_getenv("KRB5RCACHENAME");
+    const char *type = name == NULL ? secure_getenv("KRB5RCACHETYPE") : NULL;
     const char *folder = NULL;
-    if (name != NULL && strcmp(name, "none:") == 0) {
+    if ((name != NULL && strcmp(name, "none:") == 0) ||
+        (type != NULL && strcmp(type, "none") == 0)) {
         return;
     }
     if (name != NULL && strncmp(name, "file2:", 6) == 0) {
@@ -57,7 +62,7 @@ static void tell_replay_cache(const struct walk *walk)
         return;
     }
     for (size_t i = 0; i < sizeof names / sizeof names[0] && folder == NULL; i++) {
-        folder = getenv(names[i]);
+        folder = secure_getenv(names[i]);
     }
     tell(walk, folder != NULL ? folder : "/var/tmp", true, elsewhere);
 }

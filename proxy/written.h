@@ -2,6 +2,7 @@
 /*
  * written: every place where a Setu that runs makes or writes files: by its configuration, its options, and the
  * libraries' environment. What Landlock opens for writing, the log warns of and `setu doctor` judges goes by this.
+ * Not looked at: default_rcache_name of krb5.conf, whose folder security.writable has to name.
  */
 #pragma once
 

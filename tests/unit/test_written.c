@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "conf/config.h"
@@ -16,6 +17,7 @@ static char all[4096];
 static void clear_environment(void)
 {
     unsetenv("KRB5RCACHENAME");
+    unsetenv("KRB5RCACHETYPE");
     unsetenv("KRB5RCACHEDIR");
     unsetenv("TMPDIR");
     unsetenv("XDG_RUNTIME_DIR");
@@ -99,4 +101,34 @@ Test(written, a_listener_of_tickets_has_a_replay_cache)
     cr_assert_str_eq(written_with(one, tickets, NULL), "/c/s\n/f/cache\n");
     setenv("KRB5RCACHENAME", "none:", 1);
     cr_assert_str_eq(written_with(one, tickets, NULL), "/c/s\n");
+    unsetenv("KRB5RCACHENAME");
+    setenv("KRB5RCACHETYPE", "none", 1);
+    cr_assert_str_eq(written_with(one, tickets, NULL), "/c/s\n");
+}
+
+/* Whoever came first to /tmp/setu-UID would have us open for writing what their link leads to. */
+Test(written, not_where_a_neighbour_was_before_us)
+{
+    static const char own[] = "/tmp/setu-61234";
+    char path[CONTROL_PATH_SIZE];
+    if (geteuid() != 0) {
+        cr_skip_test("NOT TESTED: only root can be its own neighbour");
+    }
+    (void)unlink(own);
+    (void)rmdir(own);
+    cr_assert_eq(symlink("/etc", own), 0);
+    cr_assert_eq(setresuid(61234, 61234, 0), 0);
+    cr_expect_not(control_place("", "setu.yaml", path));
+    cr_expect_not(control_path("", "setu.yaml", path));
+    cr_expect_str_eq(written_with("audit: {file: \"\"}\n", "]", NULL), "");
+    cr_assert_eq(setresuid(0, 0, 0), 0);
+    cr_assert_eq(unlink(own), 0);
+    cr_assert_eq(setresuid(61234, 61234, 0), 0);
+    cr_expect(control_place("", "setu.yaml", path), "it is still to be made");
+    cr_expect_neq(access(own, F_OK), 0);
+    cr_expect(control_path("", "setu.yaml", path));
+    cr_expect(control_place("", "setu.yaml", path), "it is ours");
+    cr_expect_eq(chmod(own, 0755), 0);
+    cr_expect_not(control_place("", "setu.yaml", path), "and others' too");
+    cr_expect_eq(rmdir(own), 0);
 }
