@@ -146,8 +146,8 @@ void process_audit_rotation(struct process *process, const struct shared *before
 
 /* process_watchdog.c */
 /* Nothing where there is none. */
-void process_watchdog_start(struct process *process); /* we serve */
-void process_watchdog_stop(struct process *process);  /* a successor does */
+void process_watchdog_start(struct process *process); /* we serve: the manager is to wait for us */
+void process_watchdog_stop(struct process *process);  /* a successor will, and says so, if it can */
 /* The main thread reads files for as long as that takes, while the workers serve; false: it is done. */
 void process_watchdog_extend(struct process *process, bool on);
 

@@ -55,17 +55,23 @@ static void on_watchdog(uv_timer_t *timer)
     }
 }
 
+/* The manager may have been told to wait for nothing: by a predecessor, or by us before a successor failed. */
 void process_watchdog_start(struct process *process)
 {
     if (process->watchdog_ms > 0) {
+        notify_send("WATCHDOG_USEC=%" PRIu64, process->watchdog_ms * 1000);
         const uint64_t part_ms = process->watchdog_ms / 4 > 0 ? process->watchdog_ms / 4 : 1;
         uv_timer_start(&process->watchdog, on_watchdog, 0, part_ms);
     }
 }
 
+/* Whoever serves from here on may know of no watchdog: an older Setu, or one that was started by hand. */
 void process_watchdog_stop(struct process *process)
 {
-    uv_timer_stop(&process->watchdog);
+    if (process->watchdog_ms > 0) {
+        uv_timer_stop(&process->watchdog);
+        notify_send("WATCHDOG_USEC=0");
+    }
 }
 
 void process_watchdog_extend(struct process *process, bool on)

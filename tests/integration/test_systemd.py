@@ -102,6 +102,7 @@ class UnitStage(LifeStage):
         self.program = pathlib.Path(shutil.copy(self.program, self.directory / "setu"))
         self.credentials = self.directory / "credentials"
         self.credentials.mkdir()
+        self.config["limits"]["drain_timeout_ms"] = 30000  # a predecessor is looked at while it drains
         self._name_credentials()
         for path in [self.directory, *self.directory.rglob("*")]:
             os.chown(path, 0, self.who.pw_gid)
@@ -185,7 +186,9 @@ class Unit(unittest.TestCase):
         stays.handshake("SCRAM-SHA-512")
 
         def both():
+            self.assertEqual(stage.manager.told("WATCHDOG_USEC")["WATCHDOG_USEC"], "0", "who comes may know of none")
             now = int(stage.manager.told("MAINPID")["MAINPID"])
+            self.assertEqual(stage.manager.told("WATCHDOG_USEC")["WATCHDOG_USEC"], "500000", "but this one does")
             since = stage.manager.at
             for _ in range(4):
                 stage.manager.told("WATCHDOG", now)
