@@ -279,6 +279,31 @@ static struct ages ages_of(const struct trust *trust, const X509_NAME *issuer)
     return found;
 }
 
+static bool same_extension(const X509_CRL *a, const X509_CRL *b, int nid)
+{
+    const int at_a = X509_CRL_get_ext_by_NID(a, nid, -1);
+    const int at_b = X509_CRL_get_ext_by_NID(b, nid, -1);
+    if (at_a < 0 || at_b < 0) {
+        return at_a == at_b;
+    }
+    return ASN1_OCTET_STRING_cmp(X509_EXTENSION_get_data(X509_CRL_get_ext(a, at_a)),
+                                 X509_EXTENSION_get_data(X509_CRL_get_ext(b, at_b))) == 0;
+}
+
+/* A list of the same issuer, by the same key of his, of the same certificates (RFC 5280, 5.2.1 and 5.2.5). */
+static bool has_scope(const struct trust *trust, const X509_CRL *wanted)
+{
+    for (int i = 0; i < sk_X509_CRL_num(trust->lists); i++) {
+        const X509_CRL *list = sk_X509_CRL_value(trust->lists, i);
+        if (X509_NAME_cmp(X509_CRL_get_issuer(list), X509_CRL_get_issuer(wanted)) == 0 &&
+            same_extension(list, wanted, NID_authority_key_identifier) &&
+            same_extension(list, wanted, NID_issuing_distribution_point)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool has_list(const struct trust *trust, const X509_CRL *wanted)
 {
     for (int i = 0; i < sk_X509_CRL_num(trust->lists); i++) {
@@ -324,7 +349,8 @@ bool trust_goes_back(const struct trust *before, const struct trust *now)
         const X509_NAME *issuer = X509_CRL_get_issuer(sk_X509_CRL_value(before->lists, i));
         const struct ages was = ages_of(before, issuer), is = ages_of(now, issuer);
         const bool older = is.newest_s < was.newest_s || is.oldest_s < was.newest_s;
-        back = (older && !keeps_lists(before, now, issuer)) ||
+        back = !has_scope(now, sk_X509_CRL_value(before->lists, i)) ||
+               (older && !keeps_lists(before, now, issuer)) ||
                adds_older(before, now, issuer, was.newest_s);
     }
     return back;

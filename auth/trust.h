@@ -57,8 +57,9 @@ bool trust_is_forged(const struct trust *trust);
 
 /*
  * Does `now` hold an older list of some issuer than `before`, so that somebody might be back who was revoked? Or none
- * any more, so that nobody of that issuer would be let in? Each that comes has to be as new as the newest before, and
- * where not all of an issuer's lists are kept, each of him.
+ * any more of the same key and the same certificates (all, authorities' …), so that nobody of that issuer would be let
+ * in? Each that comes has to be as new as the newest before, and where not all of an issuer's lists are kept, each of
+ * him.
  */
 bool trust_goes_back(const struct trust *before, const struct trust *now);
 

@@ -54,6 +54,18 @@ static X509_CRL *list_of(const X509 *revoked, int64_t from_s, long delta_of)
     return list;
 }
 
+/* One that speaks of authorities' certificates alone. */
+static X509_CRL *of_authorities(X509_CRL *list)
+{
+    ISSUING_DIST_POINT *part = ISSUING_DIST_POINT_new();
+    cr_assert_not_null(part);
+    part->onlyCA = 0xff;
+    cr_assert_eq(X509_CRL_add1_ext_i2d(list, NID_issuing_distribution_point, part, 1, 0), 1);
+    cr_assert_gt(X509_CRL_sign(list, root.key, EVP_sha256()), 0);
+    ISSUING_DIST_POINT_free(part);
+    return list;
+}
+
 /* Takes the lists; NULL: refused, and why_r is why. */
 static struct trust *load(X509_CRL *first, X509_CRL *second, char why_r[256])
 {
@@ -117,4 +129,32 @@ Test(trust, t54_a_delta_is_refused)
     cr_expect_null(
         load(list_of(client.cert, now_s - DAY_S, 0), list_of(NULL, now_s - HOUR_S, 1), why));
     cr_expect_not_null(strstr(why, "list 2 in it is a delta"), "%s", why);
+}
+
+/* Are the later ones no successors of the earlier? Takes them. */
+static bool goes_back(X509_CRL *before, X509_CRL *first, X509_CRL *second)
+{
+    char why[256];
+    struct trust *was = load(before, NULL, why);
+    struct trust *now = load(first, second, why);
+    cr_assert(was != NULL && now != NULL, "%s", why);
+    const bool back = trust_goes_back(was, now);
+    trust_unref(&was);
+    trust_unref(&now);
+    return back;
+}
+
+/* T54: newer, and of the same issuer, but of none of the same certificates: nobody would be let in by it. */
+Test(trust, t54_a_list_of_others_is_no_newer_one)
+{
+    const int64_t then_s = now_s - DAY_S, newer_s = now_s - HOUR_S;
+    cr_expect_eq(verify(of_authorities(list_of(NULL, newer_s, 0)), NULL, false),
+                 X509_V_ERR_DIFFERENT_CRL_SCOPE);
+    cr_expect_not(goes_back(list_of(NULL, then_s, 0), list_of(NULL, newer_s, 0), NULL));
+    cr_expect(
+        goes_back(list_of(NULL, then_s, 0), of_authorities(list_of(NULL, newer_s, 0)), NULL));
+    cr_expect_not(goes_back(list_of(NULL, then_s, 0), list_of(NULL, newer_s, 0),
+                            of_authorities(list_of(NULL, newer_s, 0))));
+    cr_expect_not(goes_back(of_authorities(list_of(NULL, then_s, 0)),
+                            of_authorities(list_of(NULL, newer_s, 0)), NULL));
 }
