@@ -219,6 +219,13 @@ static bool load_keys(struct making *making)
                   making->call->config_file);
         return false;
     }
+    char whole[PATH_MAX];
+    const char *problem = credential_resolve(audit->signing_key, whole);
+    if (problem != NULL) {
+        cli_error(making->call->verb, "%s: '%s' %s", making->call->config_file,
+                  audit->signing_key, problem);
+        return false;
+    }
     making->key = audit_key_load(audit->signing_key, &fault);
     bool good = making->key != NULL;
     if (good && making->call->values[KEY] != NULL) {
@@ -278,7 +285,7 @@ static int make_from_config(const struct cli_call *call)
     conf_errors_init(&errors);
     int status = CLI_BAD_CONFIG;
     making.config = config_load(call->config_file, &errors);
-    if (making.config == NULL || !credential_check(making.config, &errors)) {
+    if (making.config == NULL) {
         conf_errors_print(&errors, stderr);
     } else if (load_keys(&making)) {
         status = make(&making);
