@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""python3 -m tests.integration [-k NAME] [--part real|scripted] — runs the tests and closes with
+"""python3 -m tests.integration [-k NAME] [--part real|mixed|others|scripted] — runs the tests and closes with
 `N passed, N failed, N skipped`."""
 
 import argparse
@@ -61,13 +61,16 @@ def every_test(suite):
 
 
 def part_of(suite, part: str | None) -> unittest.TestSuite:
-    """Tests that share real clusters, one cluster after the other, or all the others: two processes can run one part each,
-    side by side."""
+    """Tests with real clusters, one cluster after the other (of those the mixed one's, or all others'), or those without:
+    processes can run one part each, side by side."""
     tests = list(every_test(suite))
     scripted = [test for test in tests if not isinstance(test, helpers.RigTest)]
     real = [test for test in tests if isinstance(test, helpers.RigTest)]
     real.sort(key=lambda test: helpers.ORDER.index(test.plans))
-    return unittest.TestSuite({"real": real, "scripted": scripted}.get(part, scripted + real))
+    mixed = [test for test in real if test.plans == helpers.MIXED]
+    others = [test for test in real if test.plans != helpers.MIXED]
+    parts = {"real": real, "mixed": mixed, "others": others, "scripted": scripted}
+    return unittest.TestSuite(parts.get(part, scripted + real))
 
 
 class Claimed(unittest.TestSuite):
@@ -100,7 +103,9 @@ class Claimed(unittest.TestSuite):
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m tests.integration", description=__doc__)
     parser.add_argument("-k", metavar="NAME", action="append", help="only tests whose name contains NAME")
-    parser.add_argument("--part", choices=("real", "scripted"), help="only tests with real brokers, or only the others")
+    parser.add_argument("--part", choices=("real", "mixed", "others", "scripted"),
+                        help="only tests with real brokers, of these only with the mixed cluster or with others, or only "
+                             "those before scripted brokers")
     parser.add_argument("--claims", type=pathlib.Path, metavar="DIR",
                         help="share the tests with other processes that are given this directory, empty at first")
     parser.add_argument("--failfast", action="store_true", help="stop at the first failure")
