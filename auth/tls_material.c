@@ -267,8 +267,9 @@ static void check_trust(const struct trust *before, const struct trust *now, int
     }
     if (before != NULL && trust_goes_back(before, now)) {
         conf_errors_add(errors, place,
-                        "%s: a revocation list in it is older than the one in use, or missing (get "
-                        "the newest ones; a reload by hand takes them all the same)",
+                        "%s: a revocation list in it is older than the one in use, or one by the "
+                        "same key and of the same certificates is missing (get the newest ones; a "
+                        "reload by hand takes them all the same)",
                         now->crl);
     }
 }

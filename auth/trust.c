@@ -215,7 +215,9 @@ bool trust_holds(const struct trust *trust, X509 *leaf, STACK_OF(X509) * chain, 
         abort();
     }
     X509_STORE_CTX_set_flags(judge, X509_V_FLAG_NO_CHECK_TIME);
+    /* Without time the newest list is gone by, though it may not be in force yet: so the others are asked, too. */
     const bool holds =
+        !trust_revokes(trust, leaf) &&
         X509_STORE_CTX_set_default(judge, server ? "ssl_server" : "ssl_client") == 1 &&
         X509_verify_cert(judge) == 1;
     X509_STORE_CTX_free(judge);

@@ -38,7 +38,8 @@ bool trust_revokes(const struct trust *trust, X509 *cert);
 
 /*
  * Would a peer that has been let in with this leaf and chain be let in again, but for what time has done since? false:
- * revoked, or of an authority that is not believed any more. `server`: the peer is a broker.
+ * the leaf is on any of the lists, or another of the chain on the newest, or their authority is not believed any more.
+ * `server`: the peer is a broker.
  */
 bool trust_holds(const struct trust *trust, X509 *leaf, STACK_OF(X509) * chain, bool server);
 

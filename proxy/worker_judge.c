@@ -92,9 +92,7 @@ static bool leaf_holds(struct judgement *j, const struct trust *trust, SSL *ssl,
             return j->leaves[i].holds;
         }
     }
-    /* Time is left out there, so that of two lists one that is not in force yet may be gone by. */
-    bool holds = !trust_revokes(trust, leaf) &&
-                 trust_holds(trust, leaf, SSL_get_peer_cert_chain(ssl), true);
+    bool holds = trust_holds(trust, leaf, SSL_get_peer_cert_chain(ssl), true);
     if (j->leaf_count < LEAVES_MAX && X509_up_ref(leaf) == 1) {
         j->leaves[j->leaf_count++] = (struct leaf_verdict){trust, leaf, holds};
     }

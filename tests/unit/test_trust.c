@@ -158,3 +158,16 @@ Test(trust, t54_a_list_of_others_is_no_newer_one)
     cr_expect_not(goes_back(of_authorities(list_of(NULL, then_s, 0)),
                             of_authorities(list_of(NULL, newer_s, 0)), NULL));
 }
+
+/* T54: time is left out, but a list of tomorrow does not let in whom the one in force refuses. */
+Test(trust, t54_who_is_in_stays_only_while_no_list_names_them)
+{
+    char why[256];
+    for (int revoked = 0; revoked < 2; revoked++) {
+        struct trust *trust = load(list_of(revoked ? client.cert : NULL, now_s - DAY_S, 0),
+                                   list_of(NULL, now_s + HOUR_S, 0), why);
+        cr_assert_not_null(trust, "%s", why);
+        cr_expect_eq(trust_holds(trust, client.cert, NULL, false), !revoked);
+        trust_unref(&trust);
+    }
+}
