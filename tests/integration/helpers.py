@@ -21,7 +21,7 @@ _numbers = itertools.count(1)
 def shared_cluster(plans=MIXED) -> Cluster:
     """The cluster of this kind, started at first use. Tests share it: use topics of your own, heal what you break.
 
-    One of another kind is halted: no machine has to carry two."""
+    One of another kind is halted: no process has two at a time."""
     if plans not in _clusters:
         halt_clusters()
         cluster = Cluster(plans, kerberos=plans == KERBEROS, brief=True,
