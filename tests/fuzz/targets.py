@@ -15,7 +15,7 @@ SOURCES = {
     "endpoint": ("protocol/endpoint.c", "protocol/schema.c"),
     "records": ("protocol/records.c", "protocol/records_batches.c", "protocol/batch.c"),
     "handshake": ("protocol/handshake.c",),
-    "plain": ("auth/mech_plain.c",),
+    "plain": ("auth/mech_plain.c", "auth/plain_message.c"),
     "scram_server": ("auth/mech_scram_server.c", "auth/scram_message.c"),
     "scram_client": ("auth/mech_scram_client.c", "auth/scram_message.c"),
     "jwt": ("auth/jws.c", "auth/jwks.c", "auth/tokens.c", "auth/oauth_message.c", "auth/mech_oauthbearer.c",
