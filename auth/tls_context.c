@@ -127,7 +127,7 @@ SSL_CTX *tls_client_ctx_new(const struct certificates *certs, const char *identi
     return ctx;
 }
 
-bool tls_expect_host(SSL *ssl, const char *host, bool verify_hostname)
+bool tls_expect_host(SSL *ssl, const char *host)
 {
     char name[256];
     struct in6_addr address;
@@ -143,9 +143,6 @@ bool tls_expect_host(SSL *ssl, const char *host, bool verify_hostname)
         inet_pton(AF_INET, name, &address) == 1 || inet_pton(AF_INET6, name, &address) == 1;
     if (!is_address && SSL_set_tlsext_host_name(ssl, name) != 1) {
         return false;
-    }
-    if (!verify_hostname) {
-        return true;
     }
     X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
@@ -302,14 +299,26 @@ enum tls_peer_status tls_peer_principal(const SSL *ssl, const struct rules *rule
     return name_peer(rules, subject, peer_r);
 }
 
-const char *tls_fips_hint(unsigned long error)
+static bool is_ems_refusal(unsigned long error)
 {
-    const char *reason = ERR_reason_error_string(error);
-    const bool suspicious = ERR_GET_REASON(error) == ERR_R_UNSUPPORTED ||
-                            (reason != NULL && strstr(reason, "ems not enabled") != NULL);
-    return suspicious && EVP_default_properties_is_fips_enabled(NULL) == 1
-               ? " (FIPS mode: TLS 1.2 peers without extended master secret are refused)"
-               : "";
+    static const int not_enabled = 233; /* PROV_R_EMS_NOT_ENABLED, unknown to headers before 3.1 */
+    return EVP_default_properties_is_fips_enabled(NULL) == 1 &&
+           (ERR_GET_REASON(error) == ERR_R_UNSUPPORTED ||
+            (ERR_GET_LIB(error) == ERR_LIB_PROV && ERR_GET_REASON(error) == not_enabled));
+}
+
+void tls_error_text(unsigned long error, char *out, size_t capacity)
+{
+    const char *reason = ERR_reason_error_string(error), *library = ERR_lib_error_string(error);
+    char number[64] = "";
+    if (reason == NULL) {
+        snprintf(number, sizeof(number), "%.40s, reason %d",
+                 library == NULL ? "unknown library" : library, ERR_GET_REASON(error));
+    }
+    snprintf(out, capacity, "%s%s", reason == NULL ? number : reason,
+             is_ems_refusal(error)
+                 ? " (FIPS mode: TLS 1.2 peers without extended master secret are refused)"
+                 : "");
 }
 
 void tls_failure_text(const SSL *ssl, char *out, size_t capacity)
@@ -322,9 +331,7 @@ void tls_failure_text(const SSL *ssl, char *out, size_t capacity)
     } else if (verify != X509_V_OK) {
         snprintf(out, capacity, "certificate: %s", X509_verify_cert_error_string(verify));
     } else if (error != 0) {
-        const char *reason = ERR_reason_error_string(error);
-        snprintf(out, capacity, "%s%s", reason == NULL ? "unknown error" : reason,
-                 tls_fips_hint(error));
+        tls_error_text(error, out, capacity);
     } else {
         snprintf(out, capacity, "no reason given");
     }

@@ -55,13 +55,12 @@ __attribute__((warn_unused_result)) struct trust *
 tls_client_trust_load(const struct conf_tls *tls, struct conf_errors *errors);
 
 /*
- * Prepare one broker connection: SNI (names only) and, when `verify_hostname`, the SAN the peer
- * must show: an IP address is matched against IP SANs, a name against DNS SANs (CN only counts when
- * there is no DNS SAN, no partial wildcards). false: `host` is neither, or OpenSSL refused it; do
- * not dial.
+ * Prepare one broker connection, each of them: SNI (names only) and the SAN the peer must show: an
+ * IP address is matched against IP SANs, a name against DNS SANs (CN only counts when there is no
+ * DNS SAN, no partial wildcards). Nothing in a configuration leaves this out. false: `host` is
+ * neither, or OpenSSL refused it; do not dial.
  */
-__attribute__((warn_unused_result)) bool tls_expect_host(SSL *ssl, const char *host,
-                                                         bool verify_hostname);
+__attribute__((warn_unused_result)) bool tls_expect_host(SSL *ssl, const char *host);
 
 /*
  * Client leg. Uses listener->tls (chain, key, client_ca, client_crl, client_auth, min_version); the session id
@@ -108,11 +107,11 @@ __attribute__((warn_unused_result)) enum tls_peer_status
 tls_peer_principal(const SSL *ssl, const struct rules *rules, struct tls_peer *peer_r);
 
 /*
- * What to think of an error of a handshake when OpenSSL is in FIPS mode: a text to put behind the error, "" where there
- * is nothing to add. RHEL refuses TLS 1.2 without extended master secret with "unsupported", OpenSSL's own
- * fips provider (3.1 and later) with "ems not enabled"; both say nothing to whoever has not met it before.
+ * An error of OpenSSL's as text for logs; NUL-terminated, may be cut. In FIPS mode the refusal of TLS 1.2 without
+ * extended master secret is said to be that: RHEL calls it "unsupported", OpenSSL's own fips provider (3.1 and later)
+ * "ems not enabled", and a provider that is newer than libcrypto gives a number that has no text there.
  */
-const char *tls_fips_hint(unsigned long error);
+void tls_error_text(unsigned long error, char *out, size_t capacity);
 
 /*
  * One line for logs about why a handshake failed: the verify error, or the first OpenSSL error of

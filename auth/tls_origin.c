@@ -155,7 +155,6 @@ void tls_origin_key(const struct tls_origin *origin, uint8_t key_r[TLS_ORIGIN_KE
     parts_number(&parts, (uint64_t)(int64_t)origin->node_id);
     parts_number(&parts, origin->flips);
     parts_number(&parts, origin->port);
-    parts_number(&parts, origin->verify_hostname);
     parts_text(&parts, origin->identity);
     parts_add(&parts, origin->facts->shown, TLS_ORIGIN_KEY_BYTES);
     parts_add(&parts, origin->facts->trusted, TLS_ORIGIN_KEY_BYTES);

@@ -29,7 +29,6 @@ struct tls_origin {
     int32_t node_id;
     uint64_t flips; /* of its generation: what was kept before one is not its own */
     uint16_t port;
-    bool verify_hostname;
     const char *identity; /* configured name of the certificate shown; NULL: none */
     const struct tls_facts *facts;
 };

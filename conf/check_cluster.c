@@ -123,12 +123,6 @@ static void check_tls(const struct check *check, const struct conf_generation *g
                         "SASL_SSL)",
                         protocol);
     }
-    if (wanted && tls->present && !tls->verify_hostname &&
-        check_sound(check, &tls->verify_hostname)) {
-        conf_errors_warn(check->errors, check_place(check, &tls->verify_hostname),
-                         "any certificate of the authority is taken for any broker (set "
-                         "'verify_hostname: true')");
-    }
 }
 
 static void check_generation(const struct check *check, const struct conf_generation *generation)

@@ -67,6 +67,7 @@ struct conf_audit {
     const char *signing_key; /* path of a PEM file; "" = there are no checkpoints */
     size_t checkpoint_records;
     uint64_t checkpoint_interval_ms;
+    uint64_t unsynced_max_ms;
     size_t rotate_bytes; /* 0 = one file for ever */
     size_t keep;         /* 0 = all */
 };
@@ -195,7 +196,6 @@ struct conf_tls {
     const char *crl;
     enum conf_ocsp ocsp;
     enum conf_tls_version min_version;
-    bool verify_hostname;
     bool resumption;
 };
 

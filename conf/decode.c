@@ -339,6 +339,24 @@ static bool decode_value(struct decoder *d, const struct key *key, void *base,
     }
 }
 
+/* A file of an earlier version: what asked for something else than what is so now must be seen. */
+static void report_gone(struct decoder *d, const struct key_gone *gone,
+                        const struct yaml_node *node)
+{
+    bool asked = !gone->so_now;
+    if (!yaml_bool(node, d->errors, &asked)) {
+        return;
+    }
+    if (asked == gone->so_now) {
+        conf_errors_warn(d->errors, node->key_place, "'%s' is no longer a key: %s (remove it)",
+                         gone->name, gone->doc);
+    } else {
+        conf_errors_add(d->errors, node->key_place,
+                        "'%s' is no longer a key and cannot be '%s': %s (remove it)", gone->name,
+                        asked ? "true" : "false", gone->doc);
+    }
+}
+
 /* The index of the key an entry is about: its own, or the one it is a slip of; keys_count = none.
  */
 static size_t report_unknown(struct decoder *d, const struct key_section *section,
@@ -362,7 +380,10 @@ static uint64_t decode_entry(struct decoder *d, const struct key_section *sectio
 {
     size_t at = keys_find(section, node->key);
     bool known = at < section->keys_count;
-    if (!known && !node->refused) {
+    const struct key_gone *gone = known ? NULL : keys_gone(section, node->key);
+    if (gone != NULL && !node->refused) {
+        report_gone(d, gone, node);
+    } else if (!known && !node->refused) {
         at = report_unknown(d, section, node);
     }
     if (at == section->keys_count) {

@@ -74,11 +74,16 @@ static const struct key audit_keys[] = {
      .max = 1000000, .doc = "How many audit records are signed by one checkpoint, at most."},
     {FIELD(conf_audit, checkpoint_interval_ms), .type = KEY_MS, .fallback = "60000", .min = 100,
      .max = DAY_MS, .doc = "How long an audit record waits for a checkpoint, at most."},
+    {FIELD(conf_audit, unsynced_max_ms), .type = KEY_MS, .fallback = "5000", .min = 100,
+     .max = DAY_MS,
+     .doc = "How long an event may wait to be on the disk before the audit log counts as one that "
+            "cannot be written."},
     {FIELD(conf_audit, rotate_bytes), .type = KEY_SIZE, .fallback = "67108864", .max = INT32_MAX,
      .doc = "The size at which a file of the audit log ends: it gets the numbers of its first and "
             "last record as a suffix, and the chain goes on in a new file; 0 is never."},
     {FIELD(conf_audit, keep), .type = KEY_SIZE, .fallback = "0", .max = 1000000,
-     .doc = "How many ended files of the audit log stay, the newest; 0 is all of them."},
+     .doc = "How many ended files of the audit log stay, the newest; 0 is all of them. Once one is "
+            "removed, `setu audit verify` wants --from, the end of the last that was."},
 };
 static const struct key_section audit_section = {"audit", ALWAYS(conf_audit), KEYS(audit_keys)};
 
@@ -329,15 +334,17 @@ static const struct key tls_keys[] = {
             "good, or something good must be stapled. No responder is asked."},
     {FIELD(conf_tls, min_version), .type = KEY_CHOICE, .words = tls_versions, .fallback = "1.2",
      .doc = "The oldest TLS version that is spoken."},
-    {FIELD(conf_tls, verify_hostname), .type = KEY_BOOL, .fallback = "true",
-     .doc = "Whether a broker's certificate must name the host that was dialled."},
     {FIELD(conf_tls, resumption), .type = KEY_BOOL, .fallback = "true",
      .doc = "Whether a TLS session may be resumed by the next connection to the same broker with "
             "the same certificate, which saves most of the handshake; for an hour at most, then "
             "both certificates are verified anew."},
 };
+static const struct key_gone tls_gone[] = {
+    {"verify_hostname", true, "a broker's certificate must always name the host that was dialled"},
+    {NULL, false, NULL},
+};
 static const struct key_section tls_section = {"clusters[].generations[].tls", OPTIONAL(conf_tls),
-                                               KEYS(tls_keys)};
+                                               KEYS(tls_keys), .gone = tls_gone};
 
 static const struct key generation_keys[] = {
     {FIELD(conf_generation, name), .type = KEY_TEXT, .required = true, .form = form_name,
@@ -355,7 +362,8 @@ static const struct key generation_keys[] = {
     {FIELD(conf_generation, sasl), .type = KEY_SECTION, .section = &generation_sasl_section,
      .doc = "The stored credentials, for login: sasl."},
     {FIELD(conf_generation, tls), .type = KEY_SECTION, .section = &tls_section,
-     .doc = "Whom to trust, for protocol SSL and SASL_SSL."},
+     .doc = "Whom to trust, for protocol SSL and SASL_SSL. A broker's certificate must also name "
+            "the host that was dialled; nothing turns that off."},
     {FIELD(conf_generation, ssl_principal_mapping_rules), .type = KEY_TEXT, .fallback = "DEFAULT",
      .doc = "What its brokers have as ssl.principal.mapping.rules; from it Setu predicts as whom "
             "they take a certificate."},
@@ -447,7 +455,9 @@ static const struct key listener_tls_keys[] = {
      .fallback = "none",
      .doc =
          "Whether clients must show a certificate; requested, for role: brokers only, lets peers "
-         "without one log in by SASL over TLS."},
+         "without one log in by SASL over TLS. A balancer's health check should only connect by "
+         "TCP where it is required: a TLS handshake without a certificate is a login denied, on "
+         "record and counted against its address."},
     {FIELD(conf_listener_tls, optional), .type = KEY_BOOL, .fallback = "false",
      .doc =
          "For role: brokers only: takes peers that speak plaintext, which log in by SASL, on the "
@@ -585,6 +595,16 @@ size_t keys_nearest(const struct key_section *section, const char *name)
     }
     const char *nearest = yaml_nearest(name, names);
     return nearest != NULL ? keys_find(section, nearest) : section->keys_count;
+}
+
+const struct key_gone *keys_gone(const struct key_section *section, const char *name)
+{
+    for (const struct key_gone *gone = section->gone; gone != NULL && gone->name != NULL; gone++) {
+        if (strcmp(gone->name, name) == 0) {
+            return gone;
+        }
+    }
+    return NULL;
 }
 
 const char *config_protocol_name(enum conf_protocol protocol)

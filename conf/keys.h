@@ -48,6 +48,13 @@ struct key {
     const char *doc;                   /* one sentence */
 };
 
+/* A key of earlier versions. */
+struct key_gone {
+    const char *name;
+    bool so_now;     /* the value that says what is so now: that is only a warning */
+    const char *doc; /* what is so now */
+};
+
 struct key_section {
     const char *path; /* "clusters[].generations[]"; "" = the file itself */
     size_t size;
@@ -55,6 +62,7 @@ struct key_section {
     ptrdiff_t present_offset; /* of its bool present, or KEY_NO_OFFSET: always there */
     const struct key *keys;
     size_t keys_count; /* at most 64 */
+    const struct key_gone *gone; /* ended by a NULL name; NULL = none */
 };
 
 extern const struct key_section keys_root;
@@ -63,3 +71,5 @@ extern const struct key_section keys_root;
 size_t keys_find(const struct key_section *section, const char *name);
 /* The key whose name is near enough to be a typing slip; keys_count = none. */
 size_t keys_nearest(const struct key_section *section, const char *name);
+/* NULL = there never was such a key there, or there still is. */
+const struct key_gone *keys_gone(const struct key_section *section, const char *name);

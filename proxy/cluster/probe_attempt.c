@@ -68,7 +68,7 @@ static struct broker_login *attempt_login(const struct probe *probe)
 static SSL *attempt_tls(struct probe *probe)
 {
     SSL *ssl = SSL_new(identity_context(probe->identity, probe->generation));
-    if (ssl != NULL && !tls_expect_host(ssl, probe->host, probe->generation->tls.verify_hostname)) {
+    if (ssl != NULL && !tls_expect_host(ssl, probe->host)) {
         SSL_free(ssl);
         return NULL;
     }

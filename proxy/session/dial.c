@@ -33,7 +33,6 @@ static void dial_offer(struct session *s, const struct edition_context *context,
         .node_id = route->node_id,
         .flips = route->flips,
         .port = route->port,
-        .verify_hostname = route->generation->tls.verify_hostname,
         .identity = context->certificate,
         .facts = &context->facts,
     };
@@ -51,7 +50,7 @@ static SSL *dial_ssl(struct session *s)
     if (ssl == NULL) {
         return NULL;
     }
-    if (!tls_expect_host(ssl, s->route.host, generation->tls.verify_hostname)) {
+    if (!tls_expect_host(ssl, s->route.host)) {
         SSL_free(ssl);
         return NULL;
     }

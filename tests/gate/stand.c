@@ -28,7 +28,7 @@ static const char text[] =
     "clusters:\n  - name: main\n    bootstrap: [\"127.0.0.1:9092\"]\n"
     "    identity: {certificate: gate}\n    generations:\n"
     "      - {name: mtls, protocol: SSL, login: mapped-certificate,\n"
-    "         tls: {ca: %s, verify_hostname: false}}\n"
+    "         tls: {ca: %s}}\n"
     "listeners:\n  - {name: clients, role: clients, cluster: main, bind: 127.0.0.1, port: 19092,\n"
     "     advertised_host: localhost, node_base_port: 19100, mechanisms: [SCRAM-SHA-512],\n"
     "     tls: {chain: %s, key: %s, client_auth: none}}\n";

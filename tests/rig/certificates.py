@@ -99,15 +99,17 @@ class Authority:
         return fresh.rename(path)
 
     def issue(self, name: str, common_name: str | None = None, server: bool = False, days: int = 30,
-              ends: datetime.datetime | None = None, begins: datetime.datetime | None = None) -> Certificate:
-        """A client's certificate, or with `server` that of a broker on 127.0.0.1 and localhost that may also dial.
-        `ends`, UTC, to the second, in place of `days`; `begins`, with it, in place of now."""
+              ends: datetime.datetime | None = None, begins: datetime.datetime | None = None,
+              also: str = "127.0.0.1") -> Certificate:
+        """A client's certificate, or with `server` that of a broker on 127.0.0.1 and localhost, and `also` an address
+        beside these, that may also dial. `ends`, UTC, to the second, in place of `days`; `begins`, with it, in place of now."""
         made = Certificate(self.directory, name)
         request, extensions = self.directory / f"{name}.csr", self.directory / f"{name}.ext"
         usage = "serverAuth,clientAuth" if server else "clientAuth"
         text = f"basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\nextendedKeyUsage={usage}\n"
         if server:
-            text += "subjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost\n"
+            more = "" if also == "127.0.0.1" else f",IP:{also}"
+            text += f"subjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost{more}\n"
         extensions.write_text(text)
         self._new_key(made.key)
         _openssl("req", "-new", "-key", made.key, "-out", request,

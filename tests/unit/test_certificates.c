@@ -356,16 +356,3 @@ Test(certificates, every_fault_of_a_pair_is_told)
     cr_assert_eq(errors.errors, 2);
     conf_errors_deinit(&errors);
 }
-
-/* T57: reloading for ever must not grow; under the sanitizer a leak fails the test. */
-Test(certificates, loading_again_and_again_leaks_nothing)
-{
-    for (int i = 0; i < 50; i++) {
-        struct conf_errors errors;
-        struct certificates *certs = load("orders.pem", "orders.key", now(), &errors);
-        certificates_unref(&certs);
-        certs = load("orders.pem", "missing", now(), &errors);
-        cr_assert_null(certs);
-        conf_errors_deinit(&errors);
-    }
-}

@@ -85,7 +85,6 @@ Test(conf_config, the_least_file_gets_every_default)
     cr_expect_not(cluster->generations[0].match.present);
     cr_expect_str_eq(cluster->generations[0].match.host, "");
     cr_expect_not(cluster->generations[0].tls.present);
-    cr_expect(cluster->generations[0].tls.verify_hostname);
     cr_expect(cluster->generations[0].tls.resumption);
     const struct conf_listener *listener = &config->listeners[0];
     cr_expect_eq(listener->role, CONF_ROLE_CLIENTS);

@@ -521,14 +521,34 @@ Test(conf_refusals, limits)
     CHECK(refusals);
 }
 
+/* T50: an older file that switched the check off is not served as if it had not. */
+Test(conf_refusals, host_names_are_always_checked)
+{
+    static const struct refusal refusals[] = {
+        {"tls: {ca: ca.pem}", "tls: {ca: ca.pem, verify_hostname: false}",
+         "16:27: 'verify_hostname' is no longer a key and cannot be 'false': a broker's "
+         "certificate must always name the host that was dialled (remove it)\n"},
+        {"tls: {ca: ca.pem}", "tls: {ca: ca.pem, verify_hostname: 'false'}",
+         "16:44: 'verify_hostname' must be true or false (without quotes)\n"},
+        {"tls: {ca: ca.pem}", "tls: {ca: ca.pem, verify_hostname: {}}",
+         "16:44: 'verify_hostname' is a map of keys (must be true or false)\n"},
+        {"tls: {ca: ca.pem}", "tls: {ca: ca.pem, verify_hostnames: false}",
+         "16:27: unknown key 'verify_hostnames' (remove it; the keys here are in REFERENCE.md)\n"},
+        {"principal: orders, certificate: orders",
+         "principal: orders, certificate: orders, verify_hostname: false",
+         "7:46: unknown key 'verify_hostname' (remove it; the keys here are in REFERENCE.md)\n"},
+    };
+    CHECK(refusals);
+}
+
 Test(conf_refusals, warnings_do_not_refuse)
 {
     static const struct refusal warnings[] = {
         {"audit: {file: a.log}", "audit: {}",
          "warning: security decisions are not recorded (set 'audit.file')\n"},
-        {"tls: {ca: ca.pem}", "tls: {ca: ca.pem, verify_hostname: false}",
-         "16:44: warning: any certificate of the authority is taken for any broker (set "
-         "'verify_hostname: true')\n"},
+        {"tls: {ca: ca.pem}", "tls: {ca: ca.pem, verify_hostname: true}",
+         "16:27: warning: 'verify_hostname' is no longer a key: a broker's certificate must always "
+         "name the host that was dialled (remove it)\n"},
         {"principal: orders", "principal: 'o*'",
          "7:17: warning: 'principal' is taken literally, also '*' and '?' (a pattern is written "
          "as 'principal_glob')\n"},
