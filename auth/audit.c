@@ -12,7 +12,8 @@
 enum {
     PREFIX_BYTES_MAX = 3, /* length of a record as a varint */
     ZEROS_OF_A_HOLE = 16, /* no hash ends with so many; a file system's hole does */
-    MESSAGE_BYTES_MAX = 1024
+    MESSAGE_BYTES_MAX = 1024,
+    CHECKPOINT_HASH_SIZE = 72
 };
 
 const uint8_t audit_hash_field[3] = {0xc2, 0x3e, AUDIT_HASH_BYTES};
@@ -127,10 +128,16 @@ bool audit_encode(struct audit_chain *chain, const struct audit_event *event, in
     return good;
 }
 
-bool audit_encode_checkpoint(struct audit_chain *chain, const struct audit_key *key, int64_t now_ns,
+bool audit_encode_checkpoint(struct audit_chain *chain, const struct audit_key *key,
+                             const char *mapping_hash, const char *config_hash, int64_t now_ns,
                              struct writer *out)
 {
-    const struct audit_event event = audit_event_init(AUDIT_CHECKPOINT);
+    char mapping[CHECKPOINT_HASH_SIZE] = "", config[CHECKPOINT_HASH_SIZE] = "";
+    audit_clean(borrow(mapping_hash), sizeof mapping - 1, mapping);
+    audit_clean(borrow(config_hash), sizeof config - 1, config);
+    struct audit_event event = audit_event_init(AUDIT_CHECKPOINT);
+    event.mapping_hash = mapping;
+    event.config_hash = config;
     return append(chain, &event, key, now_ns, out);
 }
 

@@ -9,8 +9,9 @@
  * The hash is always the last field of a record, so "without its hash" is a prefix of its bytes,
  * and each record carries prev_hash, so one record can be checked alone. seq counts from 1; the
  * first record has 32 zero bytes as prev_hash. Edit, insertion, removal, exchange and a splice from
- * another log break the chain at a sequence number that audit_verify names. Removal at the end
- * needs a head kept elsewhere: pass it as `expected`.
+ * another log break the chain at a sequence number that audit_verify names. Removal at the beginning
+ * shows to who says what the log must follow: pass it as `after`, all zero for a whole log. Removal
+ * at the end needs a head kept elsewhere: pass it as `expected`.
  *
  * A checkpoint is a record with a signature (Ed25519) between its content and its hash:
  *
@@ -63,11 +64,12 @@ __attribute__((warn_unused_result)) bool audit_encode(struct audit_chain *chain,
                                                       const struct audit_event *event,
                                                       int64_t now_ns, struct writer *out);
 
-/* The same for a checkpoint: AUDIT_CHECKPOINT, signed with `key`, which has its private half. */
-__attribute__((warn_unused_result)) bool audit_encode_checkpoint(struct audit_chain *chain,
-                                                                 const struct audit_key *key,
-                                                                 int64_t now_ns,
-                                                                 struct writer *out);
+/* The same for a checkpoint: AUDIT_CHECKPOINT, signed with `key`, which has its private half. The
+ * hashes of what is in use, as in an event, are cut at 71 bytes. */
+__attribute__((warn_unused_result)) bool
+audit_encode_checkpoint(struct audit_chain *chain, const struct audit_key *key,
+                        const char *mapping_hash, const char *config_hash, int64_t now_ns,
+                        struct writer *out);
 
 enum audit_status {
     AUDIT_OK,

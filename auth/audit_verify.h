@@ -33,8 +33,9 @@ struct audit_verdict {
 };
 
 /*
- * Check a whole file. `after`: head of the file before it in a rotation, NULL = the first record
- * may have any number (number 1 must then follow the empty chain). `expected`: a head known from
+ * Check a whole file. `after`: head of the file before it in a rotation, all zero = it must begin
+ * with record 1, NULL = the first record may have any number (number 1 must then follow the empty
+ * chain). `expected`: a head known from
  * elsewhere that must be found in this file or be its end; NULL = none. Returns verdict.status.
  */
 enum audit_status audit_verify(struct view log, const struct audit_head *after,

@@ -263,8 +263,11 @@ static bool process_open_audit(struct process *process)
         .key = process->shared->audit_key,
         .checkpoint_records = config->audit.checkpoint_records,
         .checkpoint_interval_ms = config->audit.checkpoint_interval_ms,
+        .unsynced_max_ms = config->audit.unsynced_max_ms,
         .rotate_bytes = config->audit.rotate_bytes,
         .keep = config->audit.keep,
+        .mapping_hash = mapping_hash(process->shared->mapping),
+        .config_hash = process->shared->config_hash,
     };
     char error[512];
     process->audit = audit_log_open(&audit, error, sizeof error);
@@ -278,8 +281,6 @@ static bool process_open_audit(struct process *process)
     stats_hash_set(&process->mapping_hash, mapping_hash(process->shared->mapping));
     process->stats_names.mapping = &process->mapping_hash;
     process_certificates_begin(process);
-    audit_log_use(process->audit, mapping_hash(process->shared->mapping),
-                  process->shared->config_hash);
     return process_open_ledger(process);
 }
 
@@ -513,7 +514,7 @@ static bool process_leave_root(const struct run_options *options, struct privile
     struct conf_errors errors;
     conf_errors_init(&errors);
     bool good = privileges_leave(options->config_file, who_r, &errors);
-    conf_errors_print(&errors, stderr);
+    options->problems(&errors);
     conf_errors_deinit(&errors);
     return good;
 }
@@ -534,7 +535,7 @@ int process_run(const struct run_options *options)
     struct conf_errors errors;
     conf_errors_init(&errors);
     process.shared = shared_load(options->config_file, &errors);
-    conf_errors_print(&errors, stderr);
+    options->problems(&errors);
     conf_errors_deinit(&errors);
     if (process.shared == NULL) {
         launcher_end(&process.launcher);

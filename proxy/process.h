@@ -16,10 +16,13 @@
 
 #include <stdbool.h>
 
+struct conf_errors;
+
 struct run_options {
     const char *config_file;
     const char *stats_file; /* NULL: none; else rewritten every second, Prometheus text */
     bool takeover;          /* from the process that runs with config_file, if there is one */
+    void (*problems)(const struct conf_errors *errors); /* prints what is wrong with config_file */
 };
 
 /**
@@ -27,6 +30,6 @@ struct run_options {
  * at once; QUIT: at once; USR1: counters to the log and the log file opened anew; HUP: reload; USR2: start our own
  * command again, to take over) or until another process has taken over and the last session has ended. Returns the
  * process's exit status: 0 ok, 1 a worker could not start or the takeover failed, 78 bad configuration (all problems
- * have been printed to standard error).
+ * have been told by options->problems).
  */
 int process_run(const struct run_options *options);

@@ -144,6 +144,7 @@ static bool audit_differs(const struct shared *before, const struct shared *now)
     return strcmp(old->file, new->file) != 0 || old->on_failure != new->on_failure ||
            strcmp(old_key, new_key) != 0 || old->checkpoint_records != new->checkpoint_records ||
            old->checkpoint_interval_ms != new->checkpoint_interval_ms ||
+           old->unsynced_max_ms != new->unsynced_max_ms ||
            old->rotate_bytes != new->rotate_bytes || old->keep != new->keep;
 }
 

@@ -153,6 +153,8 @@ json_t *audit_format_native(const struct audit_record *record)
     }
     audit_format_set(row, "key", record->key_id);
     audit_format_set(row, "signature", hex(record->signature.at, record->signature.length, text));
+    const char *before = hex(record->prev_hash, AUDIT_HASH_BYTES, text);
+    json_object_set_new(row, "prev_hash", json_string(before));
     json_object_set_new(row, "hash", json_string(hex(record->hash, AUDIT_HASH_BYTES, text)));
     if (!record->hash_ok) {
         json_object_set_new(row, "damaged", json_true());

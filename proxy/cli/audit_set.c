@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -231,27 +232,53 @@ static void condemn(struct audit_set_verdict *verdict, const struct audit_set_fi
     verdict->bad_file = file;
     verdict->bad_seq = seq;
     verdict->bad_offset = offset;
-    verdict->why = why;
+    snprintf(verdict->why, sizeof verdict->why, "%s", why);
 }
 
-/* Does the file begin where the one before it ended, and as its name says? */
-static bool begins_well(const struct audit_set_file *file, bool first,
-                        struct audit_set_verdict *verdict)
+/* Does the log begin behind the record that it must follow? */
+static bool log_begins_well(const struct audit_set_file *file, struct audit_set_verdict *verdict)
 {
     const uint64_t next = verdict->head.seq + 1;
-    if (!first && file->first_seq != UINT64_MAX && file->first_seq > next) {
+    char why[sizeof verdict->why];
+    if (file->first_seq != UINT64_MAX && file->first_seq > next) {
+        snprintf(why, sizeof why, "records %" PRIu64 " to %" PRIu64 " are missing%s", next,
+                 file->first_seq - 1, next > 1 ? "" : " (moved away? See --from)");
+        condemn(verdict, file, next, 0, why);
+        return false;
+    }
+    if (file->first_seq < next) {
+        condemn(verdict, file, file->first_seq, 0,
+                "it is here, and should be before the log's beginning");
+        return false;
+    }
+    return true;
+}
+
+/* Does the file begin where the one before it ended? */
+static bool goes_on_well(const struct audit_set_file *file, struct audit_set_verdict *verdict)
+{
+    const uint64_t next = verdict->head.seq + 1;
+    if (file->first_seq != UINT64_MAX && file->first_seq > next) {
         condemn(verdict, file, next, 0,
                 "it is missing: this file begins later, so a file before it is missing or was cut");
-    } else if (!first && file->first_seq < next) {
+        return false;
+    }
+    if (file->first_seq < next) {
         condemn(verdict, file, file->first_seq, 0, "it is there twice: files overlap");
-    } else if (file->name_first > 0 && file->name_first != file->first_seq) {
+        return false;
+    }
+    return true;
+}
+
+static bool named_well(const struct audit_set_file *file, struct audit_set_verdict *verdict)
+{
+    if (file->name_first > 0 && file->name_first != file->first_seq) {
         condemn(verdict, file,
                 file->first_seq < file->name_first ? file->first_seq : file->name_first, 0,
                 "the file's name says that it begins with another record");
-    } else {
-        return true;
+        return false;
     }
-    return false;
+    return true;
 }
 
 static bool ends_well(const struct audit_set_file *file, bool last, const struct audit_verdict *of,
@@ -272,20 +299,47 @@ static bool ends_well(const struct audit_set_file *file, bool last, const struct
     return false;
 }
 
-void audit_set_verify(const struct audit_set *set, const struct audit_head *expected,
-                      struct audit_signatures *signatures, struct audit_set_verdict *verdict_r)
+/* What is said to be before the log must not hide the record expected, nor contradict it. */
+static bool expected_well(const struct audit_head *after, const struct audit_head *expected,
+                          struct audit_set_verdict *verdict)
+{
+    if (after == NULL || expected == NULL || expected->seq > after->seq) {
+        return true;
+    }
+    const bool same = memcmp(expected->hash, after->hash, AUDIT_HASH_BYTES) == 0;
+    if (expected->seq < after->seq || !same) {
+        condemn(verdict, NULL, expected->seq, 0,
+                expected->seq < after->seq ? "the log begins behind the record expected"
+                                           : "it is another record than the one expected");
+        return false;
+    }
+    return true;
+}
+
+void audit_set_verify(const struct audit_set *set, const struct audit_head *after,
+                      const struct audit_head *expected, struct audit_signatures *signatures,
+                      struct audit_set_verdict *verdict_r)
 {
     struct audit_verdict of;
     *verdict_r = (struct audit_set_verdict){.holds = true, .why = ""};
+    if (after != NULL) {
+        verdict_r->head = *after;
+    }
+    if (!expected_well(after, expected, verdict_r)) {
+        return;
+    }
     for (size_t i = 0; verdict_r->holds && i < set->count; i++) {
         const struct audit_set_file *file = &set->files[i];
         const bool last = i + 1 == set->count;
         /* The head kept elsewhere is looked for in the file where it should be. */
         const bool here = expected != NULL && (last || set->files[i + 1].first_seq > expected->seq);
-        if (!begins_well(file, i == 0, verdict_r)) {
+        const bool any = i == 0 && after == NULL;
+        const bool begins = i > 0 ? goes_on_well(file, verdict_r)
+                                  : any || log_begins_well(file, verdict_r);
+        if (!begins || !named_well(file, verdict_r)) {
             return;
         }
-        audit_verify_signed(file->bytes, i == 0 ? NULL : &verdict_r->head, here ? expected : NULL,
+        audit_verify_signed(file->bytes, any ? NULL : &verdict_r->head, here ? expected : NULL,
                             signatures, &of);
         verdict_r->records += of.records;
         verdict_r->first_seq = i == 0 ? of.first_seq : verdict_r->first_seq;

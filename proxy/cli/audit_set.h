@@ -45,12 +45,17 @@ struct audit_set_verdict {
     uint64_t bad_seq;       /* the first bad record; 0: none */
     const struct audit_set_file *bad_file;
     size_t bad_offset;
-    const char *why;
+    char why[96];
 };
 
-/* expected: a head known from elsewhere, or NULL. signatures: keys set, the rest zero. */
-void audit_set_verify(const struct audit_set *set, const struct audit_head *expected,
-                      struct audit_signatures *signatures, struct audit_set_verdict *verdict_r);
+/*
+ * after: the record that the first one here must follow; all zero: the log must begin with record 1; NULL: it may begin
+ * anywhere. expected: a head known from elsewhere, or NULL; one before `after`, or another of its number, is never in
+ * order: nothing here could show it. signatures: keys set, the rest zero.
+ */
+void audit_set_verify(const struct audit_set *set, const struct audit_head *after,
+                      const struct audit_head *expected, struct audit_signatures *signatures,
+                      struct audit_set_verdict *verdict_r);
 
 /* Each record in order, good or not, as far as it can be read. False from the function ends it. */
 typedef bool (*audit_set_fn)(void *context, const struct audit_record *record);

@@ -104,7 +104,7 @@ bool cli_audit_open(const struct cli_call *call, struct audit_set *set)
     if (audit_set_open(set, call->operands, (size_t)call->operand_count, error, sizeof error)) {
         return true;
     }
-    cli_error(call->verb, "%s", error);
+    cli_error_at(call->verb, call->operand_count == 1 ? call->operands[0] : NULL, 0, "%s", error);
     return false;
 }
 
@@ -113,7 +113,7 @@ static int judge(const struct cli_call *call, const struct audit_set *set)
 {
     struct audit_signatures signatures = {0};
     struct audit_set_verdict verdict;
-    audit_set_verify(set, NULL, &signatures, &verdict);
+    audit_set_verify(set, NULL, NULL, &signatures, &verdict);
     if (!verdict.holds) {
         cli_error(call->verb, "the chain does not hold: record %llu: %s (see `setu audit verify`)",
                   (unsigned long long)verdict.bad_seq, verdict.why);
@@ -200,6 +200,9 @@ int cli_audit_export(const struct cli_call *call)
         return cli_usage_error(call->verb, "--format is jsonl, csv, ocsf, ecs or cef, not `%s`",
                                format);
     }
+    if (call->json && (strcmp(format, "csv") == 0 || strcmp(format, "cef") == 0)) {
+        return cli_usage_error(call->verb, "--format %s is not JSON: leave -o json away", format);
+    }
     if (!take_filter(call, &printing.filter)) {
         return CLI_USAGE;
     }
@@ -215,15 +218,15 @@ int cli_audit_keygen(const struct cli_call *call)
     const char *path = call->operands[0];
     struct audit_key *key = NULL;
     if (!audit_key_generate(path, &fault) || (key = audit_key_load(path, &fault)) == NULL) {
-        cli_error(call->verb, "%s", fault.text);
+        cli_error_at(call->verb, path, 0, "%s", fault.text);
         return CLI_BAD_CONFIG;
     }
     if (!audit_key_public_pem(key, pem, sizeof pem)) {
         pem[0] = '\0';
     }
     if (call->json) {
-        cli_out_json(json_pack("{s:s, s:s, s:s}", "file", path, "key_id", audit_key_id(key),
-                               "public_key", pem));
+        cli_out_json(json_pack("{s:o, s:s, s:s}", "file", cli_out_string(path), "key_id",
+                               audit_key_id(key), "public_key", pem));
     } else {
         printf("%s", pem);
         fprintf(stderr, "%s: key %s\n", path, audit_key_id(key));

@@ -19,8 +19,16 @@ struct cli_audit_demand {
     struct audit_key *keys[AUDIT_KEYS_MAX]; /* owned */
     size_t key_count;                       /* 0: signatures are not looked at */
     bool signed_to_the_end;                 /* no record may stand behind the last checkpoint */
+    struct audit_head from; /* the record that the log begins behind; all zero: with record 1 */
     const struct audit_head *expected;      /* NULL: none */
 };
+
+enum { CLI_AUDIT_HEAD_SIZE = 20 + 1 + 2 * AUDIT_HASH_BYTES + 1 };
+
+/* "4711:<64 hexadecimal digits>". False: it is not one. */
+bool cli_audit_take_head(const char *text, struct audit_head *head_r)
+    __attribute__((warn_unused_result));
+const char *cli_audit_head_text(const struct audit_head *head, char out[CLI_AUDIT_HEAD_SIZE]);
 
 struct cli_audit_judgement {
     struct audit_set_verdict chain;

@@ -17,12 +17,13 @@
 #include "proxy/cli/audit_format.h"
 #include "proxy/cli/cli_out.h"
 
-enum { OLD, VERIFY, KEY, PEM_SIZE = 512 };
+enum { OLD, VERIFY, KEY, FROM, PEM_SIZE = 512 };
 
 const struct cli_option cli_audit_bundle_options[] = {
     [OLD] = {"old", "CONFIG", "an earlier configuration: what has changed in the mapping since"},
     [VERIFY] = {"verify", NULL, "verify FILE instead of making it; wants --key"},
     [KEY] = {"key", "FILE", "public keys (PEM); when making: of earlier signing keys"},
+    [FROM] = {"from", "SEQ:HASH", "the last record that was moved away: the log begins behind it"},
     {NULL, NULL, NULL},
 };
 
@@ -32,6 +33,9 @@ static const char readme[] =
     "  sha256sum -c MANIFEST\n"
     "  openssl pkeyutl -verify -rawin -pubin -inkey KEY -in MANIFEST -sigfile MANIFEST.sig\n"
     "  setu audit verify --key KEY log\n"
+    "\n"
+    "A log whose oldest files were moved away wants --from SEQ:HASH as well: their last record,\n"
+    "from whoever keeps such heads. The `from` in verify.json is what the maker gave.\n"
     "\n"
     "KEY is the public key as its owner gave it to you. key.pem is what the maker of this archive\n"
     "says it is, and proves nothing by itself. `setu audit bundle --verify --key KEY FILE` does "
@@ -267,7 +271,8 @@ static int make(struct making *making)
         return CLI_BAD_CONFIG;
     }
     if (call->json) {
-        cli_out_json(json_pack("{s:s, s:b, s:i, s:s}", "file", call->operands[0], "log_good",
+        cli_out_json(json_pack("{s:o, s:b, s:i, s:s}", "file",
+                               cli_out_string(call->operands[0]), "log_good",
                                (int)making->judgement.good, "files", (int)making->bundle.count,
                                "key_id", audit_key_id(making->key)));
     } else {
@@ -278,15 +283,15 @@ static int make(struct making *making)
     return making->judgement.good ? CLI_OK : CLI_NEGATIVE;
 }
 
-static int make_from_config(const struct cli_call *call)
+static int make_from_config(const struct cli_call *call, const struct audit_head *from)
 {
-    struct making making = {.call = call};
+    struct making making = {.call = call, .demand = {.from = *from}};
     struct conf_errors errors;
     conf_errors_init(&errors);
     int status = CLI_BAD_CONFIG;
     making.config = config_load(call->config_file, &errors);
     if (making.config == NULL) {
-        conf_errors_print(&errors, stderr);
+        cli_problems(&errors);
     } else if (load_keys(&making)) {
         status = make(&making);
     }
@@ -315,8 +320,8 @@ static int tell_bundle(const struct cli_call *call, const struct audit_bundle *b
     audit_set_order(&set);
     cli_audit_judge(&set, demand, &judgement);
     if (call->json) {
-        json_t *root =
-            json_pack("{s:s, s:b}", "file", call->operands[0], "ok", (int)judgement.good);
+        json_t *root = json_pack("{s:o, s:b}", "file", cli_out_string(call->operands[0]), "ok",
+                                 (int)judgement.good);
         json_object_set_new(root, "files", json_integer((json_int_t)bundle->count));
         json_object_set_new(root, "log", cli_audit_judgement_json(&set, demand, &judgement));
         cli_out_json(root);
@@ -344,8 +349,9 @@ static int verify_archive(const struct cli_call *call, const struct cli_audit_de
     if (wrong == NULL) {
         status = tell_bundle(call, &bundle, demand);
     } else if (call->json) {
-        cli_out_json(json_pack("{s:s, s:b, s:s, s:s}", "file", call->operands[0], "ok", 0, "why",
-                               wrong, "name", name));
+        cli_out_json(json_pack("{s:o, s:b, s:s, s:o}", "file",
+                               cli_out_string(call->operands[0]), "ok", 0, "why", wrong, "name",
+                               cli_out_string(name)));
     } else {
         printf("%s: %s%s%s\n", call->operands[0], wrong, name[0] != '\0' ? ": " : "", name);
     }
@@ -358,8 +364,11 @@ int cli_audit_bundle(const struct cli_call *call)
 {
     struct cli_audit_demand demand = {0};
     struct pem_fault fault;
+    if (call->values[FROM] != NULL && !cli_audit_take_head(call->values[FROM], &demand.from)) {
+        return cli_usage_error(call->verb, "--from is SEQ:HASH, as the log's audit_rotated has it");
+    }
     if (call->values[VERIFY] == NULL) {
-        return make_from_config(call);
+        return make_from_config(call, &demand.from);
     }
     if (call->values[KEY] == NULL) {
         return cli_usage_error(call->verb, "--verify wants --key: the key inside proves nothing");

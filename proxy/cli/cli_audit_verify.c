@@ -8,11 +8,12 @@
 #include "proxy/cli/audit_format.h"
 #include "proxy/cli/cli_out.h"
 
-enum { KEY, HEAD, SIGNED };
+enum { KEY, FROM, HEAD, SIGNED };
 enum { HASH_TEXT_SIZE = 2 * AUDIT_HASH_BYTES + 1 };
 
 const struct cli_option cli_audit_verify_options[] = {
     [KEY] = {"key", "FILE", "public keys (PEM) that checkpoints must be signed with"},
+    [FROM] = {"from", "SEQ:HASH", "the last record that was moved away: the log begins behind it"},
     [HEAD] = {"head", "SEQ:HASH", "a record known from elsewhere, which must be in the log"},
     [SIGNED] = {"signed", NULL, "no record may stand behind the last checkpoint"},
     {NULL, NULL, NULL},
@@ -54,11 +55,11 @@ void cli_audit_judge(const struct audit_set *set, const struct cli_audit_demand 
         .signatures = {.keys = (const struct audit_key *const *)demand->keys,
                        .key_count = demand->key_count}};
     struct cli_audit_judgement *of = judgement_r;
-    audit_set_verify(set, demand->expected, &of->signatures, &of->chain);
+    audit_set_verify(set, &demand->from, demand->expected, &of->signatures, &of->chain);
     if (demand->key_count > 0) {
         const uint64_t from = of->signatures.confirmed > 0 ? of->signatures.confirmed_seq
                               : of->chain.first_seq > 0    ? of->chain.first_seq - 1
-                                                           : 0;
+                                                           : demand->from.seq;
         of->unsigned_records = of->chain.head.seq > from ? of->chain.head.seq - from : 0;
     } else {
         audit_set_each(set, count_unsigned, &of->unsigned_records);
@@ -82,6 +83,13 @@ static const char *hash_text(const struct audit_head *head, char out[HASH_TEXT_S
     for (size_t i = 0; i < AUDIT_HASH_BYTES; i++) {
         snprintf(out + 2 * i, 3, "%02x", head->hash[i]);
     }
+    return out;
+}
+
+const char *cli_audit_head_text(const struct audit_head *head, char out[CLI_AUDIT_HEAD_SIZE])
+{
+    char hash[HASH_TEXT_SIZE];
+    snprintf(out, CLI_AUDIT_HEAD_SIZE, "%" PRIu64 ":%s", head->seq, hash_text(head, hash));
     return out;
 }
 
@@ -124,6 +132,10 @@ json_t *cli_audit_judgement_json(const struct audit_set *set, const struct cli_a
     json_object_set_new(root, "first", number(of->chain.first_seq));
     json_object_set_new(root, "last", number(of->chain.head.seq));
     json_object_set_new(root, "head", json_string(hash_text(&of->chain.head, hash)));
+    if (demand->from.seq > 0) {
+        char from[CLI_AUDIT_HEAD_SIZE];
+        json_object_set_new(root, "from", json_string(cli_audit_head_text(&demand->from, from)));
+    }
     json_object_set_new(root, "torn_bytes", number(of->chain.torn_bytes));
     json_object_set_new(root, "signatures", signatures_json(demand, of));
     if (!of->chain.holds) {
@@ -172,7 +184,7 @@ static void tell_signatures(const struct cli_audit_demand *demand,
 void cli_audit_judgement_text(const struct audit_set *set, const struct cli_audit_demand *demand,
                               const struct cli_audit_judgement *of, FILE *out)
 {
-    char hash[HASH_TEXT_SIZE];
+    char head[CLI_AUDIT_HEAD_SIZE];
     const struct audit_set_verdict *chain = &of->chain;
     fprintf(out, "chain       %s: %" PRIu64 " good records", chain->holds ? "holds" : "BROKEN",
             chain->records);
@@ -180,8 +192,10 @@ void cli_audit_judgement_text(const struct audit_set *set, const struct cli_audi
         fprintf(out, ", %" PRIu64 " to %" PRIu64, chain->first_seq, chain->head.seq);
     }
     fprintf(out, ", in %zu file%s\n", set->count, set->count == 1 ? "" : "s");
-    if (chain->first_seq > 1) {
-        fprintf(out, "before      records 1 to %" PRIu64 " are not here\n", chain->first_seq - 1);
+    if (demand->from.seq > 0) {
+        char from[CLI_AUDIT_HEAD_SIZE];
+        fprintf(out, "before      moved away up to %s, as --from says\n",
+                cli_audit_head_text(&demand->from, from));
     }
     if (!chain->holds) {
         fprintf(out, "first bad   record %" PRIu64, chain->bad_seq);
@@ -200,17 +214,17 @@ void cli_audit_judgement_text(const struct audit_set *set, const struct cli_audi
     if (of->complaint[0] != '\0') {
         fprintf(out, "complaint   %s\n", of->complaint);
     }
-    fprintf(out, "head        %" PRIu64 ":%s\n", chain->head.seq, hash_text(&chain->head, hash));
+    fprintf(out, "head        %s\n", cli_audit_head_text(&chain->head, head));
 }
 
 /* ---- the verb ---- */
 
-/* "4711:<64 hexadecimal digits>" */
-static bool take_head(const char *text, struct audit_head *head)
+bool cli_audit_take_head(const char *text, struct audit_head *head)
 {
     char *end = NULL;
     *head = (struct audit_head){.seq = strtoull(text, &end, 10)};
-    if (*end != ':' || head->seq == 0 || strlen(end + 1) != 2 * AUDIT_HASH_BYTES) {
+    if (text[0] < '0' || text[0] > '9' || *end != ':' || head->seq == 0 ||
+        head->seq == UINT64_MAX || strlen(end + 1) != 2 * AUDIT_HASH_BYTES) {
         return false;
     }
     for (size_t i = 0; i < AUDIT_HASH_BYTES; i++) {
@@ -247,10 +261,13 @@ int cli_audit_verify(const struct cli_call *call)
     struct audit_head head;
     struct pem_fault fault;
     if (call->values[HEAD] != NULL) {
-        if (!take_head(call->values[HEAD], &head)) {
+        if (!cli_audit_take_head(call->values[HEAD], &head)) {
             return cli_usage_error(call->verb, "--head is SEQ:HASH, as `verify` prints it");
         }
         demand.expected = &head;
+    }
+    if (call->values[FROM] != NULL && !cli_audit_take_head(call->values[FROM], &demand.from)) {
+        return cli_usage_error(call->verb, "--from is SEQ:HASH, as the log's audit_rotated has it");
     }
     if (call->values[KEY] != NULL) {
         demand.key_count = audit_key_load_public(call->values[KEY], demand.keys, &fault);

@@ -17,6 +17,8 @@ enum {
     QUEUE_MAX = 8192,
     CHECKPOINT_RECORDS = 1000,
     CHECKPOINT_INTERVAL_MS = 60000,
+    UNSYNCED_MAX_MS = 5000,
+    KEPT_PART = 4, /* of the queue, one is for those who are in */
     CLOSE_WAIT_S = 5,
     RELEASE_WAIT_S = 5,
 };
@@ -46,6 +48,14 @@ static void log_free(struct audit_log *log)
     free(log);
 }
 
+static void take_rules(struct audit_log *log, const char *mapping_hash, const char *config_hash)
+{
+    const char *mapping = mapping_hash != NULL ? mapping_hash : "";
+    const char *config = config_hash != NULL ? config_hash : "";
+    snprintf(log->mapping_hash, sizeof log->mapping_hash, "%s", mapping);
+    snprintf(log->config_hash, sizeof log->config_hash, "%s", config);
+}
+
 static void take_params(struct audit_log *log, const struct audit_log_params *params)
 {
     audit_queue_init(&log->queue, params->queue_max > 0 ? params->queue_max : QUEUE_MAX);
@@ -57,8 +67,10 @@ static void take_params(struct audit_log *log, const struct audit_log_params *pa
     log->checkpoint_interval_ms = params->checkpoint_interval_ms > 0
                                       ? params->checkpoint_interval_ms
                                       : CHECKPOINT_INTERVAL_MS;
+    log->unsynced_max_ms = params->unsynced_max_ms > 0 ? params->unsynced_max_ms : UNSYNCED_MAX_MS;
     log->rotate_bytes = params->rotate_bytes;
     log->keep = params->keep;
+    take_rules(log, params->mapping_hash, params->config_hash);
 }
 
 static struct audit_log *log_new(const struct audit_log_params *params)
@@ -250,9 +262,46 @@ bool audit_log_take(struct audit_log *log, char *error_r, size_t error_size)
 void audit_log_use(struct audit_log *log, const char *mapping_hash, const char *config_hash)
 {
     pthread_mutex_lock(&log->lock);
-    snprintf(log->mapping_hash, sizeof log->mapping_hash, "%s", mapping_hash);
-    snprintf(log->config_hash, sizeof log->config_hash, "%s", config_hash);
+    take_rules(log, mapping_hash, config_hash);
     pthread_mutex_unlock(&log->lock);
+}
+
+/* A takeover's time, when nobody has the file, has its own end. */
+static int64_t waiting_ns(const struct audit_log *log)
+{
+    const int64_t queued_ns = log->queue.head != NULL ? log->queue.head->queued_ns : 0;
+    const int64_t oldest_ns = log->writing_ns != 0 ? log->writing_ns : queued_ns;
+    if (oldest_ns == 0 || log->mode == AUDIT_MODE_HELD) {
+        return 0;
+    }
+    return oldest_ns > log->held_ns ? oldest_ns : log->held_ns;
+}
+
+/* But for what is kept for those who are in. */
+static bool is_full(const struct audit_queue *queue)
+{
+    return queue->count >= queue->max - queue->max / KEPT_PART;
+}
+
+void audit_log_settle(struct audit_log *log)
+{
+    const struct audit_queue *queue = &log->queue;
+    atomic_store(&log->queued_now, queue->count);
+    atomic_store(&log->full, is_full(queue));
+    atomic_store(&log->waiting_ns, waiting_ns(log));
+}
+
+/* Whoever can connect brings this one about, as often as he likes; the others want a name that was proved. */
+static bool is_a_strangers(const struct audit_event *event)
+{
+    return event->code == AUDIT_LOGIN_DENIED;
+}
+
+/* False: there is no place for it, and it stays the caller's. */
+static bool enqueue(struct audit_queue *queue, struct audit_entry *entry)
+{
+    return entry != NULL && !(is_a_strangers(entry->event) && is_full(queue)) &&
+           audit_queue_push(queue, entry);
 }
 
 bool audit_log_append(struct audit_log *log, const struct audit_event *event)
@@ -272,13 +321,15 @@ bool audit_log_append(struct audit_log *log, const struct audit_event *event)
     }
     struct audit_entry *entry = audit_entry_new(&whole, audit_log_now_ns());
     pthread_mutex_lock(&log->lock);
-    bool taken = entry != NULL && audit_queue_push(&log->queue, entry);
+    if (entry != NULL) {
+        entry->queued_ns = audit_log_monotonic_ns();
+    }
+    bool taken = enqueue(&log->queue, entry);
     if (!taken) {
         log->lost_to_report++;
         atomic_fetch_add(&log->lost, 1);
     }
-    atomic_store(&log->queued_now, log->queue.count);
-    atomic_store(&log->full, log->queue.count >= log->queue.max);
+    audit_log_settle(log);
     if (!log->gathering || log->queue.count >= AUDIT_BATCH_EVENTS) {
         pthread_cond_broadcast(&log->changed);
     }
@@ -289,13 +340,26 @@ bool audit_log_append(struct audit_log *log, const struct audit_event *event)
     return taken;
 }
 
-bool audit_log_healthy(const struct audit_log *log)
+/* A disk that hangs fails nothing: it shows only in how long the oldest event waits. */
+static bool hangs(const struct audit_log *log)
 {
-    return !atomic_load(&log->failing) && !atomic_load(&log->full);
+    const int64_t since_ns = atomic_load(&log->waiting_ns);
+    return since_ns != 0 &&
+           audit_log_monotonic_ns() - since_ns > (int64_t)log->unsynced_max_ms * 1000000;
 }
 
-bool audit_log_admits(const struct audit_log *log)
+bool audit_log_healthy(const struct audit_log *log)
 {
+    return !atomic_load(&log->failing) && !atomic_load(&log->full) && !hangs(log);
+}
+
+bool audit_log_admits(struct audit_log *log)
+{
+    if (hangs(log) && !atomic_exchange(&log->hanging, true)) {
+        struct log_field fields[] = {log_str("path", log->path),
+                                     log_uint("unsynced_max_ms", log->unsynced_max_ms)};
+        log_write(LOG_LEVEL_ERROR, "audit_write_hangs", fields, 2);
+    }
     return log->on_failure == AUDIT_LOG_CONTINUE || audit_log_healthy(log);
 }
 

@@ -15,9 +15,11 @@
  * number and hash go to the ordinary log.
  *
  * Unhealthy means: what is decided now may not be provable later. It is so while a write or sync
- * has failed (the writer tries again every second, keeping the records it has), and while the queue
- * is full. Events that found the queue full are lost; each is counted, and a record that says how
- * many follows as soon as there is room.
+ * has failed (the writer tries again every second, keeping the records it has), while the oldest
+ * event has waited for unsynced_max_ms to be durable (not counting a handover), and while less than
+ * a quarter of the queue is free, which is kept for those who are in already: refused logins, which
+ * any stranger can have, find the queue full then. Events that found it full are lost; each is
+ * counted, and a record that says how many follows as soon as there is room.
  */
 #pragma once
 
@@ -39,8 +41,10 @@ struct audit_log_params {
     bool held;        /* another process has the file: look whether it could be opened, and queue */
     struct audit_key *key; /* signs checkpoints; NULL: there are none. The log makes a reference */
     uint64_t checkpoint_records, checkpoint_interval_ms; /* 0: 1000 records, one minute */
+    uint64_t unsynced_max_ms; /* 0: 5 seconds */
     uint64_t rotate_bytes; /* the size at which a file ends; 0: never */
     size_t keep;           /* how many files that ended stay; 0: all */
+    const char *mapping_hash, *config_hash; /* in use at first; NULL: not known yet */
 };
 
 struct audit_log_stats {
@@ -63,7 +67,8 @@ struct audit_log *audit_log_open(const struct audit_log_params *params, char *er
  * NULL; NULL is fine. */
 void audit_log_close(struct audit_log **log);
 
-/* The rules that are in use from now on: for events that do not bring their own. Any thread. */
+/* The rules that are in use from now on: for events that do not bring their own, and for the records
+ * that the log writes about itself. Any thread. */
 void audit_log_use(struct audit_log *log, const char *mapping_hash, const char *config_hash);
 
 /* Queues a copy of the event; any thread; never blocks on the disk. False: the queue was full and
@@ -74,7 +79,7 @@ bool audit_log_append(struct audit_log *log, const struct audit_event *event);
 bool audit_log_healthy(const struct audit_log *log);
 
 /* May a new login be let in now? healthy, or the policy is to continue. Any thread. */
-bool audit_log_admits(const struct audit_log *log);
+bool audit_log_admits(struct audit_log *log);
 
 /*
  * Handing the file from one process to the next. One chain, one writer at a time:

@@ -13,7 +13,7 @@
 #include "proxy/ops/audit_log.h"
 #include "proxy/ops/audit_queue.h"
 
-enum { AUDIT_BATCH_EVENTS = 256, AUDIT_RETRY_S = 1 };
+enum { AUDIT_BATCH_EVENTS = 256, AUDIT_RETRY_S = 1, AUDIT_RULES_SIZE = 72 };
 
 /* Where events go. */
 enum audit_mode { AUDIT_MODE_FILE, AUDIT_MODE_HELD, AUDIT_MODE_FORWARD };
@@ -24,7 +24,9 @@ struct audit_log {
     pthread_cond_t changed;
     struct audit_queue queue;
     uint64_t lost_to_report;
-    char mapping_hash[72], config_hash[72]; /* of what is in use; "" not said */
+    char mapping_hash[AUDIT_RULES_SIZE], config_hash[AUDIT_RULES_SIZE]; /* in use; "" not said */
+    int64_t writing_ns; /* when the oldest of what is taken, not yet durable, was queued; 0: none */
+    int64_t held_ns;    /* when the file was had again: what was queued before counts from here */
     bool stopping, abandoned;
     bool gathering; /* the writer sleeps for a fixed time and need not be told of each event */
     enum audit_mode mode, wanted; /* the writer makes the one the other */
@@ -33,7 +35,9 @@ struct audit_log {
     int next_forward;       /* for the writer, when FORWARD is wanted */
     /* Read without the lock. */
     atomic_bool failing;
-    atomic_bool full;
+    atomic_bool full;    /* but for what is kept for those who are in */
+    atomic_bool hanging; /* it has been told that events wait too long */
+    atomic_int_fast64_t waiting_ns; /* since when an event waits to be durable; 0: none does */
     atomic_uint_fast64_t written, lost, write_failures, queued_now, last_sync_ns;
     atomic_uint_fast64_t checkpoints, last_checkpoint_ns, unsigned_now, rotations, head_seq;
     /* Of the writer thread alone, once it runs. */
@@ -51,7 +55,7 @@ struct audit_log {
     bool on; /* there is a file */
     enum audit_log_policy on_failure;
     struct audit_key *key; /* NULL: checkpoints are not signed, so there are none */
-    uint64_t checkpoint_records, checkpoint_interval_ms;
+    uint64_t checkpoint_records, checkpoint_interval_ms, unsynced_max_ms;
     uint64_t rotate_bytes; /* 0: never */
     size_t keep;
     char *path;
@@ -61,6 +65,11 @@ int64_t audit_log_now_ns(void);
 
 /* From the clock that nobody sets. */
 struct timespec audit_log_moment_in(int64_t nanoseconds);
+
+int64_t audit_log_monotonic_ns(void);
+
+/* After whatever changes what waits; call with the lock held. */
+void audit_log_settle(struct audit_log *log);
 
 /* audit_writer.c: what the thread runs, and the first steps that are made before it starts. */
 void *audit_writer_run(void *log);

@@ -11,6 +11,7 @@ struct audit_event;
 struct audit_entry {
     struct audit_entry *next;
     struct audit_event *event; /* owned */
+    int64_t queued_ns;         /* when it joined the queue, on the clock that nobody sets */
 };
 
 struct audit_queue {

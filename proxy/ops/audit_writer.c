@@ -15,6 +15,7 @@ enum {
     REOPEN_NS = 100 * 1000000,
     REOPENS_QUIET = 20, /* the process that has the file may be ending */
     ROTATE_RETRY_S = 60,
+    HEX_SIZE = 2 * AUDIT_HASH_BYTES + 1,
 };
 
 static const int64_t second_ns = 1000000000;
@@ -36,7 +37,7 @@ struct timespec audit_log_moment_in(int64_t nanoseconds)
     return at;
 }
 
-static int64_t monotonic_ns(void)
+int64_t audit_log_monotonic_ns(void)
 {
     const struct timespec now = audit_log_moment_in(0);
     return (int64_t)now.tv_sec * second_ns + now.tv_nsec;
@@ -48,6 +49,25 @@ static bool is_abandoned(struct audit_log *log)
     bool abandoned = log->abandoned;
     pthread_mutex_unlock(&log->lock);
     return abandoned;
+}
+
+/* ---- what the log says about itself ---- */
+
+struct own {
+    struct audit_event event;
+    char mapping_hash[AUDIT_RULES_SIZE], config_hash[AUDIT_RULES_SIZE];
+};
+
+/* With the rules in use, as all that others say. The event borrows from *own. */
+static void own_begin(struct audit_log *log, enum audit_code code, struct own *own)
+{
+    own->event = audit_event_init(code);
+    pthread_mutex_lock(&log->lock);
+    memcpy(own->mapping_hash, log->mapping_hash, sizeof own->mapping_hash);
+    memcpy(own->config_hash, log->config_hash, sizeof own->config_hash);
+    pthread_mutex_unlock(&log->lock);
+    own->event.mapping_hash = own->mapping_hash;
+    own->event.config_hash = own->config_hash;
 }
 
 /* ---- encoding ---- */
@@ -88,16 +108,21 @@ static void encode(struct audit_log *log, const struct audit_event *event)
     pthread_mutex_unlock(&log->lock);
 }
 
+static const char *head_hash(const struct audit_head *head, char hex[HEX_SIZE])
+{
+    for (size_t i = 0; i < AUDIT_HASH_BYTES; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", head->hash[i]);
+    }
+    return hex;
+}
+
 /* Whoever is given the log takes its head from here to where nobody of this machine can change it. */
 static void tell_checkpoint(const struct audit_log *log)
 {
-    char hex[2 * AUDIT_HASH_BYTES + 1];
-    for (size_t i = 0; i < AUDIT_HASH_BYTES; i++) {
-        snprintf(hex + 2 * i, 3, "%02x", log->chain.head.hash[i]);
-    }
+    char hex[HEX_SIZE];
     struct log_field fields[] = {
         log_uint("seq", log->chain.head.seq),
-        log_str("hash", hex),
+        log_str("hash", head_hash(&log->chain.head, hex)),
         log_str("key", audit_key_id(log->key)),
     };
     log_write(LOG_LEVEL_INFO, "audit_checkpoint", fields, 3);
@@ -109,7 +134,10 @@ static void encode_checkpoint(struct audit_log *log)
     if (log->key == NULL || log->unsigned_records == 0 || log->forward >= 0) {
         return;
     }
-    if (!audit_encode_checkpoint(&log->chain, log->key, audit_log_now_ns(), &log->bytes)) {
+    struct own own;
+    own_begin(log, AUDIT_CHECKPOINT, &own);
+    if (!audit_encode_checkpoint(&log->chain, log->key, own.mapping_hash, own.config_hash,
+                                 audit_log_now_ns(), &log->bytes)) {
         encode_failed(log, before);
         return;
     }
@@ -127,10 +155,11 @@ static void encode_batch(struct audit_log *log, struct audit_entry *entry, uint6
         entry = next;
     }
     if (lost > 0) {
-        struct audit_event event = audit_event_init(AUDIT_RECORDS_LOST);
-        event.count = lost;
-        event.outcome = AUDIT_FAILED;
-        encode(log, &event);
+        struct own own;
+        own_begin(log, AUDIT_RECORDS_LOST, &own);
+        own.event.count = lost;
+        own.event.outcome = AUDIT_FAILED;
+        encode(log, &own.event);
     }
     if (log->unsigned_records >= log->checkpoint_records) {
         encode_checkpoint(log);
@@ -149,7 +178,11 @@ static void forward_failed(struct audit_log *log)
     audit_reader_init(&reader, writer_view(&log->bytes));
     while (audit_read(&reader, &record) == AUDIT_OK) {
         struct audit_entry *entry = audit_entry_new(&record.event, audit_log_now_ns());
-        if (entry != NULL && !audit_queue_push(&again, entry)) {
+        if (entry == NULL) {
+            continue;
+        }
+        entry->queued_ns = audit_log_monotonic_ns();
+        if (!audit_queue_push(&again, entry)) {
             audit_entry_free(&entry);
         }
     }
@@ -160,7 +193,9 @@ static void forward_failed(struct audit_log *log)
     log->forward = -1;
     pthread_mutex_lock(&log->lock);
     audit_queue_put_back(&log->queue, again.head);
+    log->writing_ns = 0;
     log->mode = AUDIT_MODE_HELD;
+    audit_log_settle(log);
     log->wanted = log->wanted == AUDIT_MODE_FORWARD ? AUDIT_MODE_FILE : log->wanted;
     pthread_mutex_unlock(&log->lock);
     log_text(LOG_LEVEL_WARN, "audit_forward_failed", "the events go to our own file again");
@@ -182,7 +217,12 @@ static void count_durable(struct audit_log *log)
     atomic_store(&log->head_seq, log->forward >= 0 ? 0 : log->chain.head.seq);
     log->bytes_records = log->bytes_checkpoints = 0;
     writer_reset(&log->bytes);
-    if (atomic_exchange(&log->failing, false)) {
+    pthread_mutex_lock(&log->lock);
+    log->writing_ns = 0;
+    audit_log_settle(log);
+    pthread_mutex_unlock(&log->lock);
+    const bool failed = atomic_exchange(&log->failing, false);
+    if (atomic_exchange(&log->hanging, false) || failed) {
         struct log_field field = log_str("path", log->path);
         log_write(LOG_LEVEL_WARN, "audit_write_recovered", &field, 1);
     }
@@ -234,15 +274,31 @@ static bool flush_at_last(struct audit_log *log)
 
 /* ---- the next file ---- */
 
-static void encode_rotated(struct audit_log *log, const char *before, size_t removed)
+/* With its head, which vouches for the beginning of what is left once that file is moved away or removed. */
+static void tell_rotated(const char *ended, const struct audit_head *head, size_t removed)
 {
-    char detail[AUDIT_TEXT_BYTES_MAX];
+    char hex[HEX_SIZE];
+    struct log_field fields[] = {
+        log_str("ended", ended),
+        log_uint("seq", head->seq),
+        log_str("hash", head_hash(head, hex)),
+        log_uint("removed", removed),
+    };
+    log_write(LOG_LEVEL_INFO, "audit_rotated", fields, 4);
+}
+
+static void encode_rotated(struct audit_log *log, const char *before, const struct audit_head *head,
+                           size_t removed)
+{
+    char detail[AUDIT_TEXT_BYTES_MAX], hex[HEX_SIZE];
     const char *slash = strrchr(before, '/');
-    struct audit_event event = audit_event_init(AUDIT_ROTATED);
-    snprintf(detail, sizeof detail, "after %s", slash != NULL ? slash + 1 : before);
-    event.detail = detail;
-    event.count = removed;
-    encode(log, &event);
+    struct own own;
+    own_begin(log, AUDIT_ROTATED, &own);
+    snprintf(detail, sizeof detail, "after %.800s, head %" PRIu64 ":%s",
+             slash != NULL ? slash + 1 : before, head->seq, head_hash(head, hex));
+    own.event.detail = detail;
+    own.event.count = removed;
+    encode(log, &own.event);
     encode_checkpoint(log); /* so that each file tells by itself whose it is */
 }
 
@@ -250,7 +306,7 @@ static void encode_rotated(struct audit_log *log, const char *before, size_t rem
 static void rotate(struct audit_log *log)
 {
     char ended[AUDIT_FILE_NAME_SIZE];
-    if (monotonic_ns() < log->rotate_after_ns) {
+    if (audit_log_monotonic_ns() < log->rotate_after_ns) {
         return;
     }
     encode_checkpoint(log);
@@ -260,14 +316,14 @@ static void rotate(struct audit_log *log)
     if (!audit_file_rotate(&log->file, log->chain.head.seq, ended)) {
         struct log_field fields[] = {log_str("path", log->path), log_str("error", strerror(errno))};
         log_write(LOG_LEVEL_ERROR, "audit_rotate_failed", fields, 2);
-        log->rotate_after_ns = monotonic_ns() + ROTATE_RETRY_S * second_ns;
+        log->rotate_after_ns = audit_log_monotonic_ns() + ROTATE_RETRY_S * second_ns;
         return;
     }
     const size_t removed = audit_file_prune(&log->file, log->keep);
-    struct log_field fields[] = {log_str("ended", ended), log_uint("removed", removed)};
-    log_write(LOG_LEVEL_INFO, "audit_rotated", fields, 2);
+    const struct audit_head head = log->chain.head;
+    tell_rotated(ended, &head, removed);
     atomic_fetch_add(&log->rotations, 1);
-    encode_rotated(log, ended, removed);
+    encode_rotated(log, ended, &head, removed);
     (void)flush_at_last(log);
 }
 
@@ -281,12 +337,12 @@ static void encode_signer(struct audit_log *log, const char *before)
     if (strcmp(before, now) == 0) {
         return;
     }
-    struct audit_event event =
-        audit_event_init(log->key != NULL ? AUDIT_SIGNING_KEY : AUDIT_SIGNING_OFF);
+    struct own own;
+    own_begin(log, log->key != NULL ? AUDIT_SIGNING_KEY : AUDIT_SIGNING_OFF, &own);
     snprintf(detail, sizeof detail, "key %s, before %s", now[0] != '\0' ? now : "none",
              before[0] != '\0' ? before : "none in this file");
-    event.detail = detail;
-    encode(log, &event);
+    own.event.detail = detail;
+    encode(log, &own.event);
     encode_checkpoint(log); /* from its first moment on somebody vouches for the log */
 }
 
@@ -298,17 +354,20 @@ const char *audit_writer_open(struct audit_log *log)
     if (wrong != NULL) {
         return wrong;
     }
+    const struct audit_head head = log->chain.head;
     log->unsigned_records = 0;
     if (past.torn_bytes > 0) {
         struct log_field fields[] = {log_str("path", log->path),
                                      log_uint("bytes", past.torn_bytes)};
         log_write(LOG_LEVEL_WARN, "audit_torn_record_cut", fields, 2);
-        struct audit_event event = audit_event_init(AUDIT_CHAIN_TORN);
-        event.count = past.torn_bytes;
-        encode(log, &event);
+        struct own own;
+        own_begin(log, AUDIT_CHAIN_TORN, &own);
+        own.event.count = past.torn_bytes;
+        encode(log, &own.event);
     }
     if (past.before[0] != '\0') {
-        encode_rotated(log, past.before, 0);
+        tell_rotated(past.before, &head, 0);
+        encode_rotated(log, past.before, &head, 0);
     }
     encode_signer(log, past.key_id);
     if (log->key != NULL && log->unsigned_records == 0 && past.records_behind > 0) {
@@ -323,7 +382,9 @@ const char *audit_writer_open(struct audit_log *log)
 static void set_mode(struct audit_log *log, enum audit_mode mode, const char *wrong)
 {
     pthread_mutex_lock(&log->lock);
+    log->held_ns = log->mode == AUDIT_MODE_HELD ? audit_log_monotonic_ns() : log->held_ns;
     log->mode = mode;
+    audit_log_settle(log);
     if (log->taking) {
         log->wanted = mode;
         log->take_error = wrong;
@@ -443,8 +504,8 @@ static bool wait_for_work(struct audit_log *log)
 static struct audit_entry *take(struct audit_log *log, uint64_t *lost_r)
 {
     struct audit_entry *first = audit_queue_take(&log->queue, AUDIT_BATCH_EVENTS);
-    atomic_store(&log->queued_now, log->queue.count);
-    atomic_store(&log->full, log->queue.count >= log->queue.max);
+    log->writing_ns = first != NULL && log->writing_ns == 0 ? first->queued_ns : log->writing_ns;
+    audit_log_settle(log);
     *lost_r = log->lost_to_report;
     log->lost_to_report = 0;
     return first;

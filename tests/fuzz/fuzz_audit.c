@@ -84,12 +84,12 @@ static void check_file(struct view log)
     }
 }
 
-static void check_checkpoint(struct audit_chain *chain, struct writer *out)
+static void check_checkpoint(struct audit_chain *chain, const char *text, struct writer *out)
 {
     const struct audit_key *keys[] = {the_key()};
     struct audit_signatures s = {.keys = keys, .key_count = 1};
     struct audit_verdict verdict;
-    must(audit_encode_checkpoint(chain, the_key(), 3, out));
+    must(audit_encode_checkpoint(chain, the_key(), text, NULL, 3, out));
     must(audit_verify_signed(writer_view(out), NULL, &chain->head, &s, &verdict) == AUDIT_OK);
     must(s.confirmed == 1 && s.confirmed_seq == 3 && s.foreign_seq == 0);
 }
@@ -113,7 +113,7 @@ static void check_event(const uint8_t *data, size_t size)
     must(audit_verify(writer_view(&out), NULL, &chain.head, &verdict) == AUDIT_OK);
     must(verdict.records == 2 && read_all(writer_view(&out)) == 2);
     if (size % 16 == 0) { /* signing costs more than all the rest */
-        check_checkpoint(&chain, &out);
+        check_checkpoint(&chain, text, &out);
     }
     if (size != 0) {
         memory[data[0] * 97U % out.length] ^= 0x10;

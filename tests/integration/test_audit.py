@@ -2,13 +2,16 @@
 """The audit log as evidence: one signed chain over kills, takeovers and ended files; what is changed in it is named; what
 it says reaches other tools line by line. SETU_AUDIT_KILLS=200: as many kills as the short form has not."""
 
+import bisect
 import collections
 import csv
+import datetime
 import io
 import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import subprocess
 import threading
@@ -21,6 +24,7 @@ from tests.integration.stage import broker_program, setu_program
 from tests.rig.process import wait_until
 from tests.rig.setu import private_file
 
+OWN = {"chain_torn", "checkpoint", "records_lost", "rotated", "signing_key", "signing_off"}  # said by the log of itself
 KILLS = int(os.environ.get("SETU_AUDIT_KILLS", "20"))
 HOSTILE = 'x\n{"fake":1}\r\n"=cmd,\t|\\ \u2028\u202e\x85 suser=root'
 
@@ -68,6 +72,10 @@ def plain_login(stage: AuditStage, user: str, password: str) -> bool:
         return raw.frame()[4:6] == b"\0\0"
 
 
+def nanoseconds(text: str) -> int:
+    return int(datetime.datetime.fromisoformat(text[:19] + "+00:00").timestamp()) * 10**9 + int(text[20:29])
+
+
 class Audit(unittest.TestCase):
     longMessage = True
 
@@ -104,6 +112,8 @@ class Audit(unittest.TestCase):
         self.assertTrue(self.wait_for(stage, "session_closed"))
         self.reload_is_told(stage)
         self.takeover_is_told(stage)
+        for row in stage.query():
+            self.assertEqual((len(row["mapping_hash"]), len(row["config_hash"])), (64, 64), row)
         verdict = stage.verified()
         self.assertEqual(verdict["signatures"]["confirmed"], verdict["signatures"]["checkpoints"])
         head = [row for row in stage.events(name="audit_checkpoint")][-1]
@@ -160,28 +170,37 @@ class Audit(unittest.TestCase):
     # --- what is done to it ---
 
     def test_kill_at_random_points(self):
-        """kill -9 at random points: after each the log verifies, and the next start goes on with it."""
-        stage = self.start(rotate_bytes=65536, checkpoint_records=40, checkpoint_interval_ms=100)
-        chance, running, logins = random.Random(KILLS), True, collections.Counter()
+        """kill -9 at random points: after each the log verifies, and the next start goes on with it. What a kill takes along
+        is the end of what was decided before it, and nothing that a checkpoint told of."""
+        stage = self.start(rotate_bytes=65536, checkpoint_records=40, checkpoint_interval_ms=100, unsynced_max_ms=5000)
+        chance, running = random.Random(KILLS), True
+        logins: list[tuple[int, int, int]] = []  # began, accepted, the client's port
+        kills: list[int] = []
 
         def storm():
             while running:
                 try:
-                    with stage.client(user="orders", timeout_s=2):
-                        logins["accepted"] += 1
+                    began = time.time_ns()
+                    with stage.client(user="orders", timeout_s=2) as client:
+                        logins.append((began, time.time_ns(), client.socket.getsockname()[1]))
                 except OSError:
                     time.sleep(0.02)
+
+        def kill() -> None:
+            stage.process.kill()
+            kills.append(time.time_ns())
 
         threads = [threading.Thread(target=storm, daemon=True) for _ in range(4)]
         for thread in threads:
             thread.start()
         torn = unsigned = 0
         try:
-            for kill in range(KILLS):
-                stage.kill_and_restart(wait=chance.random() < 0.8)
+            for _ in range(KILLS):
+                kill()
+                stage.start_again(wait=chance.random() < 0.8)
                 time.sleep(chance.random() * 0.5)
-                stage.process.kill()
-                verdict = stage.verified()
+                kill()
+                verdict = stage.audit("verify", "--key", stage.public, *self.last_head(stage), stage.logs)
                 torn += verdict["torn_bytes"] > 0
                 unsigned = max(unsigned, verdict["signatures"]["unsigned_tail"])
                 stage.process.start()
@@ -192,14 +211,50 @@ class Audit(unittest.TestCase):
         stage.process.wait_ready(stage.serves, 30)
         self.assertEqual(stage.process.stop(30), 0)
         verdict = stage.audit("verify", "--key", stage.public, "--signed", stage.logs)
+        rows = stage.audit("show", stage.logs)
+        gone, found = self.logins_gone(rows, logins, kills), self.heads_that_hold(stage, rows)
         stage.process.start()
         stage.process.wait_ready(stage.serves, 30)
         self.assertEqual(verdict["first"], 1)
-        self.assertGreater(logins["accepted"], KILLS)
+        self.assertGreater(len(logins), KILLS)
         self.assertGreater(len(verdict["files"]), 1, "files ended meanwhile")
-        print(f"    {2 * KILLS} kills: {verdict['records']} records in {len(verdict['files'])} files verify, "
-              f"{verdict['signatures']['confirmed']} checkpoints, at most {unsigned} records behind the last one at a "
-              f"kill, {torn} torn ends", flush=True)
+        print(f"    {len(kills)} kills: {verdict['records']} records in {len(verdict['files'])} files verify, "
+              f"{verdict['signatures']['confirmed']} checkpoints, {found} of them told and found, "
+              f"at most {unsigned} records behind the last one at a kill, {torn} torn ends; {len(logins)} logins accepted, "
+              f"{sum(gone.values())} without a record, at most {max(gone.values(), default=0)} a kill", flush=True)
+
+    @staticmethod
+    def heads(stage: AuditStage) -> list[tuple[int, str]]:
+        """Those that Setu's logs tell, of all its lives. A kill may have cut a line short."""
+        texts = [log.read_text(errors="replace") for log in sorted(stage.directory.glob("setu*.log"))]
+        return [(int(seq), found) for text in texts
+                for seq, found in re.findall(r'"event":"audit_checkpoint","seq":(\d+),"hash":"([0-9a-f]{64})"', text)]
+
+    def last_head(self, stage: AuditStage) -> list[str]:
+        told = self.heads(stage)
+        return ["--head", "{}:{}".format(*max(told))] if told else []
+
+    def heads_that_hold(self, stage: AuditStage, rows: list[dict]) -> int:
+        told, hashes = set(self.heads(stage)), {row["seq"]: row["hash"] for row in rows}
+        self.assertGreater(len(told), 0)
+        self.assertEqual([seq for seq, found in told if hashes.get(seq) != found], [], "a checkpoint told is not in the log")
+        return len(told)
+
+    def logins_gone(self, rows: list[dict], logins: list[tuple[int, int, int]], kills: list[int]) -> dict[int, int]:
+        """How many logins each kill took the record of: of the life's end only, and none where Setu ended in order."""
+        recorded, gone = collections.defaultdict(list), collections.Counter()
+        for row in rows:
+            if row["event"] == "login_accepted":
+                recorded[int(row["client"].rpartition(":")[2])].append(nanoseconds(row["time"]))
+        decided = sorted(nanoseconds(row["time"]) for row in rows if row["event"] not in OWN)
+        for began, accepted, port in logins:
+            if not any(began <= at <= accepted for at in recorded[port]):
+                life = bisect.bisect_left(kills, began)
+                self.assertLess(life, len(kills), "a login of the last life, which ended in order, is not on record")
+                last = decided[bisect.bisect_right(decided, kills[life]) - 1]
+                self.assertLessEqual(last, accepted, f"a login is not on record, and later ones are, before kill {life}")
+                gone[life] += 1
+        return gone
 
     def test_what_was_changed_is_named(self):
         """T79: every kind of change, found by the command line."""
@@ -251,13 +306,14 @@ class Audit(unittest.TestCase):
                 tampered(change, 30)
         with self.subTest("a file is missing"):
             first, last = (int(part) for part in stage.ended()[0].suffix[1:].split("-"))
-            shutil.copy(stage.ended()[0], stage.directory / "kept")
-            shutil.rmtree(copy)
-            shutil.copytree(stage.logs, copy)
-            begin = stage.audit("verify", copy)["first"]
-            (copy / stage.ended()[0].name).unlink()
-            self.assertEqual((first, begin), (1, 1))
-            self.assertEqual(stage.audit("verify", copy)["first"], last + 1, "told, as old files may be moved away")
+            self.assertEqual(first, 1)
+            tampered(lambda file: file.unlink(), 1)
+            head, = [row for row in stage.events(name="audit_rotated") if int(row["seq"]) == last]
+            known = ["--from", f"{last}:{head['hash']}"]
+            self.assertEqual(stage.audit("verify", *known, copy)["first"], last + 1, "moved away, says who has its head")
+            told = stage.audit("verify", *known[:1], f"{last}:{'0' * 64}", copy, status=1)
+            self.assertEqual(told["first_bad"]["record"], last + 1)
+            stage.audit("show", copy)
         self.assertGreater(whole, 60)
 
     # --- what leaves it ---

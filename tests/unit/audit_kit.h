@@ -34,8 +34,8 @@ static inline void kit_append(struct kit *kit, const struct audit_event *event)
 
 static inline void kit_sign(struct kit *kit, const struct audit_key *key)
 {
-    kit_note(kit,
-             audit_encode_checkpoint(&kit->chain, key, (int64_t)(1000 + kit->count), &kit->out));
+    kit_note(kit, audit_encode_checkpoint(&kit->chain, key, NULL, NULL,
+                                          (int64_t)(1000 + kit->count), &kit->out));
 }
 
 static inline void kit_users(struct kit *kit, size_t records)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "auth/audit.h"
 #include "auth/audit_verify.h"
 #include "proxy/cli/audit_set.h"
+#include "proxy/cli/cli_audit.h"
 #include "proxy/ops/audit_file.h"
 #include "proxy/ops/audit_inlet.h"
 #include "tests/unit/audit_kit.h"
@@ -260,7 +262,7 @@ Test(audit_log, a_full_queue_is_counted_and_told)
     limit_file(0);
     append(log, 0);
     cr_assert(wait_for(log, false));
-    struct audit_event event = audit_event_init(AUDIT_LOGIN_DENIED);
+    struct audit_event event = audit_event_init(AUDIT_SESSION_CLOSED);
     uint64_t lost = 0;
     for (int i = 0; i < 100; i++) {
         lost += !audit_log_append(log, &event);
@@ -301,6 +303,137 @@ Test(audit_log, threads)
     }
     audit_log_close(&log);
     cr_assert_eq(verify().records, THREADS * EACH);
+}
+
+/* ---- a disk that hangs ---- */
+
+static atomic_bool disk_hangs;
+
+/* In the place of the C library's, for all of this program. */
+int fdatasync(int fd)
+{
+    while (atomic_load(&disk_hangs)) {
+        usleep(1000);
+    }
+    return fsync(fd);
+}
+
+static bool wait_admits(struct audit_log *log, bool admits)
+{
+    for (int i = 0; i < 60000 && audit_log_admits(log) != admits; i++) {
+        usleep(1000);
+    }
+    return audit_log_admits(log) == admits;
+}
+
+static struct audit_log *open_impatient(size_t queue_max, uint64_t unsynced_max_ms, bool held)
+{
+    struct audit_log_params params = {.file = path,
+                                      .queue_max = queue_max,
+                                      .unsynced_max_ms = unsynced_max_ms,
+                                      .held = held};
+    char error[256] = "";
+    struct audit_log *log = audit_log_open(&params, error, sizeof error);
+    cr_assert_not_null(log, "%s", error);
+    return log;
+}
+
+/* T80: nothing has failed, and nothing gets to the disk either. */
+Test(audit_log, t80_a_disk_that_hangs_denies_until_it_is_over)
+{
+    struct audit_log *log = open_impatient(0, 100, false);
+    for (int round = 0; round < 3; round++) {
+        atomic_store(&disk_hangs, true);
+        append(log, 1);
+        cr_assert(wait_admits(log, false));
+        cr_assert_not(audit_log_healthy(log));
+        append(log, 2); /* of one who is in */
+        atomic_store(&disk_hangs, false);
+        cr_assert(wait_admits(log, true));
+    }
+    struct audit_log_stats stats;
+    audit_log_stats(log, &stats);
+    cr_assert_eq(stats.write_failures, 0);
+    audit_log_close(&log);
+    cr_assert_eq(verify().records, 6);
+}
+
+/* With 16 places, all free; the writer hangs with one record. */
+static struct audit_log *open_hanging(void)
+{
+    struct audit_log *log = open_impatient(16, 3600000, false);
+    struct audit_log_stats stats = {.queued = 1};
+    atomic_store(&disk_hangs, true);
+    append(log, 0);
+    for (int i = 0; i < 60000 && stats.queued > 0; i++) {
+        usleep(1000);
+        audit_log_stats(log, &stats);
+    }
+    return log;
+}
+
+/* T80: whoever is let in finds room for what follows. */
+Test(audit_log, t80_a_quarter_of_the_queue_is_for_those_who_are_in)
+{
+    struct audit_log *log = open_hanging();
+    for (int i = 0; i < 11; i++) {
+        append(log, i);
+        cr_assert(audit_log_admits(log), "%d", i);
+    }
+    append(log, 11);
+    cr_assert_not(audit_log_admits(log));
+    for (int i = 12; i < 16; i++) {
+        append(log, i);
+    }
+    atomic_store(&disk_hangs, false);
+    cr_assert(wait_admits(log, true));
+    audit_log_close(&log);
+    cr_assert_eq(verify().records, 17);
+}
+
+/* T80: nor do they lose it to strangers who knock. */
+Test(audit_log, t80_refused_logins_do_not_take_the_quarter)
+{
+    struct audit_log *log = open_hanging();
+    struct audit_event knock = audit_event_init(AUDIT_LOGIN_DENIED);
+    knock.outcome = AUDIT_DENIED;
+    for (int i = 0; i < 30; i++) {
+        cr_assert_eq(audit_log_append(log, &knock), i < 12, "%d", i);
+    }
+    for (int i = 0; i < 4; i++) {
+        append(log, i);
+    }
+    const struct audit_event closed = audit_event_init(AUDIT_SESSION_CLOSED);
+    cr_assert_not(audit_log_append(log, &closed), "it is full");
+    struct audit_log_stats stats;
+    audit_log_stats(log, &stats);
+    cr_assert_eq(stats.lost, 19);
+    atomic_store(&disk_hangs, false);
+    cr_assert(wait_admits(log, true));
+    audit_log_close(&log);
+    uint64_t count = 0;
+    cr_assert_eq(find(AUDIT_LOGIN_DENIED, &count), 12);
+    cr_assert_eq(find(AUDIT_LOGIN_ACCEPTED, &count), 5);
+    cr_assert_eq(find(AUDIT_RECORDS_LOST, &count), 1);
+    cr_assert_eq(count, 19);
+}
+
+/* A takeover has an end of its own, and is no disk that hangs. */
+Test(audit_log, while_another_process_has_the_file_nothing_hangs)
+{
+    char error[256];
+    struct audit_log *log = open_impatient(0, 100, true);
+    append(log, 1);
+    usleep(200000);
+    cr_assert(audit_log_admits(log));
+    cr_assert(audit_log_take(log, error, sizeof error));
+    cr_assert(audit_log_release(log));
+    append(log, 2);
+    usleep(200000);
+    cr_assert(audit_log_admits(log));
+    audit_log_return(log);
+    audit_log_close(&log);
+    cr_assert_eq(verify().records, 2);
 }
 
 /* ---- from one process to the next ---- */
@@ -409,8 +542,9 @@ static struct audit_log *open_signed(struct audit_key *key, uint64_t records, ui
     return log;
 }
 
-static struct audit_set_verdict verify_set(const struct audit_key *key,
-                                           struct audit_signatures *signatures)
+static struct audit_set_verdict verify_from(const struct audit_head *from,
+                                            const struct audit_key *key,
+                                            struct audit_signatures *signatures)
 {
     static const struct audit_key *keys[1];
     struct audit_set set;
@@ -420,9 +554,16 @@ static struct audit_set_verdict verify_set(const struct audit_key *key,
     keys[0] = key;
     *signatures = (struct audit_signatures){.keys = keys, .key_count = key != NULL ? 1 : 0};
     cr_assert(audit_set_open(&set, operands, 1, error, sizeof error), "%s", error);
-    audit_set_verify(&set, NULL, signatures, &verdict);
+    audit_set_verify(&set, from, NULL, signatures, &verdict);
     audit_set_close(&set);
     return verdict;
+}
+
+static struct audit_set_verdict verify_set(const struct audit_key *key,
+                                           struct audit_signatures *signatures)
+{
+    static const struct audit_head empty;
+    return verify_from(&empty, key, signatures);
 }
 
 Test(audit_log, checkpoints_come_by_number_and_at_the_end)
@@ -517,6 +658,102 @@ Test(audit_log, files_end_and_the_chain_goes_on)
     cr_assert_eq(verdict.records, 900 + s.confirmed + 1 + count);
     remove_all();
     audit_key_unref(&key);
+}
+
+static const char rules[] = "1111111111111111111111111111111111111111111111111111111111111111";
+static const char conf[] = "2222222222222222222222222222222222222222222222222222222222222222";
+
+static void one_life(struct audit_key *key, int events)
+{
+    struct audit_log_params params = {.file = path,
+                                      .key = key,
+                                      .queue_max = 1,
+                                      .rotate_bytes = 4096,
+                                      .mapping_hash = rules,
+                                      .config_hash = conf};
+    struct audit_event event = audit_event_init(AUDIT_GENERATION_LEARNED);
+    char error[256] = "";
+    struct audit_log *log = audit_log_open(&params, error, sizeof error);
+    cr_assert_not_null(log, "%s", error);
+    for (int taken = 0; taken < events;) {
+        taken += audit_log_append(log, &event) ? 1 : 0; /* some are lost, and that is told */
+    }
+    audit_log_close(&log);
+}
+
+static bool says_by_which_rules(void *context, const struct audit_record *record)
+{
+    uint64_t *counts = context;
+    counts[record->event.code % 32]++;
+    cr_expect_str_eq(record->event.mapping_hash, rules, "%s", record->code);
+    cr_expect_str_eq(record->event.config_hash, conf, "%s", record->code);
+    return true;
+}
+
+/* From its first record on: lost ones, files that end, keys that change, torn ends, checkpoints. */
+Test(audit_log, what_the_log_says_about_itself_says_by_which_rules)
+{
+    static const enum audit_code own[] = {AUDIT_RECORDS_LOST, AUDIT_ROTATED,     AUDIT_CHAIN_TORN,
+                                          AUDIT_SIGNING_KEY,  AUDIT_SIGNING_OFF, AUDIT_CHECKPOINT};
+    uint64_t counts[32] = {0};
+    struct audit_set set;
+    struct stat st;
+    char error[256] = "", *operands[] = {path};
+    struct audit_key *key = kit_key(1);
+    one_life(key, 40);
+    one_life(NULL, 3);
+    cr_assert(stat(path, &st) == 0 && truncate(path, st.st_size - 5) == 0);
+    one_life(NULL, 1);
+    cr_assert(audit_set_open(&set, operands, 1, error, sizeof error), "%s", error);
+    audit_set_each(&set, says_by_which_rules, counts);
+    audit_set_close(&set);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        cr_expect_gt(counts[own[i] % 32], 0, "%d", (int)own[i]);
+    }
+    remove_all();
+    audit_key_unref(&key);
+}
+
+/* The first record that says what ended before it: the file and, as `--from` takes it, its head. */
+static bool note_ended(void *context, const struct audit_record *record)
+{
+    const char *detail = record->event.detail;
+    const char *head = strstr(detail, ", head ");
+    if (record->event.code != AUDIT_ROTATED) {
+        return true;
+    }
+    cr_assert(head != NULL && strncmp(detail, "after audit.log.0", 17) == 0, "%s", detail);
+    cr_assert(cli_audit_take_head(head + 7, context), "%s", detail);
+    return false;
+}
+
+Test(audit_log, what_is_pruned_leaves_the_head_that_vouches_for_the_rest)
+{
+    struct audit_log_params params = {.file = path, .rotate_bytes = 4096, .keep = 2};
+    struct audit_log_stats stats = {0};
+    struct audit_signatures s;
+    struct audit_head from = {0};
+    struct audit_set set;
+    char error[256] = "", *operands[] = {path};
+    struct audit_log *log = audit_log_open(&params, error, sizeof error);
+    cr_assert_not_null(log, "%s", error);
+    for (int i = 0; stats.rotations < 4; i++) {
+        append(log, i);
+        usleep(1000);
+        audit_log_stats(log, &stats);
+    }
+    audit_log_close(&log);
+    cr_assert(audit_set_open(&set, operands, 1, error, sizeof error), "%s", error);
+    cr_assert_eq(set.count, 3);
+    audit_set_each(&set, note_ended, &from);
+    audit_set_close(&set);
+    struct audit_set_verdict verdict = verify_set(NULL, &s);
+    cr_assert_not(verdict.holds);
+    cr_assert_eq(verdict.bad_seq, 1);
+    verdict = verify_from(&from, NULL, &s);
+    cr_assert(verdict.holds, "%s", verdict.why);
+    cr_assert_eq(verdict.first_seq, from.seq + 1);
+    remove_all();
 }
 
 /* The new file cannot be made: the old one goes on, and nobody is refused for it. */

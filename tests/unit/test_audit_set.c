@@ -67,7 +67,9 @@ struct outcome {
     char file[64];
 };
 
-static struct outcome verify_of(const char *operand, const struct audit_head *expected)
+/* after: as audit_set_verify takes it. */
+static struct outcome verify_after(const char *operand, const struct audit_head *after,
+                                   const struct audit_head *expected)
 {
     struct outcome of = {0};
     struct audit_set set;
@@ -76,7 +78,7 @@ static struct outcome verify_of(const char *operand, const struct audit_head *ex
     snprintf(copy, sizeof copy, "%s", operand);
     char *operands[] = {copy};
     cr_assert(audit_set_open(&set, operands, 1, error, sizeof error), "%s", error);
-    audit_set_verify(&set, expected, &signatures, &of.verdict);
+    audit_set_verify(&set, after, expected, &signatures, &of.verdict);
     if (of.verdict.bad_file != NULL) {
         snprintf(of.file, sizeof of.file, "%s", strrchr(of.verdict.bad_file->path, '/') + 1);
     }
@@ -84,14 +86,36 @@ static struct outcome verify_of(const char *operand, const struct audit_head *ex
     return of;
 }
 
-static void bad(uint64_t seq, const char *file, const char *why)
+/* Of a log whose records are all there. */
+static struct outcome verify_of(const char *operand, const struct audit_head *expected)
 {
-    const struct outcome of = verify_of(folder, NULL);
+    static const struct audit_head empty;
+    return verify_after(operand, &empty, expected);
+}
+
+static void bad_after(const struct audit_head *after, uint64_t seq, const char *file,
+                      const char *why)
+{
+    const struct outcome of = verify_after(folder, after, NULL);
     cr_assert_not(of.verdict.holds);
     cr_assert_eq(of.verdict.bad_seq, seq, "%llu: %s", (unsigned long long)of.verdict.bad_seq,
                  of.verdict.why);
     cr_assert_str_eq(of.file, file);
     cr_assert_not_null(strstr(of.verdict.why, why), "%s", of.verdict.why);
+}
+
+static void bad(uint64_t seq, const char *file, const char *why)
+{
+    static const struct audit_head empty;
+    bad_after(&empty, seq, file, why);
+}
+
+/* The head after so many records. */
+static struct audit_head head_of(size_t records)
+{
+    struct audit_verdict verdict;
+    cr_assert_eq(audit_verify(kit_part(kit, 0, records), NULL, NULL, &verdict), AUDIT_OK);
+    return verdict.head;
 }
 
 static void good(uint64_t records)
@@ -109,9 +133,10 @@ Test(audit_set, a_folder_and_a_file_bring_the_whole_log)
     struct outcome of = verify_of(path, NULL);
     cr_assert_eq(of.verdict.records, 60);
     snprintf(path, sizeof path, "%s/%s", folder, names[1]);
-    of = verify_of(path, NULL);
+    of = verify_after(path, NULL, NULL);
     cr_assert_eq(of.verdict.records, 20);
     cr_assert_eq(of.verdict.first_seq, 21);
+    cr_assert(of.verdict.holds, "by itself, where nobody asks for a beginning");
 }
 
 /* A log made anew behind the record that was written down elsewhere never meets it. */
@@ -119,8 +144,8 @@ Test(audit_set, t79_a_log_that_begins_behind_the_record_expected)
 {
     const struct audit_head elsewhere = {.seq = 10, .hash = {1, 2, 3}};
     remove_file(names[0]);
-    cr_assert(verify_of(folder, NULL).verdict.holds);
-    const struct outcome of = verify_of(folder, &elsewhere);
+    cr_assert(verify_after(folder, NULL, NULL).verdict.holds);
+    const struct outcome of = verify_after(folder, NULL, &elsewhere);
     cr_assert_not(of.verdict.holds);
     cr_assert_not_null(strstr(of.verdict.why, "begins behind"), "%s", of.verdict.why);
 }
@@ -190,9 +215,87 @@ Test(audit_set, t79_a_missing_file)
     remove_file(names[1]);
     bad(21, names[2], "missing");
     remove_file(names[0]);
-    const struct outcome of = verify_of(folder, NULL); /* what is left is whole by itself */
-    cr_assert(of.verdict.holds);
-    cr_assert_eq(of.verdict.first_seq, 41);
+    bad(1, names[2], "records 1 to 40 are missing");
+}
+
+/* The front of a log goes like any other part of it: who says that it was moved away has to know how it ended. */
+Test(audit_set, t79_the_front_is_cut_off)
+{
+    remove_file(names[0]);
+    bad(1, names[1], "records 1 to 20 are missing");
+    write_part(names[1], 24, 40); /* and its name does not help */
+    bad(1, names[1], "records 1 to 24 are missing");
+    remove_file(names[1]);
+    write_part(names[2], 4, 60);
+    bad(1, names[2], "records 1 to 4 are missing");
+    write_part(names[2], 0, 60);
+    good(60);
+}
+
+Test(audit_set, t79_a_beginning_that_somebody_vouches_for)
+{
+    struct audit_head head = head_of(20);
+    remove_file(names[0]);
+    const struct outcome of = verify_after(folder, &head, NULL);
+    cr_assert(of.verdict.holds, "%s", of.verdict.why);
+    cr_assert_eq(of.verdict.records, 40);
+    cr_assert_eq(of.verdict.first_seq, 21);
+    head.hash[31] ^= 1;
+    bad_after(&head, 21, names[1], "another record before it");
+    head = head_of(19);
+    bad_after(&head, 20, names[1], "records 20 to 20 are missing");
+    head = head_of(21);
+    bad_after(&head, 21, names[1], "before the log's beginning");
+    remove_file(names[1]);
+    head = head_of(20);
+    bad_after(&head, 21, names[2], "records 21 to 40 are missing");
+    head = head_of(60);
+    write_file(names[2], NULL, 0);
+    cr_assert(verify_after(folder, &head, NULL).verdict.holds, "all was moved away");
+}
+
+static void bad_against(const struct audit_head *after, const struct audit_head *expected,
+                        const char *why)
+{
+    const struct outcome of = verify_after(folder, after, expected);
+    cr_assert_not(of.verdict.holds);
+    cr_assert_eq(of.verdict.bad_seq, expected->seq);
+    cr_assert_not_null(strstr(of.verdict.why, why), "%s", of.verdict.why);
+}
+
+/* Who vouches for the beginning does not outvote who wrote down an earlier record. */
+Test(audit_set, t79_the_record_expected_is_before_the_beginning)
+{
+    const struct audit_head begin = head_of(20);
+    struct audit_head head = head_of(20);
+    remove_file(names[0]);
+    cr_assert(verify_after(folder, &begin, &head).verdict.holds, "they are the same");
+    head.hash[0] ^= 1;
+    bad_against(&begin, &head, "another record than the one expected");
+    head = head_of(19);
+    bad_against(&begin, &head, "begins behind");
+    head = head_of(1);
+    bad_against(&begin, &head, "begins behind");
+    write_file(names[1], NULL, 0);
+    write_file(names[2], NULL, 0);
+    bad_against(&begin, &head, "begins behind");
+    write_part(names[1], 20, 40);
+    head = head_of(21);
+    cr_assert(verify_after(folder, &begin, &head).verdict.holds);
+}
+
+/* A damaged first record says no number that could be believed. */
+Test(audit_set, t79_the_first_record_is_damaged)
+{
+    uint8_t *name = memmem(kit->at, kit->out.length, "user-0", 6);
+    name[5] = '9';
+    write_part(names[0], 0, 20);
+    bad(1, names[0], "does not match its hash");
+    for (size_t i = 0; i < 3; i++) {
+        remove_file(names[i]);
+    }
+    write_part(names[2], 0, 60);
+    bad(1, names[2], "does not match its hash");
 }
 
 Test(audit_set, t79_a_splice_from_another_host)
