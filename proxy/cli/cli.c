@@ -8,6 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/errors.h"
+#include "proxy/cli/cli_failure.h"
+#include "proxy/cli/cli_help.h"
+
+enum { SAID_SIZE = 8192, WRONG_SIZE = 512 };
+
 static int cli_help(const struct cli_call *call);
 
 static const char config_default[] = "/etc/setu/setu.yaml";
@@ -21,60 +27,60 @@ static const struct cli_verb verbs[] = {
      "With --takeover the process that runs with the same configuration file hands its listening\n"
      "sockets over once this one has loaded everything and found the brokers; when it cannot,\n"
      "the other one serves on. When there is none, this one just starts.\n",
-     cli_run_options, cli_run},
+     cli_run_options, cli_run, false},
     {"reload", "", 0, 0, true, "make the running process use its configuration file as it is now",
      "Says what has changed, and what only takes effect with the next process (`setu run\n"
      "--takeover`, or USR2). Exit status 78 when the file, or one it names, has errors: then\n"
      "nothing has changed. 1 when nobody answers, or not now.\n",
-     cli_control_options, cli_reload},
+     cli_control_options, cli_reload, false},
     {"drain", "", 0, 0, true, "make the running process end each connection at rest, then itself",
      "Nobody is served any more from the moment this begins. Shows how many connections are\n"
      "left, until the process has ended. Exit status 1 when nobody answers.\n",
-     cli_drain_options, cli_drain},
+     cli_drain_options, cli_drain, false},
     {"status", "", 0, 0, true, "show what the running process is doing",
-     "Exit status 1 when nobody answers.\n", cli_control_options, cli_status},
+     "Exit status 1 when nobody answers.\n", cli_control_options, cli_status, false},
     {"certs", "", 0, 0, true, "list what the running process shows and believes, and when it ends",
      "Certificates of identities and listeners, authorities and revocation lists, the nearest\n"
      "end first. Exit status 1 when one of them has ended, or nobody answers.\n",
-     cli_control_options, cli_certs},
+     cli_control_options, cli_certs, false},
     {"check", "", 0, 0, true, "check the configuration and every file it names",
      "Reports every problem it finds, not only the first. Exit status 0 when `setu run`\n"
      "would start with it, 78 when not.\n",
-     cli_check_options, cli_check},
+     cli_check_options, cli_check, false},
     {"doctor", "", 0, 0, true, "tell whether this machine and configuration are fit",
      "Looks at the processor, OpenSSL, clock, kernel limits, ports, certificates, revocation\n"
      "lists and files, measures the speed of encryption, and says what to do about what it\n"
      "finds. Changes nothing. Exit status 0 when nothing failed (there may be warnings), 78\n"
      "when `setu run` would not start because of the configuration or a file it reads, 1 when\n"
      "anything else failed: the machine, or a file to be written, is not fit.\n",
-     cli_doctor_options, cli_doctor},
+     cli_doctor_options, cli_doctor, false},
     {"probe", "HOST:PORT", 1, 1, true, "look at one broker with Setu's own identity",
      "Connects as a running Setu does when it looks at brokers: finds out which generation\n"
      "the broker belongs to, logs in, asks for API versions and brokers. Exit status 0 when\n"
      "it could log in, 1 when not.\n",
-     cli_probe_options, cli_probe},
+     cli_probe_options, cli_probe, false},
     {"map list", "", 0, 0, true, "show the rules from principals to certificates",
      "With what each says of where it holds, who owns it and who agreed to it. With --as: who\n"
      "can become this principal at brokers, by their own rules for names. Exit status 0, or 78\n"
      "when with --as a certificate cannot be read, so that the answer is not whole.\n",
-     cli_map_list_options, cli_map_list},
+     cli_map_list_options, cli_map_list, false},
     {"map explain", "PRINCIPAL...", 1, 1000, true, "show how a principal is mapped, rule by rule",
      "Answers for every cluster, generation, listener and mechanism by which the principal may\n"
      "come, or those named; where answers differ, each is shown with its places. Predicts as\n"
      "whom brokers will take the certificate. Nothing is connected to. Exit status 0 when every\n"
      "principal is mapped everywhere asked, 1 when not.\n",
-     cli_map_explain_options, cli_map_explain},
+     cli_map_explain_options, cli_map_explain, false},
     {"map diff", "OLD NEW", 2, 2, false, "compare the mappings of two configuration files",
      "Tells rules that were added, removed, re-pointed (to another certificate), widened (more\n"
      "principals or places), narrowed or moved, and certificates that are another file. Exit\n"
      "status 0 when the mappings are the same, 1 when not.\n",
-     NULL, cli_map_diff},
+     NULL, cli_map_diff, false},
     {"map lint", "", 0, 0, true, "tell what is wrong or unwise about the mapping",
      "Looks for L01 to L20, which --list explains; each finding has its id, severity, place, and\n"
      "how to mend it. Reads certificates, the users file and the audit log where it may, never a\n"
      "private key; says what it could not judge. Exit status 0 without errors (with --strict\n"
      "also without warnings and with all of it judged), 1 else.\n",
-     cli_map_lint_options, cli_map_lint},
+     cli_map_lint_options, cli_map_lint, false},
     {"map test", "CASES", 1, 1, true, "check decisions against those a file expects",
      "The file lists cases, each with a principal and what is expected: expect (mapped,\n"
      "unmapped, ambiguous, error, refused, denied), or certificate, rule, predicted. A case\n"
@@ -83,50 +89,55 @@ static const struct cli_verb verbs[] = {
      "    - {principal: orders, generation: ajna, certificate: orders}\n"
      "    - {principal: nobody, expect: unmapped}\n"
      "Exit status 0 when all hold, 1 when one does not, 78 when the file has errors.\n",
-     NULL, cli_map_test},
+     NULL, cli_map_test, false},
     {"map export", "", 0, 0, true, "print the mapping with all that is known about it, as a table",
      "One row for each rule and each generation that is shown its certificate: rule, ways in,\n"
      "certificate, key file, revocation, predicted and intended principal, owner, use, lint ids.\n"
-     "As text it is CSV, after one line of comment with version, host, time and hashes. A cell\n"
-     "that would be a formula to a spreadsheet begins with an apostrophe. Exit status 0.\n",
-     NULL, cli_map_export},
+     "-o csv is RFC 4180; text is the same after one line of comment with version, host, time and\n"
+     "hashes. A cell that would be a formula to a spreadsheet begins with an apostrophe.\n"
+     "There is one column for the principal: names are compared byte for byte, so that what the\n"
+     "configuration has is canonical, or refused. The table is not signed by itself: `setu audit\n"
+     "bundle` puts it into an archive that is. Exit status 0.\n",
+     NULL, cli_map_export, true},
     {"map unused", "[FILE|FOLDER...]", 0, 10000, true,
      "list rules by which nobody was mapped lately",
      "Puts the logins in the audit log (the configured one with its rotated files, or those\n"
      "named) to the rules as they are now. Exit status 0 when every rule is used, 1 when not, 78\n"
      "when there is no audit log that can be read, or its chain is broken.\n",
-     cli_map_unused_options, cli_map_unused},
+     cli_map_unused_options, cli_map_unused, false},
     {"audit verify", "FILE|FOLDER...", 1, 100000, false,
      "tell whether the audit log is whole, and who vouches for it",
      "Reads every file of one audit log, in any order, as one chain: a record or a file that was\n"
      "changed, removed, moved or put in is found, and the first bad record named. With --key the\n"
      "signatures of its checkpoints are verified; records behind the last one (the unsigned tail)\n"
-     "are told. What was cut off the end shows only against a --head that was kept elsewhere.\n"
+     "are told. The log must begin with record 1, or behind --from, the last record that was\n"
+     "moved away. What was cut off the end shows only against a --head that was kept elsewhere.\n"
      "Exit status 0 when it is in order, 1 when not, 78 when a file cannot be read.\n",
-     cli_audit_verify_options, cli_audit_verify},
+     cli_audit_verify_options, cli_audit_verify, false},
     {"audit show", "FILE|FOLDER...", 1, 100000, false, "print the records of the audit log",
      "One line for each; with -o json, one JSON object a line. Exit status 1 when the chain does\n"
      "not hold.\n",
-     cli_audit_show_options, cli_audit_show},
+     cli_audit_show_options, cli_audit_show, false},
     {"audit query", "FILE|FOLDER...", 1, 100000, false, "find records of the audit log",
-     "As show; exit status 1 also when there is none.\n", cli_audit_query_options,
-     cli_audit_query},
+     "As show; exit status 1 also when there is none.\n", cli_audit_query_options, cli_audit_query,
+     false},
     {"audit export", "FILE|FOLDER...", 1, 100000, false,
      "print the records of the audit log as other tools read them",
      "One line for each, whatever names and reasons hold: line ends in them are escaped. jsonl\n"
-     "has every field; ocsf is OCSF 1.4, ecs is ECS 8.11, cef is CEF 0. Exit status 1 when the\n"
-     "chain does not hold.\n",
-     cli_audit_export_options, cli_audit_export},
+     "has every field; ocsf is OCSF 1.4, ecs is ECS 8.11, cef is CEF 0. -o json goes with those\n"
+     "that are JSON, and makes what fails one more line of it. Exit status 1 when the chain does\n"
+     "not hold.\n",
+     cli_audit_export_options, cli_audit_export, false},
     {"audit bundle", "FILE", 1, 1, true, "put all evidence into one signed archive, or verify one",
      "The audit log, what verify says of it, an export, the configuration and what `setu map`\n"
      "says of it, signed with audit.signing_key. FILE is a tar archive that tar, sha256sum and\n"
      "openssl can verify as well. Exit status 1 when the log, or with --verify the archive, is\n"
      "not in order.\n",
-     cli_audit_bundle_options, cli_audit_bundle},
+     cli_audit_bundle_options, cli_audit_bundle, false},
     {"audit keygen", "FILE", 1, 1, false, "make a key that signs the audit log",
      "Writes a new Ed25519 key to FILE (0400, never over another one) and prints its public half,\n"
      "which auditors verify with. `openssl genpkey -algorithm ed25519` makes the same.\n",
-     NULL, cli_audit_keygen},
+     NULL, cli_audit_keygen, false},
     {"ledger verify", "FILE|FOLDER...", 1, 100000, false,
      "tell what the ledger proves: lost, duplicated, altered",
      "Reads ledger files of any number of processes, in any order (of a folder: *.ledger), and\n"
@@ -134,25 +145,27 @@ static const struct cli_verb verbs[] = {
      "everything through Setu, from the first batch in question to the last. Exit status 0 when\n"
      "nothing is lost, duplicated, altered or reordered and the ledger has no gap, 1 when not.\n"
      "Batches in doubt (sent, never answered, never found) are told and do not change it.\n",
-     cli_ledger_verify_options, cli_ledger_verify},
+     cli_ledger_verify_options, cli_ledger_verify, false},
     {"ledger show", "FILE|FOLDER...", 1, 100000, false, "print what is in ledger files",
-     "One line for each record; with -o json, one JSON object a line.\n", NULL, cli_ledger_show},
+     "One line for each record; with -o json, one JSON object a line.\n", NULL, cli_ledger_show,
+     false},
     {"scram make", "USER", 1, 1, false, "make a user's entry for the users file",
      "The password is read from a file or from standard input, never from the command line.\n"
      "What is printed cannot be turned back into the password.\n",
-     cli_scram_make_options, cli_scram_make},
+     cli_scram_make_options, cli_scram_make, false},
     {"scram verify", "USER", 1, 1, false, "check a password against the users file",
      "Exit status 0 when the password is the user's, 1 when it is not, or the user is unknown.\n",
-     cli_scram_verify_options, cli_scram_verify},
+     cli_scram_verify_options, cli_scram_verify, false},
     {"scram import", "[FILE]", 0, 1, false,
      "turn Kafka's SCRAM credentials into users file entries",
      "Reads the output of\n"
      "  kafka-configs --zookeeper HOST:PORT --describe --entity-type users\n"
      "from FILE or standard input. No password is needed.\n",
-     NULL, cli_scram_import},
+     NULL, cli_scram_import, false},
     {"version", "", 0, 0, false, "print the version and what it is built with", "", NULL,
-     cli_version},
-    {"help", "[VERB...]", 0, 2, false, "print help for a verb", "", NULL, cli_help},
+     cli_version, false},
+    {"help", "[VERB...]", 0, 2, false, "print help for a verb, or a group of them", "", NULL,
+     cli_help, false},
 };
 
 enum { VERBS = sizeof verbs / sizeof verbs[0] };
@@ -164,18 +177,21 @@ const struct cli_verb *cli_verb_at(size_t index)
 
 /* ---- saying things ---- */
 
-static void say(const struct cli_verb *verb, const char *format, va_list arguments)
+static void say(const struct cli_verb *verb, const char *file, int line, const char *format,
+                va_list arguments)
 {
-    fprintf(stderr, "setu%s%s: ", verb != NULL ? " " : "", verb != NULL ? verb->name : "");
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    char text[SAID_SIZE];
+    vsnprintf(text, sizeof text, format, arguments);
+    fprintf(stderr, "setu%s%s: %s\n", verb != NULL ? " " : "", verb != NULL ? verb->name : "",
+            text);
+    cli_failure_keep(file, line, text);
 }
 
 int cli_usage_error(const struct cli_verb *verb, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    say(verb, format, arguments);
+    say(verb, NULL, 0, format, arguments);
     va_end(arguments);
     fprintf(stderr, "Try `setu %s%s--help`.\n", verb != NULL ? verb->name : "",
             verb != NULL ? " " : "");
@@ -186,49 +202,22 @@ void cli_error(const struct cli_verb *verb, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    say(verb, format, arguments);
+    say(verb, NULL, 0, format, arguments);
     va_end(arguments);
 }
 
-static void print_option(const char *name, const char *argument, const char *help)
+void cli_error_at(const struct cli_verb *verb, const char *file, int line, const char *format, ...)
 {
-    char left[64];
-    snprintf(left, sizeof left, "%s%s%s", name, argument != NULL ? " " : "",
-             argument != NULL ? argument : "");
-    printf("  %-26s %s\n", left, help);
+    va_list arguments;
+    va_start(arguments, format);
+    say(verb, file, line, format, arguments);
+    va_end(arguments);
 }
 
-static void print_verb_help(const struct cli_verb *verb)
+void cli_problems(const struct conf_errors *errors)
 {
-    printf("usage: setu %s [OPTION...]%s%s\n\n%c%s.\n", verb->name, verb->operands[0] ? " " : "",
-           verb->operands, verb->summary[0] - 'a' + 'A', verb->summary + 1);
-    if (verb->description[0] != '\0') {
-        printf("\n%s", verb->description);
-    }
-    printf("\noptions:\n");
-    for (const struct cli_option *option = verb->options; option != NULL && option->name != NULL;
-         option++) {
-        char name[40];
-        snprintf(name, sizeof name, "--%s", option->name);
-        print_option(name, option->argument, option->help);
-    }
-    if (verb->config) {
-        print_option("-c, --config", "FILE", "the configuration (default /etc/setu/setu.yaml)");
-    }
-    print_option("-o, --output", "FORMAT", "text (default) or json");
-    print_option("-h, --help", NULL, "print this");
-    printf("\nexit status: 0 ok, 1 the answer is no, 2 usage, 78 bad configuration\n");
-}
-
-static void print_help(FILE *out)
-{
-    fprintf(out, "usage: setu VERB [OPTION...] [OPERAND...]\n\n"
-                 "Setu stands between Kafka clients and brokers of two generations of login.\n\n"
-                 "verbs:\n");
-    for (size_t i = 0; i < VERBS; i++) {
-        fprintf(out, "  %-14s %s\n", verbs[i].name, verbs[i].summary);
-    }
-    fprintf(out, "\n`setu VERB --help` says more.\n");
+    conf_errors_print(errors, stderr);
+    cli_failure_keep_problems(errors);
 }
 
 /* ---- verbs ---- */
@@ -261,33 +250,22 @@ static const struct cli_verb *find_verb(int argc, char **argv, int *words_r)
     return NULL;
 }
 
-/* A first word that only makes sense with a second one: list those. */
-static bool is_half_a_verb(const char *word)
-{
-    size_t length = strlen(word);
-    bool found = false;
-    for (size_t i = 0; i < VERBS; i++) {
-        if (strncmp(verbs[i].name, word, length) == 0 && verbs[i].name[length] == ' ') {
-            fprintf(stderr, "%s setu %s %s\n", found ? "      " : "usage:", verbs[i].name,
-                    verbs[i].operands);
-            found = true;
-        }
-    }
-    return found;
-}
-
 static int cli_help(const struct cli_call *call)
 {
     int words = 0;
-    if (call->operand_count == 0) {
-        print_help(stdout);
-        return CLI_OK;
+    const int count = call->operand_count;
+    char **operands = call->operands;
+    const struct cli_verb *verb = find_verb(count, operands, &words);
+    if (count == 0) {
+        cli_help_all(call->json);
+    } else if (verb != NULL && words == count) {
+        cli_help_verb(verb, call->json);
+    } else if (count == 1 && cli_help_is_group(operands[0])) {
+        cli_help_group(operands[0], call->json);
+    } else {
+        return cli_usage_error(call->verb, "there is no verb `%s%s%s`", operands[0],
+                               count > 1 ? " " : "", count > 1 ? operands[1] : "");
     }
-    const struct cli_verb *verb = find_verb(call->operand_count, call->operands, &words);
-    if (verb == NULL) {
-        return cli_usage_error(call->verb, "there is no verb `%s`", call->operands[0]);
-    }
-    print_verb_help(verb);
     return CLI_OK;
 }
 
@@ -315,52 +293,59 @@ static void list_options(const struct cli_verb *verb, struct option *list)
 static bool take_output(struct cli_call *call, const char *value)
 {
     call->json = strcmp(value, "json") == 0;
-    return call->json || strcmp(value, "text") == 0;
+    call->csv = strcmp(value, "csv") == 0;
+    return call->json || (call->csv && call->verb->csv) || strcmp(value, "text") == 0;
 }
 
-/* Reads the options of a verb. CLI_OK: go on; *help_r: only help is wanted. */
-static int take_options(struct cli_call *call, int argc, char **argv, bool *help_r)
+/* Takes one; what is wrong with it goes to `wrong`. */
+static void take_option(struct cli_call *call, int letter, const char *word, char *wrong)
+{
+    if (letter == LETTER_HELP) {
+        call->help = true;
+    } else if (letter == LETTER_CONFIG) {
+        call->config_file = optarg;
+    } else if (letter >= LETTER_FIRST) {
+        call->values[letter - LETTER_FIRST] = optarg != NULL ? optarg : "";
+    } else if (letter == ':') {
+        snprintf(wrong, WRONG_SIZE, "`%s` needs a value", word);
+    } else if (letter != LETTER_OUTPUT) {
+        snprintf(wrong, WRONG_SIZE, "unknown option `%s`", word);
+    } else if (!take_output(call, optarg)) {
+        snprintf(wrong, WRONG_SIZE, "--output is text%s json%s, not `%s`",
+                 call->verb->csv ? "," : " or", call->verb->csv ? " or csv" : "", optarg);
+    }
+}
+
+/* Reads all options, the wrong ones too: -o json may come behind them. `wrong`: the first of those, or "". */
+static void take_options(struct cli_call *call, int argc, char **argv, char wrong[WRONG_SIZE])
 {
     struct option list[CLI_OPTIONS_MAX + 4];
+    char ignored[WRONG_SIZE];
     list_options(call->verb, list);
-    *help_r = false;
+    wrong[0] = '\0';
     opterr = 0;
     optind = 0; /* GNU: start over */
     int letter = 0;
     while ((letter = getopt_long(argc, argv, call->verb->config ? ":c:o:h" : ":o:h", list, NULL)) !=
            -1) {
-        if (letter == LETTER_HELP) {
-            *help_r = true;
-            return CLI_OK;
-        }
-        if (letter == LETTER_CONFIG) {
-            call->config_file = optarg;
-        } else if (letter >= LETTER_FIRST) {
-            call->values[letter - LETTER_FIRST] = optarg != NULL ? optarg : "";
-        } else if (letter == ':') {
-            return cli_usage_error(call->verb, "`%s` needs a value", argv[optind - 1]);
-        } else if (letter != LETTER_OUTPUT) {
-            return cli_usage_error(call->verb, "unknown option `%s`", argv[optind - 1]);
-        } else if (!take_output(call, optarg)) {
-            return cli_usage_error(call->verb, "--output is text or json, not `%s`", optarg);
-        }
+        take_option(call, letter, argv[optind - 1], wrong[0] == '\0' ? wrong : ignored);
     }
     call->operands = argv + optind;
     call->operand_count = argc - optind;
-    return CLI_OK;
+    cli_failure_as_json(call->json);
 }
 
 static int run_verb(const struct cli_verb *verb, int argc, char **argv)
 {
     struct cli_call call = {.verb = verb, .config_file = config_default};
-    bool help = false;
-    int status = take_options(&call, argc, argv, &help);
-    if (status != CLI_OK) {
-        return status;
-    }
-    if (help) {
-        print_verb_help(verb);
+    char wrong[WRONG_SIZE];
+    take_options(&call, argc, argv, wrong);
+    if (call.help) {
+        cli_help_verb(verb, call.json);
         return CLI_OK;
+    }
+    if (wrong[0] != '\0') {
+        return cli_usage_error(verb, "%s", wrong);
     }
     if (call.operand_count < verb->operands_min) {
         return cli_usage_error(verb, "%s is missing", verb->operands);
@@ -372,33 +357,78 @@ static int run_verb(const struct cli_verb *verb, int argc, char **argv)
     return verb->run(&call);
 }
 
-int cli_main(int argc, char **argv)
+/* A first word that only makes sense with a second one. */
+static int run_group(const char *word, int argc, char **argv)
 {
-    if (argc < 2) {
-        print_help(stderr);
-        return CLI_USAGE;
+    const struct cli_verb group = {.name = word, .operands = "VERB"};
+    const char *first = argc > 1 ? argv[1] : ""; /* getopt moves words about */
+    struct cli_call call = {.verb = &group};
+    char wrong[WRONG_SIZE];
+    take_options(&call, argc, argv, wrong);
+    if (call.operand_count > 0 && first[0] == '-') {
+        cli_error(NULL, "both words of the verb come before its options");
+    } else if (call.operand_count > 0) {
+        cli_error(NULL, "there is no verb `%s %s`", word, call.operands[0]);
+    } else if (call.help) {
+        cli_help_group(word, call.json);
+        return CLI_OK;
+    } else {
+        cli_error(&group, "%s", wrong[0] != '\0' ? wrong : "VERB is missing");
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        print_help(stdout);
+    cli_help_group_to(stderr, word);
+    return CLI_USAGE;
+}
+
+/* No verb, and none of a group. */
+static int run_nothing(int argc, char **argv)
+{
+    const struct cli_verb none = {.name = "", .operands = ""};
+    const char *first = argv[1]; /* getopt moves words about */
+    struct cli_call call = {.verb = &none};
+    char wrong[WRONG_SIZE];
+    take_options(&call, argc, argv, wrong);
+    if (first[0] != '-') {
+        return cli_usage_error(NULL, "there is no verb `%s`", first);
+    }
+    if (call.operand_count > 0) {
+        return cli_usage_error(NULL, "the verb comes before its options");
+    }
+    if (call.help) {
+        cli_help_all(call.json);
         return CLI_OK;
     }
+    return cli_usage_error(NULL, "%s", wrong[0] != '\0' ? wrong : "VERB is missing");
+}
+
+static int run(int argc, char **argv)
+{
+    if (argc < 2) {
+        cli_help_all_to(stderr);
+        return CLI_USAGE;
+    }
     if (strcmp(argv[1], "--version") == 0) {
-        char *version[] = {argv[0], NULL};
-        return run_verb(&verbs[VERBS - 2], 1, version);
+        return run_verb(&verbs[VERBS - 2], argc - 1, argv + 1);
     }
     int words = 0;
     const struct cli_verb *verb = find_verb(argc - 1, argv + 1, &words);
-    if (verb == NULL && is_half_a_verb(argv[1])) {
-        return CLI_USAGE;
+    if (verb != NULL) {
+        /* getopt takes the word before the options as the name of the program. */
+        return run_verb(verb, argc - words, argv + words);
     }
-    if (verb == NULL) {
-        return cli_usage_error(NULL, "there is no verb `%s`", argv[1]);
+    if (cli_help_is_group(argv[1])) {
+        return run_group(argv[1], argc - 1, argv + 1);
     }
-    /* getopt takes the word before the options as the name of the program. */
-    int status = run_verb(verb, argc - words, argv + words);
+    return run_nothing(argc, argv);
+}
+
+int cli_main(int argc, char **argv)
+{
+    cli_failure_begin();
+    const int status = run(argc, argv);
+    cli_failure_end(status);
     /* What was printed counts only when it got out. */
     if (fflush(stdout) != 0 || ferror(stdout)) {
-        cli_error(verb, "standard output: %s", strerror(errno));
+        fprintf(stderr, "setu: standard output: %s\n", strerror(errno));
         return status == CLI_OK ? CLI_NEGATIVE : status;
     }
     return status;
@@ -408,6 +438,7 @@ struct json_t *cli_ask(const char *verb, const char *config_file, char **operand
                        int operand_count)
 {
     struct json_t *answer = NULL;
+    const struct cli_failure kept = cli_failure_set_aside();
     for (size_t i = 0; i < VERBS; i++) {
         if (strcmp(verbs[i].name, verb) == 0) {
             const struct cli_call call = {
@@ -421,6 +452,7 @@ struct json_t *cli_ask(const char *verb, const char *config_file, char **operand
             (void)verbs[i].run(&call);
         }
     }
+    cli_failure_take_back(kept);
     return answer;
 }
 

@@ -5,7 +5,8 @@
  *   argv ─▶ cli_main ─▶ verb ─▶ options of its table ─▶ struct cli_call ─▶ verb->run ─▶ exit status
  *
  * Every verb takes --help and -o text|json; those that read the configuration take -c. Results go
- * to standard output, problems to standard error. There is no colour.
+ * to standard output, problems to standard error, and with -o json to standard output as well, in
+ * one object (cli_failure). There is no colour.
  */
 #pragma once
 
@@ -14,6 +15,7 @@
 
 #include "protocol/bytes.h"
 
+struct conf_errors;
 struct json_t;
 
 enum cli_status {
@@ -36,7 +38,8 @@ struct cli_option {
 struct cli_call {
     const struct cli_verb *verb;
     const char *config_file;
-    bool json;
+    bool json, csv; /* csv: only of a verb that has it */
+    bool help;
     const char *values[CLI_OPTIONS_MAX]; /* by index of verb->options; NULL: not given; flags: "" */
     char **operands;
     int operand_count;
@@ -52,6 +55,7 @@ struct cli_verb {
     const char *description;          /* for --help, lines of at most 80 columns */
     const struct cli_option *options; /* ends with a NULL name; may be NULL */
     int (*run)(const struct cli_call *call);
+    bool csv; /* takes -o csv */
 };
 
 /* The whole command. Returns the exit status. */
@@ -67,12 +71,20 @@ struct json_t *cli_ask(const char *verb, const char *config_file, char **operand
 /* All verbs, for help and documentation; NULL past the end. */
 const struct cli_verb *cli_verb_at(size_t index);
 
-/* "setu VERB: …" on standard error; returns CLI_USAGE. */
+/*
+ * What goes wrong is said by these, so that -o json has it as well. "setu VERB: …" on standard error;
+ * returns CLI_USAGE.
+ */
 int cli_usage_error(const struct cli_verb *verb, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* "setu VERB: …" on standard error, for everything but usage. */
 void cli_error(const struct cli_verb *verb, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* The same about a file, as JSON tells it apart from the text; line 0: not known. */
+void cli_error_at(const struct cli_verb *verb, const char *file, int line, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* What conf_errors_print() prints, on standard error. */
+void cli_problems(const struct conf_errors *errors);
 
 /* A decimal number within bounds, or false. */
 bool cli_number(const char *text, unsigned long min, unsigned long max, unsigned long *number_r)

@@ -7,6 +7,7 @@
 #include "auth/credentials.h"
 #include "auth/mapping.h"
 #include "conf/config.h"
+#include "proxy/cli/cli_failure.h"
 #include "proxy/cli/cli_out.h"
 #include "proxy/privileges.h"
 #include "proxy/shared.h"
@@ -29,6 +30,7 @@ static void print_json(const struct shared *shared, const struct conf_errors *er
         json_object_set_new(root, "config_hash", json_string(shared->config_hash));
         json_object_set_new(root, "mapping_hash", json_string(mapping_hash(shared->mapping)));
     }
+    cli_failure_keep_problems(errors);
     cli_out_json(root);
 }
 

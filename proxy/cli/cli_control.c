@@ -53,15 +53,15 @@ static int dial(const struct cli_call *call, int *status_r)
     bool found = find_socket(call, &errors, path);
     int fd = found ? channel_dial(path) : -1;
     if (fd < 0 && conf_errors_failed(&errors)) {
-        conf_errors_print(&errors, stderr);
+        cli_problems(&errors);
         *status_r = CLI_BAD_CONFIG;
     } else if (fd < 0) {
-        cli_error(call->verb, "%s: %s", path,
-                  errno == ENOENT || errno == ECONNREFUSED ? "nobody is there (is it running, "
-                                                             "with this configuration file?)"
-                  : errno == EPERM || errno == EACCES
-                      ? "it is somebody else's (run this as that user, or as root)"
-                      : strerror(errno));
+        cli_error_at(call->verb, path, 0, "%s: %s", path,
+                     errno == ENOENT || errno == ECONNREFUSED
+                         ? "nobody is there (is it running, with this configuration file?)"
+                     : errno == EPERM || errno == EACCES
+                         ? "it is somebody else's (run this as that user, or as root)"
+                         : strerror(errno));
         *status_r = CLI_NEGATIVE;
     }
     conf_errors_deinit(&errors);
@@ -241,17 +241,20 @@ int cli_reload(const struct cli_call *call)
     close(fd);
     bool good = json_is_true(json_object_get(answer, "ok"));
     bool bad_config = json_array_size(json_object_get(answer, "problems")) > 0;
+    if (!call->json) {
+        print_problems(answer);
+    }
+    if (!good) {
+        cli_error(call->verb, "nothing has changed: %s", text_of(answer, "why"));
+    }
     if (call->json) {
         cli_out_json(answer);
         return good ? CLI_OK : bad_config ? CLI_BAD_CONFIG : CLI_NEGATIVE;
     }
-    print_problems(answer);
     if (good) {
         print_list(answer, "changes", "");
         print_list(answer, "needs_takeover", "takes effect with the next process only: ");
         printf("reloaded\n");
-    } else {
-        cli_error(call->verb, "nothing has changed: %s", text_of(answer, "why"));
     }
     json_decref(answer);
     return good ? CLI_OK : bad_config ? CLI_BAD_CONFIG : CLI_NEGATIVE;

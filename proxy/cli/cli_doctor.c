@@ -6,6 +6,7 @@
 #include "conf/config.h"
 #include "conf/credential.h"
 #include "conf/errors.h"
+#include "proxy/cli/cli_failure.h"
 #include "proxy/cli/cli_out.h"
 #include "proxy/cli/doctor.h"
 #include "proxy/privileges.h"
@@ -120,6 +121,7 @@ int cli_doctor(const struct cli_call *call)
         shared != NULL ? config_ref(shared->config) : config_load(call->config_file, &again);
     judge(&doctor, call, shared, config, &errors);
     if (call->json) {
+        cli_failure_keep_problems(&errors);
         print_json(&doctor);
     } else {
         print_text(&doctor);

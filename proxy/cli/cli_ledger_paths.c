@@ -42,8 +42,8 @@ static void paths_add_operand(struct cli_ledger_paths *paths, const struct cli_c
     }
     int count = scandir(name, &entries, is_ledger_name, versionsort);
     if (count <= 0) {
-        cli_error(call->verb, "%s: %s", name,
-                  count < 0 ? strerror(errno) : "there is no *.ledger file");
+        cli_error_at(call->verb, name, 0, "%s: %s", name,
+                     count < 0 ? strerror(errno) : "there is no *.ledger file");
         paths->failed = true;
     }
     for (int i = 0; i < count; i++) {

@@ -151,7 +151,7 @@ int cli_ledger_show(const struct cli_call *call)
         struct ledger_file file;
         char error[512];
         if (!ledger_read(paths.items[i], &showing, &show, &file, error, sizeof error)) {
-            cli_error(call->verb, "%s", error);
+            cli_error_at(call->verb, paths.items[i], 0, "%s", error);
             status = CLI_USAGE;
         } else if (file.ending != LEDGER_ENDED) {
             cli_error(call->verb, "%s: %s", paths.items[i], ledger_ending_name(file.ending));

@@ -55,7 +55,7 @@ bool map_load(const struct cli_call *call, const char *file, struct map_input *i
     }
     const bool good = input_r->mapping != NULL;
     if (!good) {
-        conf_errors_print(&errors, stderr);
+        cli_problems(&errors);
         map_free(input_r);
     }
     conf_errors_deinit(&errors);
@@ -89,7 +89,7 @@ static bool take_set(struct mapping_usages *usages, const struct map_input *inpu
     struct audit_signatures signatures = {0};
     struct audit_set_verdict verdict;
     uint64_t seq = 0;
-    audit_set_verify(set, NULL, &signatures, &verdict);
+    audit_set_verify(set, NULL, NULL, &signatures, &verdict);
     if (!verdict.holds) {
         snprintf(why_r, size, "%s: the chain is broken at record %" PRIu64 ": %s",
                  verdict.bad_file != NULL ? verdict.bad_file->path : "the audit log",

@@ -313,18 +313,22 @@ static void print_row(json_t *row)
     printf("\r\n");
 }
 
-/* The header is one line of comment before the names of the columns. */
-static void print_csv(json_t *header, json_t *rows)
+static void print_comment(json_t *header)
 {
     const char *key = NULL;
-    json_t *value = NULL, *row = NULL;
-    size_t i = 0;
+    json_t *value = NULL;
     printf("#");
     json_object_foreach(header, key, value)
     {
         printf(" %s=%s;", key, json_string_value(value));
     }
     printf("\r\n");
+}
+
+static void print_csv(json_t *rows)
+{
+    json_t *row = NULL;
+    size_t i = 0;
     json_array_foreach(rows, i, row)
     {
         if (i == 0) {
@@ -358,7 +362,10 @@ int cli_map_export(const struct cli_call *call)
         json_object_set(root, "rows", export.rows);
         cli_out_answer(call, json_incref(root));
     } else {
-        print_csv(root, export.rows);
+        if (!call->csv) {
+            print_comment(root);
+        }
+        print_csv(export.rows);
     }
     json_decref(root);
     json_decref(export.rows);

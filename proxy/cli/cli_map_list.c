@@ -42,7 +42,7 @@ static bool all_known(const struct cli_call *call, const struct map_input *input
                       const struct conf_errors *errors)
 {
     bool known = !conf_errors_failed(errors);
-    conf_errors_print(errors, stderr);
+    cli_problems(errors);
     for (size_t i = 0; i < mapping_count(input->mapping); i++) {
         const struct mapping_certificate *facts =
             mapping_facts_find(input->facts, mapping_rule(input->mapping, i)->certificate);

@@ -176,7 +176,7 @@ int cli_map_test(const struct cli_call *call)
         map_load_facts(&input);
         status = run_cases(call, &input, cases);
     } else {
-        conf_errors_print(&errors, stderr);
+        cli_problems(&errors);
     }
     mapping_cases_free(&cases);
     conf_errors_deinit(&errors);

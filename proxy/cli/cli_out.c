@@ -5,6 +5,7 @@
 
 #include "conf/errors.h"
 #include "proxy/cli/cli.h"
+#include "proxy/cli/cli_failure.h"
 #include "proxy/ops/log_line.h"
 
 const char *cli_out_safe(const char *text, char out[CLI_OUT_TEXT_SIZE])
@@ -47,6 +48,7 @@ void cli_out_json_to(json_t *value, FILE *out)
 
 void cli_out_json(json_t *value)
 {
+    cli_failure_answered(value);
     cli_out_json_to(value, stdout);
 }
 

@@ -15,6 +15,7 @@
 #include "conf/credential.h"
 #include "protocol/api.h"
 #include "protocol/endpoint.h"
+#include "proxy/cli/cli_failure.h"
 #include "proxy/cli/cli_out.h"
 #include "proxy/cluster/broker.h"
 #include "proxy/cluster/identity.h"
@@ -217,6 +218,9 @@ static void on_probed(void *context, const struct probe_result *result)
     struct inquiry *inquiry = context;
     inquiry->status = result->outcome == PROBE_OK ? CLI_OK : CLI_NEGATIVE;
     if (inquiry->call->json) {
+        if (inquiry->status != CLI_OK) {
+            cli_failure_keep(NULL, 0, result->text);
+        }
         print_json(inquiry, result);
     } else {
         print_text(inquiry, result);
@@ -365,7 +369,7 @@ static int inquire(struct inquiry *inquiry, struct conf_errors *errors)
         return status;
     }
     if (!load(inquiry, errors)) {
-        conf_errors_print(errors, stderr);
+        cli_problems(errors);
         return CLI_BAD_CONFIG;
     }
     return ask(inquiry, generation, node_id, timeout_ms);
@@ -381,7 +385,7 @@ int cli_probe(const struct cli_call *call)
     if (config != NULL) {
         status = inquire(&inquiry, &errors);
     } else {
-        conf_errors_print(&errors, stderr);
+        cli_problems(&errors);
     }
     if (inquiry.identity.conf != NULL) {
         identity_free(&inquiry.identity);

@@ -84,7 +84,7 @@ static bool read_password(const struct cli_call *call, const char *file, struct 
     }
     enum secret_file_status status = secret_read_password(password_r, file);
     if (status != SECRET_FILE_OK) {
-        cli_error(call->verb, "%s: %s", file, secret_file_text(status));
+        cli_error_at(call->verb, file, 0, "%s: %s", file, secret_file_text(status));
     }
     return status == SECRET_FILE_OK;
 }
@@ -271,7 +271,7 @@ int cli_scram_verify(const struct cli_call *call)
     struct conf_errors errors;
     conf_errors_init(&errors);
     struct credentials *users = credentials_load(call->values[VERIFY_USERS], &errors);
-    conf_errors_print(&errors, stderr);
+    cli_problems(&errors);
     conf_errors_deinit(&errors);
     if (users == NULL) {
         return CLI_BAD_CONFIG;
@@ -345,26 +345,28 @@ static int import_text(const struct cli_call *call, const char *name, struct vie
     struct import import = {.list = call->json ? json_array() : NULL};
     size_t line = 0;
     enum scram_import_status status = scram_import(text, on_imported, &import, &line);
-    if (import.list != NULL) {
+    if (import.list != NULL && status == SCRAM_IMPORT_OK) {
         json_t *root = json_object();
-        json_object_set_new(root, "users", import.list);
+        json_object_set(root, "users", import.list);
         cli_out_json(root);
     }
+    json_decref(import.list);
     switch (status) {
     case SCRAM_IMPORT_OK:
         return CLI_OK;
     case SCRAM_IMPORT_NONE:
-        cli_error(call->verb, "%s: no line speaks of a SCRAM credential", name);
+        cli_error_at(call->verb, name, 0, "%s: no line speaks of a SCRAM credential", name);
         break;
     case SCRAM_IMPORT_NO_KEYS:
-        cli_error(call->verb,
-                  "%s:%zu: only iteration counts; brokers never show keys (describe with "
-                  "--zookeeper)",
-                  name, line);
+        cli_error_at(call->verb, name, (int)line,
+                     "%s:%zu: only iteration counts; brokers never show keys (describe with "
+                     "--zookeeper)",
+                     name, line);
         break;
     case SCRAM_IMPORT_BAD:
     case SCRAM_IMPORT_STOPPED:
-        cli_error(call->verb, "%s:%zu: not a credential as kafka-configs prints it", name, line);
+        cli_error_at(call->verb, name, (int)line,
+                     "%s:%zu: not a credential as kafka-configs prints it", name, line);
         break;
     }
     return CLI_NEGATIVE;
@@ -376,7 +378,7 @@ int cli_scram_import(const struct cli_call *call)
     bool standard = strcmp(name, "-") == 0;
     FILE *in = standard ? stdin : fopen(name, "re");
     if (in == NULL) {
-        cli_error(call->verb, "%s: %s", name, strerror(errno));
+        cli_error_at(call->verb, name, 0, "%s: %s", name, strerror(errno));
         return CLI_NEGATIVE;
     }
     struct writer text;
@@ -386,7 +388,7 @@ int cli_scram_import(const struct cli_call *call)
     if (read_all(in, &text)) {
         status = import_text(call, standard ? "standard input" : name, writer_view(&text));
     } else {
-        cli_error(call->verb, "%s: not readable, or larger than 16 MiB", name);
+        cli_error_at(call->verb, name, 0, "%s: not readable, or larger than 16 MiB", name);
     }
     writer_free(&text);
     if (!standard) {

@@ -140,18 +140,153 @@ Test(cli, every_verb_helps)
     }
 }
 
+/* What cannot work, of every verb. */
+static const struct {
+    const char *verb, *operands;
+    int status;
+} failing[] = {
+    {"run", "-c @none", CLI_BAD_CONFIG},
+    {"reload", "--socket @none", CLI_NEGATIVE},
+    {"drain", "--socket @none", CLI_NEGATIVE},
+    {"status", "--socket @none", CLI_NEGATIVE},
+    {"certs", "--socket @none", CLI_NEGATIVE},
+    {"check", "-c @none", CLI_BAD_CONFIG},
+    {"doctor", "-c @none", CLI_BAD_CONFIG},
+    {"probe", "-c @none h:1", CLI_BAD_CONFIG},
+    {"map list", "-c @none", CLI_BAD_CONFIG},
+    {"map explain", "-c @none x", CLI_BAD_CONFIG},
+    {"map diff", "@none @none", CLI_BAD_CONFIG},
+    {"map lint", "-c @none", CLI_BAD_CONFIG},
+    {"map test", "-c @none @none", CLI_BAD_CONFIG},
+    {"map export", "-c @none", CLI_BAD_CONFIG},
+    {"map unused", "-c @none", CLI_BAD_CONFIG},
+    {"audit verify", "@none", CLI_BAD_CONFIG},
+    {"audit show", "@none", CLI_BAD_CONFIG},
+    {"audit query", "@none", CLI_BAD_CONFIG},
+    {"audit export", "@none", CLI_BAD_CONFIG},
+    {"audit bundle", "-c @none @evidence.tar", CLI_BAD_CONFIG},
+    {"audit keygen", "@none/key", CLI_BAD_CONFIG},
+    {"ledger verify", "@none", CLI_USAGE},
+    {"ledger show", "@none", CLI_USAGE},
+    {"scram make", "u --password-file @none", CLI_NEGATIVE},
+    {"scram verify", "u --users @none", CLI_BAD_CONFIG},
+    {"scram import", "@none", CLI_NEGATIVE},
+    {"version", "none", CLI_USAGE},
+    {"help", "none", CLI_USAGE},
+};
+
+/* Exactly one document, and it says what is wrong. */
+static void expect_failure(const char *line, int status)
+{
+    const int got = setu(line, "");
+    cr_assert_eq(got, status, "%s: %d\n%s%s", line, got, out, err);
+    json_t *root = parse();
+    cr_assert(json_is_false(json_object_get(root, "ok")), "%s: %s", line, out);
+    cr_assert_gt(json_string_length(json_object_get(root, "error")), 5, "%s: %s", line, out);
+    json_decref(root);
+}
+
+Test(cli, what_fails_with_json_prints_one_object)
+{
+    const struct cli_verb *verb = NULL;
+    for (size_t i = 0; (verb = cli_verb_at(i)) != NULL; i++) {
+        char line[128];
+        cr_assert_lt(i, sizeof failing / sizeof *failing, "%s is missing above", verb->name);
+        cr_assert_str_eq(failing[i].verb, verb->name);
+        snprintf(line, sizeof line, "setu %s -o json %s", verb->name, failing[i].operands);
+        expect_failure(line, failing[i].status);
+        cr_assert_not_null(strstr(out, "none"), "%s: it says which: %s", line, out);
+        snprintf(line, sizeof line, "setu %s --bogus --output=json", verb->name);
+        expect_failure(line, CLI_USAGE);
+        snprintf(line, sizeof line, "setu %s -o json -o xml -o json", verb->name);
+        expect_failure(line, CLI_USAGE);
+    }
+    expect_failure("setu bogus -o json", CLI_USAGE);
+    expect_failure("setu map -o json", CLI_USAGE);
+    expect_failure("setu map bogus -o json", CLI_USAGE);
+    expect_failure("setu -o json", CLI_USAGE);
+    expect_failure("setu -o json check", CLI_USAGE);
+    expect_failure("setu help map bogus -o json", CLI_USAGE);
+}
+
+static const char *const groups[] = {"map", "audit", "ledger", "scram"};
+
+Test(cli, every_group_helps)
+{
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
+        const size_t length = strlen(groups[i]);
+        const struct cli_verb *verb = NULL;
+        char line[64], word[64];
+        snprintf(line, sizeof line, "setu %s", groups[i]);
+        expect(line, CLI_USAGE, "", "usage: setu ");
+        cr_expect_str_eq(out, "");
+        snprintf(line, sizeof line, "setu %s --help", groups[i]);
+        expect(line, CLI_OK, "usage: setu ", "");
+        cr_expect_str_eq(err, "");
+        cr_expect_null(strstr(out, " \n"), "%s", out);
+        for (size_t k = 0; (verb = cli_verb_at(k)) != NULL; k++) {
+            if (strncmp(verb->name, groups[i], length) != 0) {
+                continue;
+            }
+            snprintf(word, sizeof word, " setu %s [", verb->name);
+            cr_expect_not_null(strstr(out, word), "%s", word);
+            const struct cli_option *option = verb->options;
+            for (; option != NULL && option->name != NULL; option++) {
+                snprintf(word, sizeof word, "[--%s%s%s]", option->name,
+                         option->argument != NULL ? " " : "",
+                         option->argument != NULL ? option->argument : "");
+                cr_expect_not_null(strstr(out, word), "%s", word);
+            }
+        }
+        for (char *text = strtok(out, "\n"); text != NULL; text = strtok(NULL, "\n")) {
+            cr_expect_leq(strlen(text), 100, "%s", text);
+        }
+        snprintf(line, sizeof line, "setu help %s", groups[i]);
+        expect(line, CLI_OK, "usage: setu ", "");
+    }
+}
+
+static size_t verbs_in(const char *line)
+{
+    cr_assert_eq(setu(line, ""), CLI_OK, "%s: %s%s", line, out, err);
+    json_t *root = parse();
+    const size_t count = json_array_size(json_object_get(root, "verbs"));
+    json_decref(root);
+    return count;
+}
+
+Test(cli, help_is_json_when_asked_for)
+{
+    cr_assert_eq(setu("setu help map lint -o json", ""), CLI_OK);
+    json_t *root = parse();
+    cr_expect_str_eq(json_string_value(json_object_get(root, "name")), "map lint");
+    cr_expect_gt(json_array_size(json_object_get(root, "options")), 4);
+    json_decref(root);
+    cr_assert_eq(setu("setu map lint --help -o json", ""), CLI_OK);
+    json_decref(parse());
+    cr_expect_eq(verbs_in("setu help -o json"), sizeof failing / sizeof *failing);
+    cr_expect_eq(verbs_in("setu --help -o json"), sizeof failing / sizeof *failing);
+    cr_expect_eq(verbs_in("setu help audit -o json"), 6);
+    cr_expect_eq(verbs_in("setu ledger --help -o json"), 2);
+}
+
 Test(cli, usage_errors)
 {
     expect("setu", CLI_USAGE, "", "usage: setu VERB");
     expect("setu --help", CLI_OK, "usage: setu VERB", "");
     expect("setu --version", CLI_OK, "setu " SETU_VERSION, "");
     expect("setu bogus", CLI_USAGE, "", "no verb `bogus`");
-    expect("setu scram", CLI_USAGE, "", "setu scram verify USER");
+    expect("setu scram", CLI_USAGE, "", "setu scram verify [--users FILE]");
     expect("setu map", CLI_USAGE, "", "setu map explain");
     expect("setu check --nope", CLI_USAGE, "", "unknown option `--nope`");
     expect("setu check -x", CLI_USAGE, "", "unknown option");
     expect("setu check -c", CLI_USAGE, "", "needs a value");
     expect("setu check --output xml", CLI_USAGE, "", "not `xml`");
+    expect("setu map list --output csv", CLI_USAGE, "", "text or json, not `csv`");
+    expect("setu map export --output xml", CLI_USAGE, "", "text, json or csv, not `xml`");
+    expect("setu map bogus --help", CLI_USAGE, "", "no verb `map bogus`");
+    expect("setu audit export --format cef -o json x", CLI_USAGE, "", "leave -o json away");
+    expect("setu audit export --format csv -o json x", CLI_USAGE, "", "leave -o json away");
     expect("setu check extra", CLI_USAGE, "", "one operand too many");
     expect("setu scram make", CLI_USAGE, "", "USER is missing");
     expect("setu scram make u --iterations 4095", CLI_USAGE, "", "4096 to 1000000");
@@ -259,6 +394,32 @@ static const char config[] =
     "    bootstrap: [\"127.0.0.1:1\"]\n"
     "    generations:\n"
     "      - {name: legacy, protocol: SASL_PLAINTEXT, login: passthrough}\n";
+
+Test(cli, a_failure_has_its_place)
+{
+    char text[2048];
+    snprintf(text, sizeof text, "workers: 1\nnonsense: 1\nrubbish: 2\n%s", config);
+    write_file("setu.yaml", text);
+    expect_failure("setu map lint -c @setu.yaml -o json", CLI_BAD_CONFIG);
+    json_t *root = parse();
+    cr_expect_eq(json_integer_value(json_object_get(root, "line")), 2, "%s", out);
+    cr_expect_eq(json_integer_value(json_object_get(root, "column")), 1);
+    cr_expect_str_eq(json_string_value(json_object_get(root, "file")), in_folder("setu.yaml"));
+    cr_expect_geq(json_array_size(json_object_get(root, "problems")), 2);
+    json_decref(root);
+    expect_failure("setu audit show @none -o json", CLI_BAD_CONFIG);
+    root = parse();
+    cr_expect_str_eq(json_string_value(json_object_get(root, "file")), in_folder("none"));
+    cr_expect_null(json_object_get(root, "line"));
+    cr_expect_null(json_object_get(root, "problems"), "there is but one");
+    json_decref(root);
+    cr_assert_eq(setu("setu scram import -o json", "nothing\n"), CLI_NEGATIVE);
+    root = parse();
+    cr_expect_null(json_object_get(root, "users"));
+    json_decref(root);
+    cr_assert_eq(setu("setu map lint -c @setu.yaml", ""), CLI_BAD_CONFIG);
+    cr_expect_str_eq(out, "", "the state is that of one command line");
+}
 
 Test(cli, check_lists_every_problem)
 {

@@ -334,6 +334,9 @@ Test(cli_map, export_)
     cr_assert_not_null(strstr(out, "\r\nrule,file,line,kind,principal,when,mechanisms,"), "%s",
                        out);
     cr_assert_not_null(strstr(out, "\"CN=\\=1\\+1\""), "%s", out);
+    expect("setu map export --help", CLI_OK, "not signed by itself", "");
+    expect("setu map export -c @setu.yaml -o csv", CLI_OK, "", "");
+    cr_assert_eq(strncmp(out, "rule,file,line,kind,principal,when,mechanisms,", 40), 0, "%s", out);
     cr_assert_eq(setu("setu map export -c @setu.yaml -o json"), CLI_OK);
     json_t *root = parse(), *rows = json_object_get(root, "rows");
     /* one for each of the two that say where, and one for each generation of the third */
