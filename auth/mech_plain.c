@@ -12,6 +12,7 @@
 
 #include "auth/credentials.h"
 #include "auth/mech_end.h"
+#include "auth/plain_message.h"
 #include "auth/saslauthd.h"
 
 struct plain_server {
@@ -22,31 +23,9 @@ struct plain_server {
     enum saslauthd_verdict verdict;
 };
 
-struct plain_message {
-    struct view authzid, user, password;
-};
-
-/* Cuts up to the next NUL, which must be there. */
-static bool field_next(struct view *left, struct view *field_r)
-{
-    const uint8_t *end = left->length > 0 ? memchr(left->at, 0, left->length) : NULL;
-    if (end == NULL) {
-        return false;
-    }
-    *field_r = view_of(left->at, (size_t)(end - left->at));
-    *left = view_from(*left, field_r->length + 1);
-    return true;
-}
-
 static bool message_parse(struct view token, struct plain_message *out)
 {
-    if (!field_next(&token, &out->authzid) || !field_next(&token, &out->user)) {
-        return false;
-    }
-    out->password = token;
-    struct view more;
-    return !field_next(&token, &more) && out->password.length > 0 &&
-           out->password.length <= EXCHANGE_PASSWORD_BYTES_MAX;
+    return plain_message_parse(token, out) && out->password.length <= EXCHANGE_PASSWORD_BYTES_MAX;
 }
 
 static enum exchange_status server_step(struct exchange *ex, void *state, struct view token,

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,9 @@ static void leg_update(struct leg *leg)
         break;
     case LEG_SECURING:
         wanted = UV_READABLE | (leg->spill_length > 0 ? UV_WRITABLE : 0);
+        if (leg->error != LEG_ERROR_NONE) {
+            wanted = leg->heeding ? UV_DISCONNECT : 0;
+        }
         break;
     case LEG_UP:
         wanted = (leg->reading ? UV_READABLE : 0) | (leg->spill_length > 0 ? UV_WRITABLE : 0);
@@ -74,6 +78,9 @@ static void spill_free(struct leg *leg)
 {
     struct io *io = leg->io;
     io->spill_bytes -= leg->spill_capacity;
+    if (leg->spill_secret) {
+        OPENSSL_cleanse(leg->spill, leg->spill_capacity);
+    }
     if (leg->spill_capacity == IO_SPARE_BYTES) {
         io->spares[io->spares_count++] = leg->spill;
     } else {
@@ -81,6 +88,7 @@ static void spill_free(struct leg *leg)
     }
     leg->spill = NULL;
     leg->spill_at = leg->spill_length = leg->spill_capacity = 0;
+    leg->spill_secret = false;
 }
 
 /*
@@ -116,6 +124,7 @@ static uint8_t *spill_new(struct io *io, size_t capacity)
 static void spill_grow(struct leg *leg, size_t needed)
 {
     size_t capacity = spill_round(leg->io, needed), kept = leg->spill_length;
+    const bool secret = leg->spill_secret;
     uint8_t *grown = spill_new(leg->io, capacity);
     if (kept > 0) {
         memcpy(grown, leg->spill + leg->spill_at, kept);
@@ -125,6 +134,7 @@ static void spill_grow(struct leg *leg, size_t needed)
     leg->spill = grown;
     leg->spill_capacity = capacity;
     leg->spill_length = kept;
+    leg->spill_secret = secret;
 }
 
 static void spill_append(struct leg *leg, const uint8_t *bytes, size_t length)
@@ -214,6 +224,13 @@ bool leg_write(struct leg *leg, const uint8_t *bytes, size_t length)
         return false;
     }
     return leg->ssl == NULL ? leg_put(leg, bytes, length) : tls_write(leg, bytes, length);
+}
+
+bool leg_write_secret(struct leg *leg, const uint8_t *bytes, size_t length)
+{
+    const bool good = leg_write(leg, bytes, length);
+    leg->spill_secret = leg->spill_secret || (leg->spill_length > 0 && leg->ssl == NULL);
+    return good;
 }
 
 bool leg_flush(struct leg *leg)
@@ -452,9 +469,22 @@ static void leg_on_up(struct leg *leg, int events)
     }
 }
 
+/* The handshake has failed, and nothing but this is waited for. */
+static void leg_on_hang_up(struct leg *leg)
+{
+    uv_poll_stop(&leg->poll);
+    leg->events = 0;
+    leg->heeding = false;
+    leg->on_event(leg, LEG_FAILED);
+}
+
 static void leg_on_poll(uv_poll_t *poll, int status, int events)
 {
     struct leg *leg = poll->data;
+    if (leg->state == LEG_SECURING && leg->error != LEG_ERROR_NONE) {
+        leg_on_hang_up(leg);
+        return;
+    }
     if (leg->state == LEG_CONNECTING) {
         leg_connected(leg);
         return;

@@ -13,7 +13,8 @@
  *                 accepted our certificate: only its first answer says so.
  *   LEG_READABLE  leg_read may give bytes (or the end). Comes only while reading is not paused.
  *   LEG_DRAINED   the backlog has become empty.
- *   LEG_FAILED    leg->error says why; nothing more comes but LEG_CLOSED after leg_close.
+ *   LEG_FAILED    leg->error says why; nothing more comes but LEG_CLOSED after leg_close. Who does not close at once
+ *                 pauses it; heeding, where the TLS handshake has failed: it comes once more when the peer is gone.
  *   LEG_CLOSED    the handles are gone; the memory may be reused.
  *
  * Output: leg_write takes all it is given. What the socket does not take is kept in one heap block (the spill), which
@@ -51,7 +52,8 @@ enum leg_error {
     LEG_ERROR_RESET,         /* the socket failed after it was connected */
     LEG_ERROR_END,           /* the peer closed during connect or TLS handshake */
     LEG_ERROR_TLS,           /* the handshake or a record failed; error_text says what */
-    LEG_ERROR_TLS_VERIFY,    /* the peer's certificate was not acceptable to us */
+    /* the peer's certificate was not acceptable to us, or missing, or it did not prove its key */
+    LEG_ERROR_TLS_VERIFY,
     /* the peer sent a certificate alert: it does not accept ours (may come late, TLS 1.3) */
     LEG_ERROR_TLS_REJECTED,
     /* the first bytes of a TLS peer are not TLS: a plaintext peer on a TLS port */
@@ -77,8 +79,9 @@ struct leg {
     enum leg_state state;
     enum leg_error error;
     bool reading;           /* the owner wants LEG_READABLE */
-    bool heeding;           /* it does not, but wants to hear of a reset */
+    bool heeding;           /* it does not, but wants to hear of a reset, or of any end */
     bool again;             /* orthogonal to state: queued in io for another look */
+    bool spill_secret;      /* the spill is wiped before it is given back */
     uint64_t bytes_in, bytes_out; /* wire bytes */
     /* TLS: wire bytes that the read under way may still take; 0 also: the socket is empty */
     size_t wire_left;
@@ -127,6 +130,10 @@ enum leg_read_status leg_read(struct leg *leg, uint8_t *into, size_t capacity, s
 bool leg_write(struct leg *leg, const uint8_t *bytes, size_t length)
     __attribute__((warn_unused_result));
 
+/** As leg_write, for a password: what the socket does not take at once is wiped when it has been sent or lost. */
+bool leg_write_secret(struct leg *leg, const uint8_t *bytes, size_t length)
+    __attribute__((warn_unused_result));
+
 /** Sends what leg_write has gathered. false as for leg_write. */
 bool leg_flush(struct leg *leg) __attribute__((warn_unused_result));
 
@@ -139,7 +146,7 @@ void leg_resume(struct leg *leg);
 
 /**
  * Reading off, but a reset is told at once (LEG_FAILED), and what came before it is lost. Without that a peer that went
- * while nothing is read keeps its place for as long.
+ * while nothing is read keeps its place for as long. After a TLS handshake that failed the peer's end is told as well.
  */
 void leg_pause_heeding(struct leg *leg);
 

@@ -160,6 +160,7 @@ static enum leg_error tls_classify(unsigned long code)
     switch (ERR_GET_REASON(code)) {
     case SSL_R_CERTIFICATE_VERIFY_FAILED:
     case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+    case SSL_R_BAD_SIGNATURE: /* by the key that the certificate names */
     case SSL_R_INVALID_STATUS_RESPONSE: /* staple.h */
         return LEG_ERROR_TLS_VERIFY;
     case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
@@ -180,19 +181,34 @@ static enum leg_error tls_classify(unsigned long code)
     }
 }
 
+static const char *tls_verify_text(const SSL *ssl, unsigned long code)
+{
+    enum staple_verdict staple = staple_verdict_of(ssl);
+    long verify = SSL_get_verify_result(ssl);
+    if (staple_refuses(staple)) {
+        return staple_text(staple);
+    }
+    const char *reason = verify != X509_V_OK ? X509_verify_cert_error_string(verify)
+                                             : ERR_reason_error_string(code);
+    return reason != NULL ? reason : "unknown";
+}
+
+/* What the handshake made of it: where libcrypto failed (a forged signature), TLS says last what that means. */
+static unsigned long tls_verdict(unsigned long first)
+{
+    return ERR_GET_LIB(first) == ERR_LIB_SSL ? first : ERR_peek_last_error();
+}
+
 static void tls_fail(struct leg *leg)
 {
-    unsigned long code = ERR_peek_error();
+    const unsigned long code = ERR_peek_error(), verdict = tls_verdict(code);
     if (leg->error != LEG_ERROR_NONE) {
         return; /* the socket below has failed and said so */
     }
-    leg->error = tls_classify(code);
+    leg->error = tls_classify(verdict);
     if (leg->error == LEG_ERROR_TLS_VERIFY) {
-        enum staple_verdict staple = staple_verdict_of(leg->ssl);
         snprintf(leg->error_text, sizeof leg->error_text, "peer certificate: %s",
-                 staple_refuses(staple)
-                     ? staple_text(staple)
-                     : X509_verify_cert_error_string(SSL_get_verify_result(leg->ssl)));
+                 tls_verify_text(leg->ssl, verdict));
         return;
     }
     if (code == 0 || ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
@@ -200,9 +216,13 @@ static void tls_fail(struct leg *leg)
         snprintf(leg->error_text, sizeof leg->error_text, "closed without close_notify");
         return;
     }
-    const char *reason = ERR_reason_error_string(code);
-    snprintf(leg->error_text, sizeof leg->error_text, "%s%s", reason != NULL ? reason : "unknown",
-             tls_fips_hint(code));
+    tls_error_text(code, leg->error_text, sizeof leg->error_text);
+    if (leg->error == LEG_ERROR_TLS_REJECTED) {
+        size_t length = strlen(leg->error_text);
+        snprintf(leg->error_text + length, sizeof leg->error_text - length,
+                 " (%s, %s the handshake)", SSL_get_version(leg->ssl),
+                 leg->state == LEG_UP ? "after" : "in");
+    }
 }
 
 /* ---- steps ---- */

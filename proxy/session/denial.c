@@ -5,6 +5,8 @@
 
 #include "auth/exchange.h"
 #include "auth/penalty.h"
+#include "auth/tls_refusal.h"
+#include "conf/config.h"
 #include "protocol/handshake.h"
 #include "proxy/session/evidence.h"
 #include "proxy/session/handshake_data.h"
@@ -100,6 +102,26 @@ void denial_begin(struct session *s, const char *claimed, const char *reason)
     denial_wait(s, denial_delay(s, denial_guessed(s, claimed)));
 }
 
+/* The client has its answer: it may be held no longer than one that does not log in at all. */
+static uint64_t held_ms(const struct session *s, uint32_t delay_ms)
+{
+    uint64_t until_ms = s->accepted_ms + session_shared(s)->config->limits.login_timeout_ms;
+    uint64_t now_ms = uv_now(s->world->io.loop);
+    uint64_t left_ms = until_ms > now_ms ? until_ms - now_ms : 0;
+    return delay_ms < left_ms ? delay_ms : left_ms;
+}
+
+void denial_of_certificate(struct session *s)
+{
+    struct tls_refusal refusal;
+    s->mechanism = "SSL";
+    tls_refusal_of(s->client.ssl, &refusal);
+    evidence_certificate_denied(s, &refusal);
+    leg_pause_heeding(&s->client);
+    session_enter(s, SESSION_DENY);
+    session_delay(s, held_ms(s, denial_delay(s, NULL)));
+}
+
 bool denial_is_answered(struct session *s)
 {
     struct handshake *hs = s->handshake;
@@ -163,6 +185,10 @@ static void on_tick(struct tick_wait *wait)
 void denial_on_timer(struct session *s)
 {
     struct handshake *hs = s->handshake;
+    if (hs == NULL) { /* the alert was the answer */
+        session_close(s, CLOSE_CLIENT_CERTIFICATE_REFUSED);
+        return;
+    }
     if (hs->denial_sent) {
         session_close(s, CLOSE_LOGIN_DENIED);
         return;

@@ -8,7 +8,8 @@
  *      └──────────────── the delay ────────────────┘
  *                       (OAUTHBEARER: ──▶ error object ──▶ LOGIN, one message of the client's ──▶ the refusal)
  *
- * Where judging took longer than the delay, the answer waits for the next multiple of it.
+ * Where judging took longer than the delay, the answer waits for the next multiple of it. A certificate is refused by
+ * TLS itself, at once; there the end waits.
  */
 #pragma once
 
@@ -32,7 +33,14 @@ const char *denial_guessed(const struct session *s, const char *claimed);
  */
 void denial_begin(struct session *s, const char *claimed, const char *reason);
 
-/** The same with the answer that lies in the handshake's `denial`; the evidence is the caller's. */
+/**
+ * SECURE: the TLS handshake has refused the client's certificate, or that it showed none, and its alert has told so.
+ * The end comes after the penalty's delay, as that of other logins, but no later than for who does not log in at all,
+ * and at once when the client hangs up: its answer it has, and the place that it takes may be another's.
+ */
+void denial_of_certificate(struct session *s);
+
+/** As denial_begin with the answer that lies in the handshake's `denial`; the evidence is the caller's. */
 void denial_wait(struct session *s, uint32_t delay_ms);
 
 /** The client has answered the explanation of a refusal. False: there was none. */

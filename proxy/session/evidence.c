@@ -7,6 +7,7 @@
 #include "auth/certificates.h"
 #include "auth/exchange.h"
 #include "auth/mapping.h"
+#include "auth/tls_refusal.h"
 #include "conf/config.h"
 #include "proxy/ops/audit_log.h"
 #include "proxy/ops/log.h"
@@ -84,19 +85,43 @@ void evidence_login_accepted(struct session *s)
     session_log(s, LOG_LEVEL_INFO, "login_accepted", extra, sizeof extra / sizeof extra[0]);
 }
 
+static void login_denied(struct session *s, struct evidence *ev)
+{
+    ev->event.outcome = AUDIT_DENIED;
+    evidence_send(ev, s);
+    stats_add(&s->world->stats.auth_denied, 1);
+    struct log_field extra[] = {log_str("claimed", ev->event.principal),
+                                log_str("reason", ev->event.reason),
+                                log_str("detail", ev->event.detail),
+                                log_str("fingerprint", ev->event.certificate_fingerprint)};
+    session_log(s, LOG_LEVEL_WARN, "login_denied", extra, sizeof extra / sizeof extra[0]);
+}
+
 void evidence_login_denied(struct session *s, const char *claimed, const char *reason)
 {
     struct evidence ev;
     evidence_begin(&ev, s, AUDIT_LOGIN_DENIED);
-    ev.event.outcome = AUDIT_DENIED;
     ev.event.principal = claimed;
     ev.event.reason = reason;
     ev.event.detail = evidence_detail(s);
-    evidence_send(&ev, s);
-    stats_add(&s->world->stats.auth_denied, 1);
-    struct log_field extra[] = {log_str("claimed", claimed), log_str("reason", reason),
-                                log_str("detail", ev.event.detail)};
-    session_log(s, LOG_LEVEL_WARN, "login_denied", extra, 3);
+    login_denied(s, &ev);
+}
+
+static const char *unless_empty(const char *text)
+{
+    return text[0] != '\0' ? text : NULL;
+}
+
+void evidence_certificate_denied(struct session *s, const struct tls_refusal *refusal)
+{
+    struct evidence ev;
+    evidence_begin(&ev, s, AUDIT_LOGIN_DENIED);
+    ev.event.principal = unless_empty(refusal->subject);
+    ev.event.certificate_subject = ev.event.principal;
+    ev.event.certificate_fingerprint = unless_empty(refusal->fingerprint);
+    ev.event.reason = auth_reason_name(refusal->reason);
+    ev.event.detail = refusal->detail;
+    login_denied(s, &ev);
 }
 
 static void mapping_count_outcome(struct stats *stats, const struct mapping_decision *decision,

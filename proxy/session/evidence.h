@@ -9,6 +9,7 @@
 
 struct mapping_decision;
 struct session;
+struct tls_refusal;
 
 /** May a login be accepted now? False when audit records are required and cannot be written. */
 bool evidence_admits(const struct session *s);
@@ -18,6 +19,9 @@ void evidence_login_accepted(struct session *s);
 
 /** claimed: the name it used, or NULL; reason: a stable word, never told to the client. */
 void evidence_login_denied(struct session *s, const char *claimed, const char *reason);
+
+/** The same by its certificate, in the TLS handshake. */
+void evidence_certificate_denied(struct session *s, const struct tls_refusal *refusal);
 
 /** What the mapping said about s->principal; s->certificate is set when it was mapped. */
 void evidence_mapping(struct session *s, const struct mapping_decision *decision, bool allowed,

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/session/passthrough.h"
 
+#include <stdio.h>
 #include <string.h>
 
-#include "auth/mech.h"
-#include "auth/principal.h"
+#include "auth/credentials.h"
+#include "auth/exchange.h"
+#include "auth/penalty.h"
+#include "auth/plain_message.h"
+#include "auth/reason.h"
 #include "auth/scram_message.h"
 #include "conf/config.h"
 #include "protocol/api.h"
 #include "protocol/handshake.h"
 #include "proxy/cluster/cluster.h"
+#include "proxy/session/denial.h"
 #include "proxy/session/dial.h"
 #include "proxy/session/evidence.h"
 #include "proxy/session/handshake_data.h"
@@ -54,7 +59,7 @@ void passthrough_start(struct session *s, const struct request_header *header, s
 static void to_broker(struct session *s, struct view bytes)
 {
     s->handshake->awaiting_broker = true;
-    if (!leg_write(&s->broker, bytes.at, bytes.length) || !leg_flush(&s->broker)) {
+    if (!leg_write_secret(&s->broker, bytes.at, bytes.length) || !leg_flush(&s->broker)) {
         session_broker_failed(s);
     }
 }
@@ -67,53 +72,110 @@ void passthrough_open(struct session *s)
 
 /* ---- who it is: the name is in the first token ---- */
 
-static struct view plain_user(struct view token)
+/* Parsed as strictly as for a login of our own: a message that two readers could understand differently would put a
+ * name into the audit log that is not the one the broker saw. */
+static enum auth_reason plain_claimed(struct view token, struct view *user_r)
 {
-    const uint8_t *first = memchr(token.at, 0, token.length);
-    if (first == NULL) {
-        return view_of(NULL, 0);
+    struct plain_message message;
+    if (!plain_message_parse(token, &message)) {
+        return AUTH_REASON_MALFORMED;
     }
-    struct view rest = view_from(token, (size_t)(first - token.at) + 1);
-    const uint8_t *second = memchr(rest.at, 0, rest.length);
-    return second == NULL ? view_of(NULL, 0) : view_of(rest.at, (size_t)(second - rest.at));
+    *user_r = message.user;
+    /* Brokers before 0.10.2.2 and 0.11.0.1 take the authorization id for who it is (CVE-2017-12610). */
+    return message.authzid.length == 0 || view_equal(message.authzid, message.user)
+               ? AUTH_REASON_NONE
+               : AUTH_REASON_AUTHZID_MISMATCH;
 }
 
-/* Parsed as strictly as for a login of our own: a message that two readers could understand differently would put a
- * name into the audit log that is not the one the broker saw. A delegation token's user is no principal (KIP-48). */
-static bool scram_claimed(struct view token, char *claimed, size_t capacity)
+/* A delegation token's user is no principal (KIP-48). */
+static enum auth_reason scram_claimed(struct view token, char name_r[PRINCIPAL_SIZE],
+                                      struct view *user_r)
 {
     struct scram_client_first first;
-    size_t length = 0;
-    if (scram_client_first_parse(token, &first) != AUTH_REASON_NONE || first.tokenauth ||
-        !scram_name_read(first.user, claimed, capacity - 1, &length)) {
-        return false;
+    char authzid[PRINCIPAL_SIZE];
+    size_t length = 0, authzid_length = 0;
+    enum auth_reason reason = scram_client_first_parse(token, &first);
+    if (reason != AUTH_REASON_NONE) {
+        return reason;
     }
-    claimed[length] = '\0';
-    return true;
-}
-
-static bool plain_claimed(struct view token, char *claimed, size_t capacity)
-{
-    struct view user = plain_user(token);
-    if (user.length == 0 || user.length >= capacity) {
-        return false;
+    if (!scram_name_read(first.user, name_r, PRINCIPAL_BYTES_MAX, &length)) {
+        return AUTH_REASON_MALFORMED;
     }
-    memcpy(claimed, user.at, user.length);
-    claimed[user.length] = '\0';
-    return true;
+    *user_r = view_of(name_r, length);
+    if (first.tokenauth) {
+        return AUTH_REASON_TOKENAUTH;
+    }
+    if (first.authzid.length == 0) {
+        return AUTH_REASON_NONE;
+    }
+    return scram_name_read(first.authzid, authzid, sizeof authzid, &authzid_length) &&
+                   view_equal(view_of(authzid, authzid_length), *user_r)
+               ? AUTH_REASON_NONE
+               : AUTH_REASON_AUTHZID_MISMATCH;
 }
 
-bool passthrough_claimed(const char *mechanism, struct view token, char *claimed, size_t capacity)
+const char *passthrough_forbids(const struct credentials *users, const char *mechanism,
+                                struct view token, char claimed_r[PRINCIPAL_SIZE])
 {
-    return mech_cleartext(mechanism) ? plain_claimed(token, claimed, capacity)
-                                     : scram_claimed(token, claimed, capacity);
+    char name[PRINCIPAL_SIZE], principal[PRINCIPAL_SIZE];
+    struct view user = view_from_string("");
+    enum auth_reason reason = AUTH_REASON_PASSTHROUGH_NAME;
+    if (strcmp(mechanism, "PLAIN") == 0) {
+        reason = plain_claimed(token, &user);
+    } else if (strncmp(mechanism, "SCRAM-", 6) == 0) {
+        reason = scram_claimed(token, name, &user);
+    }
+    /* A name that is not canonical goes to the audit log as it is, as far as it has room. */
+    snprintf(claimed_r, PRINCIPAL_SIZE, "%.*s", (int)user.length, (const char *)user.at);
+    if (reason != AUTH_REASON_NONE) {
+        return auth_reason_name(reason);
+    }
+    if (principal_canonical(user, principal) != PRINCIPAL_OK) {
+        return "principal_not_canonical";
+    }
+    return users == NULL || credentials_permit(users, view_from_string(principal), mechanism)
+               ? NULL
+               : auth_reason_name(AUTH_REASON_MECHANISM_NOT_ALLOWED);
 }
 
-static bool keep_claimed(struct session *s, struct view token)
+/* ---- refusals ---- */
+
+/* The broker is well; the client is not. What it hears lies in the handshake's `denial`. */
+static void refuse(struct session *s, const char *reason)
+{
+    const char *claimed = s->handshake->claimed[0] != '\0' ? s->handshake->claimed : NULL;
+    evidence_login_denied(s, claimed, reason);
+    cluster_report(s->gate->cluster, &s->route, CLUSTER_OK);
+    leg_close(&s->broker);
+    denial_wait(s, denial_delay(s, denial_guessed(s, claimed)));
+}
+
+/* In the words of every refusal, whoever has judged: a broker's own would tell which of the two it was. */
+static void refuse_token(struct session *s, const char *reason)
 {
     struct handshake *hs = s->handshake;
-    return hs->claimed[0] != '\0' ||
-           passthrough_claimed(s->mechanism, token, hs->claimed, sizeof hs->claimed);
+    const struct sasl_authenticate_response response = {
+        .error_code = HANDSHAKE_SASL_AUTHENTICATION_FAILED,
+        .error_message = view_from_string(exchange_denial_text()),
+    };
+    sasl_authenticate_encode_response(&hs->denial, hs->version, hs->correlation_id, &response);
+    refuse(s, reason);
+}
+
+/* False: it has come to nothing. */
+static bool first_token(struct session *s, struct view token)
+{
+    struct handshake *hs = s->handshake;
+    if (!evidence_admits(s)) {
+        session_close(s, CLOSE_AUDIT_UNAVAILABLE);
+        return false;
+    }
+    const char *reason =
+        passthrough_forbids(session_shared(s)->users, s->mechanism, token, hs->claimed);
+    if (reason != NULL) {
+        refuse_token(s, reason);
+    }
+    return reason == NULL;
 }
 
 void passthrough_client_frame(struct session *s, struct view payload)
@@ -136,13 +198,11 @@ void passthrough_client_frame(struct session *s, struct view payload)
         session_close(s, CLOSE_FRAME_MALFORMED);
         return;
     }
-    if (!keep_claimed(s, token)) {
-        evidence_login_denied(s, NULL, "malformed");
-        session_close(s, CLOSE_LOGIN_DENIED);
-        return;
-    }
     hs->version = header.api_version;
     hs->correlation_id = header.correlation_id;
+    if (hs->claimed[0] == '\0' && !first_token(s, token)) {
+        return;
+    }
     leg_pause(&s->client);
     put_frame(&hs->out, payload);
     to_broker(s, writer_view(&hs->out));
@@ -164,15 +224,15 @@ static bool to_client(struct session *s, struct view payload)
     return sent;
 }
 
-static void refused(struct session *s, struct view payload, const char *reason)
+static void refused(struct session *s, struct view payload, int16_t error_code)
 {
-    evidence_login_denied(s, s->handshake->claimed, reason);
-    cluster_report(s->gate->cluster, &s->route,
-                   CLUSTER_OK); /* the broker is well; the client is not */
-    put_frame(&s->handshake->denial, payload);
-    leg_close(&s->broker);
-    session_enter(s, SESSION_DENY);
-    session_delay(s, 1); /* the broker has delayed it already */
+    struct handshake *hs = s->handshake;
+    if (hs->version >= 0 && error_code == HANDSHAKE_SASL_AUTHENTICATION_FAILED) {
+        refuse_token(s, "denied_by_broker");
+        return;
+    }
+    put_frame(&hs->denial, payload);
+    refuse(s, hs->version < 0 ? "mechanism_refused_by_broker" : "denied_by_broker");
 }
 
 bool passthrough_is_last(const struct session *s, struct view auth_bytes)
@@ -191,7 +251,7 @@ static void accepted(struct session *s, struct view payload)
         return;
     }
     if (principal_canonical(view_from_string(s->handshake->claimed), principal) != PRINCIPAL_OK) {
-        session_close(s, CLOSE_LOGIN_DENIED);
+        refuse_token(s, "principal_not_canonical");
         return;
     }
     s->principal = strdup(principal);
@@ -200,6 +260,8 @@ static void accepted(struct session *s, struct view payload)
         return;
     }
     evidence_login_accepted(s);
+    struct penalty_address address = session_penalty_address(s);
+    penalty_succeeded(s->world->penalty, &address, uv_now(s->world->io.loop));
     writer_reset(&s->handshake->first);
     put_frame(&s->handshake->first, payload);
     s->handshake->awaiting_broker = true;
@@ -239,8 +301,7 @@ static void on_answer(struct session *s, struct view payload)
     }
     int16_t error_code = hs->version < 0 ? shake.error_code : answer.error_code;
     if (error_code != HANDSHAKE_NONE) {
-        refused(s, payload,
-                key == API_SASL_HANDSHAKE ? "mechanism_refused_by_broker" : "denied_by_broker");
+        refused(s, payload, error_code);
         return;
     }
     if (key == API_SASL_AUTHENTICATE && passthrough_is_last(s, answer.auth_bytes)) {

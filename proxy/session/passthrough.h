@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * passthrough: the client's own SASL exchange goes to the broker, and the broker decides; Setu stores nothing and only
- * listens for who it was and how it ended. SaslHandshake v1 and SaslAuthenticate frames pass unchanged, one at a time.
+ * listens for who it was and how it ended. SaslHandshake v1 and SaslAuthenticate frames pass unchanged, one at a time,
+ * once the first token has shown a name that may come so. A refusal is ours in any case: same text, same delay, same
+ * penalties as for a login that is judged here.
  *
  *   SaslHandshake ─▶ dial ─▶ to the broker ─▶ answer ─▶ SaslAuthenticate … ─▶ error 0 and the mechanism's end
  *     ─▶ Setu asks, as the client, what the broker takes and, if that is not certain, who it is ─▶ relay
@@ -11,9 +13,11 @@
  */
 #pragma once
 
+#include "auth/principal.h"
 #include "protocol/bytes.h"
 #include "protocol/frame.h"
 
+struct credentials;
 struct session;
 
 /**
@@ -32,10 +36,12 @@ void passthrough_open(struct session *s);
 bool passthrough_done(struct session *s) __attribute__((warn_unused_result));
 
 /**
- * The user that the client's first token names; claimed holds `capacity` bytes. false: it names none, or not as the
- * mechanism wants it.
+ * Why the client's first token may not go to a broker, a stable word; NULL: it may. It must show its name (PLAIN and
+ * SCRAM do; parsed as strictly as for a login of our own), no other beside it (authzid). The name must be canonical,
+ * and `users` (NULL: none) must not hold it to other mechanisms. claimed_r: the name, "" where it cannot be read.
  */
-bool passthrough_claimed(const char *mechanism, struct view token, char *claimed, size_t capacity);
+const char *passthrough_forbids(const struct credentials *users, const char *mechanism,
+                                struct view token, char claimed_r[PRINCIPAL_SIZE]);
 
 /** Without an error, this is the broker's last token of the exchange. */
 bool passthrough_is_last(const struct session *s, struct view auth_bytes);

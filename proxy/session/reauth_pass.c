@@ -7,20 +7,37 @@
 #include "protocol/api.h"
 #include "protocol/frame.h"
 #include "protocol/handshake.h"
+#include "proxy/session/denial.h"
 #include "proxy/session/evidence.h"
 #include "proxy/session/passthrough.h"
 #include "proxy/session/reauth.h"
 #include "proxy/session/reauth_client.h"
 #include "proxy/session/session_private.h"
 
-enum { CLAIMED_SIZE = 256 };
-
-static bool is_same_client(const struct session *s, struct view token, char claimed_r[CLAIMED_SIZE])
+/* Why this first token goes no further; NULL: it may, by the newest configuration. */
+static const char *forbidden(const struct session *s, struct view token,
+                             char claimed_r[PRINCIPAL_SIZE])
 {
-    char principal[PRINCIPAL_SIZE];
-    return passthrough_claimed(s->mechanism, token, claimed_r, CLAIMED_SIZE) &&
-           principal_canonical(view_from_string(claimed_r), principal) == PRINCIPAL_OK &&
-           strcmp(principal, s->principal) == 0;
+    const struct credentials *users = session_newest_gate(s)->edition->shared->users;
+    const char *reason = passthrough_forbids(users, s->mechanism, token, claimed_r);
+    return reason == NULL && strcmp(claimed_r, s->principal) != 0 ? "other_principal" : reason;
+}
+
+static bool first_token(struct session *s, const struct request_header *header, struct view token)
+{
+    char claimed[PRINCIPAL_SIZE];
+    if (!evidence_admits(s)) {
+        session_close(s, CLOSE_AUDIT_UNAVAILABLE);
+        return false;
+    }
+    const char *reason = forbidden(s, token, claimed);
+    if (reason == NULL) {
+        s->reauth->named = true;
+        return true;
+    }
+    (void)denial_delay(s, denial_guessed(s, claimed)); /* remembered; the end is its delay */
+    (void)reauth_client_refuse(s, header, claimed, reason);
+    return false;
 }
 
 static bool pass_on(struct session *s, const struct request_header *header, struct view payload)
@@ -32,7 +49,8 @@ static bool pass_on(struct session *s, const struct request_header *header, stru
         session_close(s, CLOSE_INTERNAL);
         return false;
     }
-    if (!leg_write(&s->broker, payload.at - FRAME_SIZE_BYTES, payload.length + FRAME_SIZE_BYTES)) {
+    if (!leg_write_secret(&s->broker, payload.at - FRAME_SIZE_BYTES,
+                          payload.length + FRAME_SIZE_BYTES)) {
         session_broker_failed(s);
         return false;
     }
@@ -45,7 +63,6 @@ bool reauth_pass_request(struct session *s, const struct request_header *header,
 {
     struct reauth *r = reauth_of(s);
     struct view token;
-    char claimed[CLAIMED_SIZE] = "";
     if (header->api_key == API_SASL_HANDSHAKE) {
         r->passing = true;
         r->named = false;
@@ -55,10 +72,9 @@ bool reauth_pass_request(struct session *s, const struct request_header *header,
         session_close(s, CLOSE_FRAME_MALFORMED);
         return false;
     }
-    if (!r->named && !is_same_client(s, token, claimed)) {
-        return reauth_client_refuse(s, header, claimed, "other_principal");
+    if (!r->named && !first_token(s, header, token)) {
+        return s->state == SESSION_RELAY;
     }
-    r->named = true;
     return pass_on(s, header, payload);
 }
 
@@ -86,6 +102,7 @@ static bool token_said(struct session *s, int16_t version, struct view body)
     if (answer.error_code != HANDSHAKE_NONE) {
         s->reauth->passing = false;
         evidence_reauth_denied(s, s->principal, "denied_by_broker");
+        (void)denial_delay(s, denial_guessed(s, s->principal)); /* the broker has delayed it */
     } else if (passthrough_is_last(s, answer.auth_bytes)) {
         s->reauth->passing = false;
         evidence_reauth_accepted(s, "judged by the broker");

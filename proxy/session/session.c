@@ -437,6 +437,10 @@ void session_client_failed(struct session *s)
         session_close(s, s->reason);
         return;
     }
+    if (s->state == SESSION_SECURE && s->client.error == LEG_ERROR_TLS_VERIFY) {
+        denial_of_certificate(s);
+        return;
+    }
     session_close(s, client_failed_reason(s));
 }
 

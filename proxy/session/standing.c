@@ -81,8 +81,8 @@ static bool listener_holds(const struct session *s, const struct shared *now,
 bool standing_holds(const struct session *s, const struct shared *now,
                     const struct conf_listener *conf)
 {
-    if (s->passthrough) {
-        return true;
+    if (s->passthrough) { /* whether its password still holds only the broker knows */
+        return is_offered(s, conf) && mechanism_holds(s, now);
     }
     if (s->mechanism != NULL && strcmp(s->mechanism, "SSL") == 0) {
         return listener_holds(s, now, conf, false);

@@ -18,7 +18,7 @@ struct shared;
  * more; the user is gone, may not use it any more, or has another password; or the key of his token is gone, or tokens
  * are judged by other rules; or his ticket would be judged by another keytab, realm or rules, or for other hosts; or
  * client certificates are judged by another authority or other rules; or the client is logging in by users that are
- * others by now.
+ * others by now. With passthrough the mechanism counts alone.
  */
 bool standing_holds(const struct session *s, const struct shared *now,
                     const struct conf_listener *conf);

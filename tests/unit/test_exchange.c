@@ -317,7 +317,17 @@ Test(exchange, reasons_have_stable_names)
                                         "kerberos_name",
                                         "kerberos_no_ticket",
                                         "kerberos_broker",
-                                        "saslauthd"};
+                                        "saslauthd",
+                                        "client_certificate_missing",
+                                        "client_certificate_revoked",
+                                        "client_certificate_expired",
+                                        "client_certificate_not_yet",
+                                        "client_certificate_authority",
+                                        "client_certificate_usage",
+                                        "client_certificate_unchecked",
+                                        "client_certificate_key",
+                                        "client_certificate_refused",
+                                        "passthrough_name"};
     cr_assert_eq(sizeof names / sizeof names[0], AUTH_REASON_COUNT);
     for (size_t i = 0; i < AUTH_REASON_COUNT; i++) {
         cr_assert_str_eq(auth_reason_name((enum auth_reason)i), names[i]);

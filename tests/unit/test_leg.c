@@ -3,7 +3,10 @@
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <openssl/core_names.h>
 #include <openssl/ec.h>
+#include <openssl/param_build.h>
+#include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +36,11 @@ static bool b_ended(const struct pair *pair)
 static bool b_failed(const struct pair *pair)
 {
     return pair->b.failed > 0;
+}
+
+static bool a_failed(const struct pair *pair)
+{
+    return pair->a.failed > 0;
 }
 
 static uint8_t *pattern(size_t length)
@@ -103,6 +111,38 @@ Test(leg, plaintext_bytes_arrive_in_order_and_the_backlog_drains)
     cr_assert_eq(pair.a.closed, 1);
 }
 
+static bool backlog_drained(const struct pair *pair)
+{
+    return pair->a.drained > 0;
+}
+
+/* T76: a password that the socket did not take at once. The spill is one of those that are kept. */
+Test(leg, t76_a_password_in_the_backlog_is_wiped)
+{
+    static const char password[] = "a-password-that-had-to-wait";
+    struct pair pair;
+    uint8_t *bytes = pattern(BIG);
+    pair_start(&pair, NULL, NULL);
+    cr_assert(pair_run(&pair, both_open));
+    leg_pause(&pair.b.leg);
+    for (size_t at = 0; leg_backlog(&pair.a.leg) == 0; at += 100000) {
+        cr_assert_lt(at, (size_t)BIG);
+        cr_assert(leg_write(&pair.a.leg, bytes + at, 100000));
+    }
+    cr_assert(leg_write_secret(&pair.a.leg, (const uint8_t *)password, sizeof password));
+    cr_assert(leg_write(&pair.a.leg, bytes, IO_SPARE_BYTES / 2)); /* it moves to a larger one */
+    const uint8_t *spill = pair.a.leg.spill;
+    cr_assert_eq(pair.a.leg.spill_capacity, (size_t)IO_SPARE_BYTES);
+    cr_assert_not_null(memmem(spill, IO_SPARE_BYTES, password, sizeof password));
+    leg_resume(&pair.b.leg);
+    cr_assert(pair_run(&pair, backlog_drained));
+    cr_assert_eq(pair.a.leg.io->spares[pair.a.leg.io->spares_count - 1], spill, "it is kept");
+    cr_assert_null(memmem(spill, IO_SPARE_BYTES, password, sizeof password));
+    cr_assert_not(pair.a.leg.spill_secret);
+    pair_stop(&pair);
+    free(bytes);
+}
+
 Test(leg, tls_bytes_arrive_in_order_and_the_backlog_drains)
 {
     struct pair pair;
@@ -161,6 +201,103 @@ Test(leg, a_tls_error_right_behind_data_is_told_as_what_it_is)
     pair_stop(&pair);
     SSL_CTX_free(client);
     SSL_CTX_free(server);
+}
+
+/* ---- a peer whose certificate, or whose proof, is forged ---- */
+
+static X509 *authority_of(EVP_PKEY *key)
+{
+    X509 *cert = self_signed(key);
+    X509_EXTENSION *is_ca = X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "CA:TRUE");
+    cr_assert_eq(X509_add_ext(cert, is_ca, -1), 1);
+    cr_assert_gt(X509_sign(cert, key, EVP_sha256()), 0);
+    X509_EXTENSION_free(is_ca);
+    return cert;
+}
+
+static X509 *signed_as_test(EVP_PKEY *of, EVP_PKEY *by)
+{
+    X509 *cert = self_signed(of); /* its issuer is called as the authority is */
+    X509_NAME *own = X509_NAME_new();
+    X509_NAME_add_entry_by_txt(own, "CN", MBSTRING_ASC, (const uint8_t *)"orders", -1, -1, 0);
+    cr_assert_eq(X509_set_subject_name(cert, own), 1);
+    cr_assert_gt(X509_sign(cert, by, EVP_sha256()), 0);
+    X509_NAME_free(own);
+    return cert;
+}
+
+/* The public key of one, the private one of another: who found a certificate has no better. */
+static EVP_PKEY *rsa_without_its_key(EVP_PKEY *of, EVP_PKEY *other)
+{
+    BIGNUM *n = NULL, *e = NULL, *d = NULL;
+    EVP_PKEY *key = NULL;
+    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+    cr_assert_eq(EVP_PKEY_get_bn_param(of, OSSL_PKEY_PARAM_RSA_N, &n), 1);
+    cr_assert_eq(EVP_PKEY_get_bn_param(of, OSSL_PKEY_PARAM_RSA_E, &e), 1);
+    cr_assert_eq(EVP_PKEY_get_bn_param(other, OSSL_PKEY_PARAM_RSA_D, &d), 1);
+    cr_assert_eq(OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n), 1);
+    cr_assert_eq(OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, e), 1);
+    cr_assert_eq(OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_D, d), 1);
+    OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(build);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    cr_assert_eq(EVP_PKEY_fromdata_init(ctx), 1);
+    cr_assert_eq(EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEYPAIR, params), 1);
+    EVP_PKEY_CTX_free(ctx);
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(build);
+    BN_free(n);
+    BN_free(e);
+    BN_clear_free(d);
+    return key;
+}
+
+/* Who shows `cert` and signs with `key` to somebody who believes `authority`. */
+static void refused_for(X509 *cert, EVP_PKEY *key, X509 *authority, int version,
+                        bool shown_by_server)
+{
+    struct pair pair;
+    SSL_CTX *client = context(false);
+    SSL_CTX *server = shown_by_server ? SSL_CTX_new(TLS_server_method()) : context(true);
+    SSL_CTX *peer = shown_by_server ? server : client, *ours = shown_by_server ? client : server;
+    cr_assert_eq(SSL_CTX_set_max_proto_version(client, version), 1);
+    cr_assert_eq(SSL_CTX_use_certificate(peer, cert), 1);
+    cr_assert_eq(SSL_CTX_use_PrivateKey(peer, key), 1);
+    cr_assert_eq(X509_STORE_add_cert(SSL_CTX_get_cert_store(ours), authority), 1);
+    SSL_CTX_set_verify(ours, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    pair_start(&pair, SSL_new(client), SSL_new(server));
+    cr_assert(pair_run(&pair, shown_by_server ? a_failed : b_failed));
+    const struct leg *judge = shown_by_server ? &pair.a.leg : &pair.b.leg;
+    cr_expect_eq(judge->error, LEG_ERROR_TLS_VERIFY, "%s", judge->error_text);
+    pair_stop(&pair);
+    SSL_CTX_free(client);
+    SSL_CTX_free(server);
+}
+
+/* T47: libcrypto's own error stands before TLS's then; what it means is that this peer is not believed. */
+Test(leg, forged_certificates_and_proofs_are_the_peers_fault)
+{
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    EVP_PKEY *authority_key = EVP_RSA_gen(2048), *own = EVP_RSA_gen(2048),
+             *other = EVP_RSA_gen(2048), *ec = EVP_EC_gen("P-256");
+    EVP_PKEY *stolen = rsa_without_its_key(own, other);
+    X509 *authority = authority_of(authority_key), *good = signed_as_test(own, authority_key);
+    X509 *forged = signed_as_test(own, other), *forged_ec = signed_as_test(ec, other);
+    for (size_t i = 0; i < 2; i++) {
+        for (int by_server = 0; by_server < 2; by_server++) {
+            refused_for(forged, own, authority, versions[i], by_server == 1);
+            refused_for(forged_ec, ec, authority, versions[i], by_server == 1);
+            refused_for(good, stolen, authority, versions[i], by_server == 1);
+        }
+    }
+    X509_free(authority);
+    X509_free(good);
+    X509_free(forged);
+    X509_free(forged_ec);
+    EVP_PKEY_free(authority_key);
+    EVP_PKEY_free(own);
+    EVP_PKEY_free(other);
+    EVP_PKEY_free(ec);
+    EVP_PKEY_free(stolen);
 }
 
 /* ---- the first byte tells ---- */
@@ -386,6 +523,45 @@ Test(leg, an_alert_before_a_reset_is_heard)
     cr_assert_eq(pair.b.leg.error, LEG_ERROR_TLS_REJECTED, "%s", leg_error_name(pair.b.leg.error));
     pair_stop(&pair);
     SSL_CTX_free(server);
+}
+
+static void turns(struct pair *pair)
+{
+    for (int i = 0; i < 50; i++) {
+        uv_run(&pair->loop, UV_RUN_NOWAIT);
+    }
+}
+
+/* A denied login by certificate keeps its place for a while (denial.h). */
+static void fail_handshake(bool heeding)
+{
+    struct pair pair;
+    SSL_CTX *client = context(false), *server = context(true);
+    SSL_CTX_set_verify(server, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    pair_start(&pair, SSL_new(client), SSL_new(server));
+    cr_assert(pair_run(&pair, b_failed));
+    cr_assert_eq(pair.b.leg.error, LEG_ERROR_TLS_VERIFY, "%s", leg_error_name(pair.b.leg.error));
+    (heeding ? leg_pause_heeding : leg_pause)(&pair.b.leg);
+    cr_assert_eq(send(pair.a.leg.fd, "unread", 6, MSG_NOSIGNAL), 6);
+    turns(&pair);
+    cr_assert_eq(pair.b.failed, 1, "who still speaks is there");
+    leg_close(&pair.a.leg);
+    turns(&pair);
+    cr_assert_eq(pair.b.failed, heeding ? 2 : 1);
+    cr_assert_eq(pair.b.leg.error, LEG_ERROR_TLS_VERIFY, "the first failure is the cause");
+    pair_stop(&pair);
+    SSL_CTX_free(client);
+    SSL_CTX_free(server);
+}
+
+Test(leg, a_failed_handshake_that_is_paused_wakes_nobody)
+{
+    fail_handshake(false);
+}
+
+Test(leg, a_failed_handshake_that_heeds_hears_once_that_the_peer_is_gone)
+{
+    fail_handshake(true);
 }
 
 /* T11 */

@@ -138,9 +138,28 @@ Test(standing, a_password_falls_with_its_mechanism)
     cr_assert_not(stands(load("SCRAM-SHA-256", "")));
 }
 
-Test(standing, who_was_judged_by_the_broker_stands)
+static void be_passed_through(void)
 {
     session.mechanism = "SCRAM-SHA-512";
     session.passthrough = true;
-    cr_assert(stands(load("SCRAM-SHA-256", "")));
+}
+
+Test(standing, who_was_judged_by_the_broker_stands)
+{
+    be_passed_through();
+    kit_write("users.yaml", "users:\n  - {name: bob, mechanisms: [OAUTHBEARER]}\n", 0600);
+    cr_assert(stands(load_gssapi("two.keytab", "")), "what else has changed here says nothing");
+}
+
+Test(standing, who_was_judged_by_the_broker_falls_with_the_mechanism)
+{
+    be_passed_through();
+    cr_assert_not(stands(load("SCRAM-SHA-256", "")));
+}
+
+Test(standing, who_was_judged_by_the_broker_falls_with_his_entry)
+{
+    be_passed_through();
+    kit_write("users.yaml", "users:\n  - {name: alice, mechanisms: [OAUTHBEARER]}\n", 0600);
+    cr_assert_not(stands(load_gssapi("one.keytab", "")));
 }

@@ -3,12 +3,16 @@
 #include "auth/tls_material.h"
 
 #include <criterion/criterion.h>
+#include <malloc.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
+#include "auth/tls_context.h"
 #include "conf/config.h"
 #include "conf/errors.h"
 #include "tests/unit/pki_kit.h"
@@ -66,7 +70,7 @@ static void write_shown(const char *who, int64_t from_s)
     pki_free(&shown);
 }
 
-static void read_config(void)
+static struct config *config_with(const char *shown_key)
 {
     char text[4096];
     struct conf_errors errors;
@@ -88,11 +92,12 @@ static void read_config(void)
              "     tls: {chain: %s, key: %s, client_auth: required, client_ca: %s,\n"
              "           client_crl: %s, principal_mapping_rules: DEFAULT}}\n"
              "users: {file: /u.yaml}\n",
-             pki_path("shown.pem"), pki_path("shown.key"), pki_path("ca.pem"), pki_path("ca.crl"),
+             pki_path("shown.pem"), pki_path(shown_key), pki_path("ca.pem"), pki_path("ca.crl"),
              pki_path("shown.pem"), pki_path("shown.key"), pki_path("ca.pem"), pki_path("ca.crl"));
-    config = config_parse(text, strlen(text), "setu.yaml", &errors);
-    cr_assert_not_null(config, "%s", errors.count > 0 ? errors.items[0].text : "");
+    struct config *made = config_parse(text, strlen(text), "setu.yaml", &errors);
+    cr_assert_not_null(made, "%s", errors.count > 0 ? errors.items[0].text : "");
     conf_errors_deinit(&errors);
+    return made;
 }
 
 static struct tls_material *load(void)
@@ -115,7 +120,7 @@ static void prepare(void)
     write_bundle("ca.pem", root.cert, other.cert);
     write_lists(true);
     write_shown("orders", 0);
-    read_config();
+    config = config_with("shown.key");
     before = load();
 }
 
@@ -251,4 +256,73 @@ Test(tls_material, t53_a_certificate_that_is_older_or_speaks_for_another_may_not
     assert_refused("older", 2);
     write_shown("payments", (int64_t)time(NULL) - 60);
     assert_refused("another identity", 2);
+}
+
+/* Again and again --------------------------------------------------------------------------- */
+
+/* Of the sanitizers' allocators, to the byte; not there in other builds. */
+__attribute__((weak)) size_t __sanitizer_get_current_allocated_bytes(void);
+
+static size_t allocated(void)
+{
+    return __sanitizer_get_current_allocated_bytes != NULL
+               ? __sanitizer_get_current_allocated_bytes()
+               : mallinfo2().uordblks;
+}
+
+/* What a rotation does, and one that is refused at the last of its files. */
+static void rotate(const struct config *broken)
+{
+    struct conf_errors errors;
+    struct tls_material *now = load();
+    const struct conf_listener *listener = now->config->listeners;
+    const struct conf_tls *tls = &now->config->clusters[0].generations[0].tls;
+    conf_errors_init(&errors);
+    cr_assert(tls_material_may_follow(before, now, (int64_t)time(NULL), &errors));
+    SSL_CTX *shown =
+        tls_server_ctx_from(listener, &now->sides[0].pair, now->sides[0].clients, &errors);
+    SSL_CTX *dialling =
+        tls_client_ctx_from(now->certificates, now->trusts[0], "orders", tls, &errors);
+    cr_assert(shown != NULL && dialling != NULL);
+    SSL_CTX_free(shown);
+    SSL_CTX_free(dialling);
+    tls_material_unref(&now);
+    cr_assert_null(tls_material_load(broken, (int64_t)time(NULL), &errors));
+    conf_errors_deinit(&errors);
+}
+
+static bool is_over(int64_t done, int64_t wanted, const struct timespec *began)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    const int64_t passed_ms =
+        (now.tv_sec - began->tv_sec) * 1000 + (now.tv_nsec - began->tv_nsec) / 1000000;
+    return wanted > 0 ? done >= wanted : done >= 30 && passed_ms >= 2000;
+}
+
+/*
+ * T57: as often as two seconds allow (thirty times at least), or as SETU_LOADS says: what is allocated after each
+ * is what was allocated after the first few, to the byte.
+ */
+Test(tls_material, t57_what_is_loaded_again_and_again_is_given_back, .timeout = 1200)
+{
+    enum { WARM = 20 }; /* OpenSSL's own tables fill at first use */
+    const size_t room = __sanitizer_get_current_allocated_bytes != NULL ? 0 : 262144;
+    const char *text = getenv("SETU_LOADS");
+    const int64_t wanted = text != NULL ? strtoll(text, NULL, 10) : 0;
+    struct config *broken = config_with("missing.key");
+    struct timespec began;
+    size_t warm = 0;
+    int64_t done = 0;
+    (void)clock_gettime(CLOCK_MONOTONIC, &began);
+    while (!is_over(done, wanted, &began)) {
+        rotate(broken);
+        done++;
+        warm = done <= WARM ? allocated() : warm;
+        cr_assert_leq(allocated(), warm + room, "grew by %zu bytes with load %lld",
+                      allocated() - warm, (long long)done);
+    }
+    printf("loaded %lld times, and refused as often: %zu bytes after %d, %zu at the end\n",
+           (long long)done, warm, WARM, allocated());
+    config_unref(&broken);
 }
