@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "auth/fast_aes.h"
 
+#include <openssl/evp.h>
 #include <stdio.h>
 
 #include "auth/fast_aes_provider.h"
@@ -50,6 +51,11 @@ static void decide(enum conf_fast_aes mode, aes_speed_clock_fn clock,
 {
     if (mode == CONF_FAST_AES_OFF) {
         snprintf(decision->why, sizeof decision->why, "crypto.fast_aes is off");
+        return;
+    }
+    if (EVP_default_properties_is_fips_enabled(NULL) == 1) {
+        snprintf(decision->why, sizeof decision->why,
+                 "OpenSSL is in FIPS mode: no AES is used but that of its fips provider");
         return;
     }
     if (!fast_aes_provider_load(decision->why, sizeof decision->why)) {

@@ -561,6 +561,17 @@ Test(fast_aes, on_is_on_and_nobody_else_is_served)
     EVP_CIPHER_free(cipher);
 }
 
+/* T56: our code is not validated, so that FIPS mode has no place for it; nothing has failed then. */
+Test(fast_aes, t56_is_not_used_in_fips_mode)
+{
+    cr_assert_eq(EVP_default_properties_enable_fips(NULL, 1), 1);
+    fast_aes_start(CONF_FAST_AES_ON, real_clock, &decision);
+    cr_assert_not(decision.active);
+    cr_assert_not(decision.failed);
+    cr_assert_not_null(strstr(decision.why, "FIPS mode"), "%s", decision.why);
+    cr_assert_eq(OSSL_PROVIDER_available(NULL, "setu-fast-aes"), 0);
+}
+
 Test(fast_aes, speed_is_measured)
 {
     struct aes_speed speed;
