@@ -344,6 +344,12 @@ static void conn_refuse(struct conn *conn)
     printf("tls-refused node=%d peer=%s verify=%s error=%s\n", conn->broker->options->node_id,
            conn->peer, X509_verify_cert_error_string(verify), text);
     ERR_clear_error();
+    const struct fault *fault =
+        faults_take(&conn->broker->options->faults, FAULT_REFUSAL, "", false);
+    if (fault != NULL && fault->action == FAULT_RST) {
+        conn_reset(conn); /* right behind the alert */
+        return;
+    }
     conn_linger(conn);
 }
 

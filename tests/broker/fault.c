@@ -58,6 +58,10 @@ static bool api_parse(const char *name, int16_t *api_r)
         *api_r = FAULT_ACCEPT;
         return true;
     }
+    if (strcmp(name, "refusal") == 0) {
+        *api_r = FAULT_REFUSAL;
+        return true;
+    }
     for (size_t i = 0; i < api_count(); i++) {
         if (strcmp(api_at(i)->name, name) == 0) {
             *api_r = api_at(i)->key;
@@ -146,7 +150,7 @@ const struct fault *faults_take(struct faults *faults, int16_t api, const char *
     for (size_t i = 0; i < faults->count; i++) {
         struct fault *fault = &faults->items[i];
         bool fits = (fault->action >= FAULT_SASL_NONCE) == sasl &&
-                    (fault->api == api || (fault->api == FAULT_ANY_API && api != FAULT_ACCEPT)) &&
+                    (fault->api == api || (fault->api == FAULT_ANY_API && api >= 0)) &&
                     (fault->principal[0] == '\0' || strcmp(fault->principal, principal) == 0);
         if (fits && (++fault->seen == fault->nth || fault->nth == 0)) {
             return fault->action == FAULT_NONE ? NULL : fault;

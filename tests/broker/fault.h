@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FAULTS_MAX = 32, FAULT_ANY_API = -1, FAULT_ACCEPT = -2 };
+enum { FAULTS_MAX = 32, FAULT_ANY_API = -1, FAULT_ACCEPT = -2, FAULT_REFUSAL = -3 };
 
 enum fault_action {
     FAULT_NONE,
@@ -34,7 +34,7 @@ enum fault_action {
 };
 
 struct fault {
-    int16_t api; /* a key, or one of the two above */
+    int16_t api; /* a key, or one of the three above */
     char principal[64];
     uint32_t nth; /* 0: every time */
     uint32_t seen;

@@ -9,6 +9,7 @@ import time
 import unittest
 
 from tests.integration import helpers
+from tests.integration.stage import Stage
 from tests.rig import process
 
 
@@ -47,9 +48,9 @@ class Result(unittest.TextTestResult):
 
 def keep_stage(test) -> None:
     """What Setu and the scripted brokers said until now: a stage that ends well takes its logs with it."""
-    stage = getattr(test, "stage", None)
-    if stage is not None and stage.directory.exists():
-        print(f"    logs: {stage.keep()}", flush=True)
+    for stage in (getattr(test, name, None) for name in ("stage", "made")):
+        if isinstance(stage, Stage) and stage.directory.exists():
+            print(f"    logs: {stage.keep()}", flush=True)
 
 
 def every_test(suite):

@@ -26,7 +26,7 @@ class Faults(unittest.TestCase):
                 self.skipTest(f"{needed} is not built")
 
     def stage(self, prepare=None, **options) -> Stage:
-        made = Stage(**options)
+        made = self.made = Stage(**options)
 
         def close():
             wrong = made.close()

@@ -298,9 +298,8 @@ def _fields(record: bytes):
         yield key >> 3, value, begin
 
 
-def audit_codes(path: pathlib.Path) -> list[str]:
-    """The codes of an audit log, oldest first; ValueError where its chain does not hold."""
-    data, at, before, seq, codes = path.read_bytes(), 0, bytes(32), 0, []
+def _audit_codes(data: bytes) -> list[str]:
+    at, before, seq, codes = 0, bytes(32), 0, []
     while at < len(data):
         length, at = _varint(data, at)
         record, at = data[at:at + length], at + length
@@ -313,3 +312,19 @@ def audit_codes(path: pathlib.Path) -> list[str]:
         before = own
         codes.append(fields[5][0].decode())
     return codes
+
+
+def audit_codes(path: pathlib.Path, enough=lambda codes: True) -> list[str]:
+    """The codes of an audit log, oldest first, once there are enough of them, or after a minute. ValueError or LookupError
+    where its chain does not hold then: a batch may be half written, so it is read again until then."""
+    deadline = time.monotonic() + 60
+    while True:
+        late = time.monotonic() > deadline
+        try:
+            codes = _audit_codes(path.read_bytes())
+            if late or enough(codes):
+                return codes
+        except (ValueError, LookupError):
+            if late:
+                raise
+        time.sleep(0.02)

@@ -82,7 +82,7 @@ def old_librdkafka(version: str, *without: tuple[str, str]) -> Client:
 
 
 def clients(more: tuple[str, ...] = ()) -> list[Client]:
-    """`more`: other builds of librdkafka to try, as "VERSION=PATH"; they are taken to know everything but v0."""
+    """`more`: other builds of librdkafka to try, as "VERSION=PATH", with libsasl2. SaslAuthenticate came with 1.2."""
     java_old = (("v1", NOT_V1), ("OAUTHBEARER", "came with Java client 2.0 (KIP-255)"))
     v1_only = ("v0", NOT_V0)
     found = [
@@ -100,7 +100,9 @@ def clients(more: tuple[str, ...] = ()) -> list[Client]:
     ]
     for i, row in enumerate(more):
         version, _, path = row.partition("=")
-        found.append(Client(f"librdkafka-more{i}", "librdkafka", version, path, without=(v1_only,)))
+        of_before = tuple(map(int, version.split(".")[:2])) < (1, 2)
+        found.append(Client(f"librdkafka-more{i}", "librdkafka", version, path,
+                            without=(("v1", NOT_V1),) if of_before else (v1_only,)))
     return found
 
 
@@ -117,7 +119,9 @@ SUBSET = {"java-old": tuple(PRINCIPALS), "java-4": ("PLAIN", "OAUTHBEARER", MTLS
 
 
 def subset(among: list[Cell]) -> list[Cell]:
-    return [cell for cell in among if cell.mechanism in SUBSET.get(cell.client.key, ())]
+    """And whole, what was asked for by name."""
+    return [cell for cell in among if cell.client.key.startswith("librdkafka-more")
+            or cell.mechanism in SUBSET.get(cell.client.key, ())]
 
 
 def table(among: list[Cell], verdicts: dict[Cell, str]) -> list[str]:

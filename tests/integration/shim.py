@@ -27,6 +27,21 @@ def before(**more: str) -> list[str]:
     return ["env", *(f"{name}={value}" for name, value in environment(**more).items())]
 
 
+class Sync:
+    """A disk that hangs when it is told to, for those who are started behind `before()`."""
+
+    def __init__(self, file: pathlib.Path):
+        self.file = file
+        self.hang(False)
+
+    def hang(self, hangs: bool) -> None:
+        with open(self.file, "r+b" if self.file.exists() else "wb") as file:
+            file.write(struct.pack("=q", hangs))
+
+    def before(self) -> list[str]:
+        return before(SETU_SHIM_SYNC=str(self.file))
+
+
 class Clock:
     """The wall clock of those that are started behind `before()`."""
 

@@ -19,6 +19,7 @@ import signal
 import ssl
 import subprocess
 import tempfile
+import time
 import unittest
 
 from tests.integration import kafka_client
@@ -176,7 +177,7 @@ class Stage:
         self.broker_host, self.host, self.wrap = broker_host, host, wrap or []
         self.shown = "localhost" if host == "127.0.0.1" else host
         self.authority = Authority(self.directory / "ca")
-        self.certificates = {name: self.authority.issue(name, server=name in ("broker", "listener"))
+        self.certificates = {name: self.authority.issue(name, server=name in ("broker", "listener"), also=broker_host)
                              for name in ("broker", "listener", "setu", "orders", "payments")}
         # With passthrough a client logs in at the broker with its own password; else Setu does, with another one.
         self.legacy_login = legacy_login
@@ -232,7 +233,8 @@ class Stage:
         ca = self.authority.certificate
         return {
             "log": {"level": "info", "format": "json", "file": "-"},
-            "audit": {"file": self.directory / "audit.log", "on_failure": "deny"},
+            # A disk that a busy machine lets wait is not what is tested here.
+            "audit": {"file": self.directory / "audit.log", "on_failure": "deny", "unsynced_max_ms": 60000},
             "limits": {"drain_timeout_ms": 1000, "login_failure_delay_ms": 50, "connections": 20000} | limits,
             "integrity": {"crc": integrity},
             "certificates": [{"name": name, "chain": certificates[name].chain, "key": certificates[name].key}
@@ -398,6 +400,18 @@ class Stage:
         wait_until(lambda: self.events(here, "stats"), 20, "the log's last lines", 0.005)
         return self.events(mark, name)
 
+    def audited(self, outcome: str, count: int) -> list[dict]:
+        """All audit records with this outcome once there are so many, or after a minute: their writer lags behind, too."""
+        deadline = time.monotonic() + 60
+        while True:
+            late = time.monotonic() > deadline
+            done = subprocess.run([self.program, "audit", "query", "--outcome", outcome, "-o", "json",
+                                   self.directory / "audit.log"], capture_output=True, text=True, timeout=60)
+            rows = [json.loads(line) for line in done.stdout.splitlines()]
+            if late or len(rows) >= count:
+                return rows
+            time.sleep(0.05)
+
     def closes(self, mark: int = 0) -> collections.Counter:
         return collections.Counter(row["reason"] for row in self.events(mark, "session_closed"))
 
@@ -504,4 +518,6 @@ class StageTest(unittest.TestCase):
         self.assertLessEqual(set(self.stage.closes(self.mark)), {"client_closed", *reasons})
 
     def remark(self) -> None:
+        """What has happened until now is of before, though the log may lag behind it."""
+        self.stage.told()
         self.mark = self.stage.mark()

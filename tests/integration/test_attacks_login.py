@@ -134,6 +134,60 @@ class Tokens(StageTest):
         self.closed(login_denied=2)
 
 
+class PassedThrough(StageTest):
+    """T21, T30, T32 where the broker judges the login: who may come by what, how often, and what is on record, is Setu's part."""
+
+    DELAY_S = 0.03
+    stage_options = {"legacy_login": "passthrough", "limits": {"login_failure_delay_ms": int(DELAY_S * 1000)}}
+
+    @classmethod
+    def arrange(cls, stage):
+        file = stage.directory / "users.yaml"
+        text = file.read_text() + "  - {name: held, mechanisms: [OAUTHBEARER]}\n"
+        file.write_text(text)
+
+    def attempt(self, mechanism: str, token: bytes, delay_s: float = DELAY_S) -> tuple:
+        """The refusal, and that the connection is ended behind it, not at once."""
+        began = time.monotonic()
+        with Client(self.stage.node_port(1)) as client:
+            client.handshake(mechanism)
+            with self.assertRaises(PermissionError) as refused:
+                client.authenticate(token)
+            self.assertEqual(client.ended(), b"")
+        self.assertGreaterEqual(time.monotonic() - began, delay_s)
+        return refused.exception.args
+
+    def told(self) -> list[tuple]:
+        return [(row["mechanism"], row.get("claimed"), row["reason"])
+                for row in self.stage.told(self.mark, "login_denied")]
+
+    def test_t21_t30_t32_what_is_not_theirs_never_reaches_the_broker(self):
+        orders = PASSWORDS["orders"].encode()
+        cases = [("PLAIN", b"payments\0orders\0" + orders, "orders", "authzid_mismatch"),
+                 ("SCRAM-SHA-512", b"n,a=payments,n=orders,r=abc", "orders", "authzid_mismatch"),
+                 ("PLAIN", b"\0held\0" + orders, "held", "mechanism_not_allowed"),
+                 ("SCRAM-SHA-256", b"n,,n=held,r=abc", "held", "mechanism_not_allowed"),
+                 ("PLAIN", b"\0orders \0" + orders, "orders ", "principal_not_canonical"),
+                 ("PLAIN", b"\0orders\0" + orders + b"\0", None, "malformed")]
+        broker, answers = self.stage.brokers[1], set()
+        mark = broker.mark()
+        for mechanism, token, _, _ in cases:
+            answers.add(self.attempt(mechanism, token))
+        seen = [api for api, _ in broker.requests(mark)]
+        self.assertEqual(seen.count("SaslHandshake"), len(cases))
+        self.assertEqual(seen.count("SaslAuthenticate"), 0, "not a byte of a token")
+        guess = ("PLAIN", b"\0orders\0wrong", "orders", "denied_by_broker")
+        for _ in range(2):  # counted as our own denials are: the seventh waits eight times the delay, the eighth longer
+            cases.append(guess)
+            answers.add(self.attempt(*guess[:2], delay_s=8 * self.DELAY_S))
+        self.assertEqual(self.told(), [(mechanism, claimed, reason) for mechanism, _, claimed, reason in cases])
+        self.assertEqual({code for code, _ in answers}, {DENIED})
+        self.assertEqual(len(answers), 1, "one text, whoever has judged")
+        with self.stage.client(1, mechanism="PLAIN") as client:
+            self.assertEqual(len(client.metadata()[0]), 2)
+        self.closed(login_denied=len(cases))
+
+
 class Names(StageTest):
     """T40: who somebody is is decided once, and a name is never anything but a name."""
 
@@ -238,7 +292,7 @@ class Parameters(StageTest):
             seen = [name for name in seen if name != "setu" and not name.startswith("CN=setu")]
             self.assertEqual({name.split(",")[0] for name in seen}, {"orders" if node == 1 else "CN=orders"})
             self.assertEqual(len(seen), 3 * len(self.CLAIMS) // 2)
-        said = {row.get("principal") for row in self.stage.events(self.mark) if row.get("principal")}
+        said = {row.get("principal") for row in self.stage.told(self.mark) if row.get("principal")}
         self.assertEqual(said, {"orders"})
 
     def test_t70_no_claim_lets_anybody_in(self):
@@ -307,6 +361,20 @@ class RefusedCertificate(unittest.TestCase):
             if not program.is_file():
                 self.skipTest(f"{program} is not built")
 
+    def rejected(self, stage: Stage, reasons: set[str]) -> dict:
+        """One visit with a Produce right behind the login's answer: never answered, nor stored, and one failed login."""
+        mark, before = stage.mark(), stage.told(name="stats")[-1]
+        with stage.client(2) as client:
+            client.send_anyway(kafka.request(kafka.PRODUCE, 7, kafka.produce_body(7, "good", {1: kafka.batch([b"x"])}, -1)))
+            self.assertEqual(client.ended(60), b"", "no answer, not even a refusal")
+        wait_until(lambda: stage.closes(mark)["broker_rejected_certificate"] == 1, 60, "the close is logged")
+        after, (row,) = stage.told(mark, "stats")[-1], stage.events(mark, "broker_login_failed")
+        counted = {name: after.get(name, 0) - before.get(name, 0)
+                   for name in ("broker_login_failed", "broker_connect_failed", "broker_timeout")}
+        self.assertEqual(counted, {"broker_login_failed": 1, "broker_connect_failed": 0, "broker_timeout": 0})
+        self.assertIn(row["reason"], reasons)
+        return row
+
     def test_t51_a_certificate_the_broker_does_not_accept(self):
         stage = Stage()
         with tempfile.TemporaryDirectory() as elsewhere:
@@ -316,11 +384,24 @@ class RefusedCertificate(unittest.TestCase):
                     row["chain"], row["key"] = stranger.chain, stranger.key
             stage.start()
             try:
-                with Client(stage.node_port(2), "orders", PASSWORDS["orders"]) as client:
-                    self.assertEqual(client.ended(), b"")
-                wait_until(lambda: stage.closes()["broker_rejected_certificate"] == 1, 10, "the close is logged")
+                broker = stage.brokers[2]
+                mark = broker.mark()
+                row = self.rejected(stage, {"tls_certificate_rejected"})
+                self.assertIn("TLSv1.3, after the handshake", row["detail"])
+                self.assertIn("CN=orders", row["certificate_subject"])
+                # The reset may eat the alert: then it is an end before the first answer, not a broker that cannot be reached.
+                broker.fault("api=refusal,do=rst")
+                row = self.rejected(stage, {"tls_certificate_rejected", "rejected"})
+                self.assertEqual(broker.text(mark).count("tls-refused node=2"), 2)
+                self.assertEqual([api for api, _ in broker.requests(mark)].count("Produce"), 0)
+                with stage.broker_client(2) as client:
+                    self.assertEqual(client.offset("good", 1), 0, "nothing is stored")
+                told = [(row["code"], row["principal"], row["certificate"], row["reason"])
+                        for row in stage.audited("failed", 2)]
+                self.assertEqual(told, [("SETU3001E", "orders", "orders", "tls_certificate_rejected"),
+                                        ("SETU3001E", "orders", "orders", row["reason"])])
+                broker.clear()
                 stage.check_good_client(self)
-                self.assertIn("tls-refused node=2", stage.brokers[2].text())
             finally:
                 wrong = stage.close()
             self.assertEqual(wrong, [])

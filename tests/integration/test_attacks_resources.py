@@ -5,6 +5,7 @@ import concurrent.futures
 import contextlib
 import pathlib
 import resource
+import signal
 import socket
 import ssl
 import struct
@@ -14,6 +15,7 @@ from tests.integration import kafka_client as kafka
 from tests.integration.kafka_client import Client, Closed, Raw
 from tests.integration.stage import NODES, PASSWORDS, Stage, StageTest, raise_descriptors
 from tests.rig.process import wait_until
+from tests.rig.setu import private_file, yaml
 
 CAP = 524288
 KIB, MIB = 1024, 1024 * 1024
@@ -175,6 +177,66 @@ class LimitsOfWorkers(FloodTest):
         for one in raws:
             one.close()
         wait_until(lambda: self.stage.number("client_connections") == 1, 10, "room again")
+
+
+class Refused(StageTest):
+    """T09 by those whose certificate TLS refuses: their penalty is as long as can be, and takes nobody's place."""
+
+    stage_options = {"limits": {"connections": 10, "login_failure_delay_ms": 60000, "login_timeout_ms": 60000}}
+
+    @classmethod
+    def arrange(cls, stage: Stage) -> None:
+        stage.config["listeners"][1]["tls"] |= {"client_auth": "required", "client_ca": stage.authority.certificate}
+
+    def refused(self) -> int:
+        return self.stage.closes(self.mark)["client_certificate_refused"]
+
+    def shake(self, version: ssl.TLSVersion) -> ssl.SSLSocket | None:
+        """A handshake without a certificate; with TLS 1.3 a client has done before it hears what the other end thinks."""
+        context = self.stage.tls()
+        context.maximum_version = version
+        plain = socket.create_connection(("127.0.0.1", self.stage.tls_port), timeout=20)
+        try:
+            return context.wrap_socket(plain, server_hostname="localhost")
+        except OSError:
+            plain.close()
+            return None
+
+    def come_and_go(self) -> None:
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            secure = self.shake(version)
+            if secure:
+                secure.close()
+
+    def reload(self, login_timeout_ms: int) -> None:
+        self.stage.config["limits"]["login_timeout_ms"] = login_timeout_ms
+        private_file(self.stage.config_file, yaml(self.stage.config) + "\n")
+        mark = self.stage.mark()
+        self.stage.process.signal(signal.SIGHUP)
+        wait_until(lambda: self.stage.events(mark, "reloaded"), 60, "the configuration is in use")
+
+    def test_t09_who_has_gone_takes_no_place(self):
+        """Many times as many as there are places, one after the other, each gone at once; then somebody good comes."""
+        wait_until(lambda: self.come_and_go() or self.refused() >= 30, 30, "all of them are let in, and refused", 0.01)
+        with self.stage.client(node=1) as client:
+            client.metadata(["good"])
+        told = self.stage.told(self.mark, "login_denied")
+        self.assertGreaterEqual(len(told), 30, "each of them is a login that was denied")
+        self.assertEqual({row["reason"] for row in told}, {"client_certificate_missing"})
+
+    def test_t09_who_stays_is_held_no_longer_than_who_never_logs_in(self):
+        self.reload(1000)
+
+        def held() -> list[dict]:
+            self.remark()
+            with contextlib.closing(self.shake(ssl.TLSVersion.TLSv1_3)):
+                wait_until(lambda: self.stage.closes(self.mark), 30, "its place is taken from it")
+            return [row for row in self.stage.events(self.mark, "session_closed")
+                    if row["reason"] == "client_certificate_refused"]
+        # Where the handshake alone has taken so long, once more.
+        row, = wait_until(held, 60, "a refused certificate")
+        self.assertGreater(row["duration_ms"], 900, "that is what its penalty comes to")
+        self.reload(60000)
 
 
 class EveryByte(StageTest):

@@ -10,7 +10,7 @@ from tests.integration import kafka_client
 from tests.integration.faults import SEED, Faults, either
 from tests.integration.numbered import Load
 from tests.integration.private_network import HERE, THERE, LossyNetwork, PrivateNetwork
-from tests.integration.stage import NODES, Stage
+from tests.integration.stage import NODES
 
 
 # --- processes ---
@@ -64,14 +64,7 @@ class Cable(Faults):
         super().setUp()
         self.network = LossyNetwork(SEED).open()
         self.addCleanup(self.network.close)
-        self.own = self.stage(self.by_address, broker_host=HERE, host=THERE, wrap=self.network.wrap)
-
-    @staticmethod
-    def by_address(stage: Stage) -> None:
-        """Certificates are for localhost; here brokers have an address of the cable's."""
-        for generation in stage.config["clusters"][0]["generations"]:
-            if "tls" in generation:
-                generation["tls"]["verify_hostname"] = False
+        self.own = self.stage(broker_host=HERE, host=THERE, wrap=self.network.wrap)
 
     def load(self) -> Load:
         return Load(self, self.own)

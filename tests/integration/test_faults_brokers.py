@@ -35,6 +35,23 @@ class Slow(Faults):
         self.tell(text)
 
 
+class Elsewhere(Faults):
+    def test_a_certificate_for_another_host(self):
+        """T50: of the right authority, and for 127.0.0.1, shown at 127.0.0.2: no client gets there, nor does Setu itself."""
+        def for_another(stage: Stage) -> None:
+            stage.certificates["broker"] = stage.authority.issue("broker", server=True)
+
+        stage = self.stage(for_another, broker_host="127.0.0.2")
+        with stage.client(2, "orders") as client:
+            client.ended(10)
+        wait_until(lambda: stage.closes()["broker_not_trusted"] == 1, 60, "the reason is told")
+        refused = stage.told(name="probe_failed") + stage.told(name="broker_login_failed")
+        texts = {(row["event"], row.get("text", row.get("detail"))) for row in refused}
+        why = "peer certificate: IP address mismatch"
+        self.assertEqual(texts, {("probe_failed", why), ("broker_login_failed", why)})
+        stage.client(1, "orders").close()  # by SASL, without TLS
+
+
 class Flips(Faults):
     """Generations are recognised by looking. Unlike a node that is made anew, these keep what they have stored."""
 

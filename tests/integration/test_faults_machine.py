@@ -66,6 +66,36 @@ class Disk(Faults):
         codes = audit_codes(self.where / "audit.log")
         self.tell(f"{text}; {len(codes)} audit records in one chain")
 
+    def hanging(self, stage: Stage) -> None:
+        self.sync = shim.Sync(stage.directory / "sync")
+        stage.wrap = self.sync.before()
+        stage.config["audit"]["unsynced_max_ms"] = 2000
+
+    def test_the_audit_log_waits_for_a_disk_that_hangs(self):
+        """T80: nothing fails, so nothing is told. Nobody comes in all the same, and no record is missing."""
+        if not shim.library().is_file():
+            self.skipTest(f"{shim.library()} is not built")
+        stage = self.stage(self.hanging)
+        load = Load(self, stage)
+        for _ in range(either(1, 20)):
+            self.sync.hang(True)
+            wait_until(lambda: not self.enters(stage), 60, "nobody comes in")
+            load.further("while the disk hangs")
+            self.sync.hang(False)
+            wait_until(lambda: self.enters(stage), 60, "who comes is let in again")
+        text = load.check()
+        self.assertEqual(load.ends(), [], "who was in stayed in")
+        self.assertIn("audit_unavailable", stage.closes())
+        self.assertLessEqual({"audit_write_hangs", "audit_write_recovered"}, {row["event"] for row in stage.events()})
+        counted = stage.fresh_stats()
+        self.assertEqual(counted["audit_write_failures_total"], [({}, 0)])
+        let_in = int(dict((row["result"], n) for row, n in counted["auth_attempts_total"])["ok"])
+        self.assertGreater(let_in, 0)
+        log = stage.directory / "audit.log"
+        codes = audit_codes(log, lambda codes: codes.count("SETU2000I") >= let_in)
+        self.assertEqual(codes.count("SETU2000I"), let_in, "every login is on record")
+        self.tell(f"{text}; {let_in} logins, each on record")
+
     def both(self, stage: Stage) -> None:
         where = self.small(stage, "4m")
         (where / "ledger").mkdir()
@@ -137,7 +167,7 @@ class Disk(Faults):
         self.assertEqual((status, told["verdict"]), (1, "incomplete"), json.dumps(told)[:2000])
         stage.start_again()
         text = load.check()
-        codes = audit_codes(self.where / "audit.log")
+        codes = audit_codes(self.where / "audit.log", lambda codes: codes.count("SETU1000I") == 2)
         self.assertEqual(codes.count("SETU1000I"), 2, "the chain goes on")
         self.tell(f"stopped after {took_s:.1f} s; {text}")
 
@@ -169,10 +199,26 @@ class Clock(Faults):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
 
+    def newcomers(self, stage: Stage, days: int) -> None:
+        """By an identity that is valid all the time, and by one that is valid today."""
+        mark = stage.mark()
+        for node in NODES:
+            stage.client(node, "orders").close()
+            if days == 0:
+                stage.client(node, "payments").close()
+            else:
+                with self.assertRaises(PermissionError, msg=f"{days} days from now"):
+                    stage.client(node, "payments")
+        reasons = [row["reason"] for row in stage.told(mark, "mapping_denied")]
+        self.assertEqual(reasons, [] if days == 0 else ["certificate_expired"] * len(NODES))
+
     def test_the_clock_is_stepped(self):
-        """T55: by a day, there and back: nobody is cut, people come in, and the chain of audit records holds."""
+        """T55: by a day, there and back: nobody is cut, people come in, as whom is judged by the time it is, and the chain of
+        audit records holds."""
         with shim.Clock(self.folder / "early", -3 * shim.DAY_S).lent():
-            early = Stage()  # its certificates are valid whatever the clock says below
+            early = Stage()  # its certificates are valid whatever the clock says below, but for one
+        now, half = datetime.datetime.now(datetime.timezone.utc), datetime.timedelta(hours=12)
+        early.authority.issue("payments", begins=now - half, ends=now + half)
         clock = shim.Clock(self.folder / "clock")
         early.wrap = clock.before()
         self.addCleanup(lambda: self.assertEqual(early.close(), []))
@@ -182,8 +228,7 @@ class Clock(Faults):
             clock.step(days * shim.DAY_S)
             mark = stage.mark()
             load.further(f"{days} days from now")
-            for node in NODES:
-                stage.client(node, "payments").close()
+            self.newcomers(stage, days)
             wait_until(lambda: stage.events(mark, "session_closed"), 10, "something is logged")
             seen.append(self.days_off(stage.events(mark)[-1]["ts"]))
             time.sleep(either(0.2, 3))

@@ -210,7 +210,7 @@ class Takeover(Life):
             self.progress("takeovers", sizes, load, began)
         told = load.check(self)
         self.assertLessEqual(set(stage.closes()), {"client_closed", "client_reset", "handed_over"})
-        codes = audit_codes(stage.directory / "audit.log")
+        codes = audit_codes(stage.directory / "audit.log", lambda codes: codes.count("SETU1001I") >= count)
         self.assertEqual(codes.count("SETU1000I"), count + 1)
         self.assertEqual(codes.count("SETU1001I"), count)
         return (f"{count} takeovers of {min(times):.2f} to {max(times):.2f} s: {told}; {len(codes)} audit records in one "

@@ -264,7 +264,7 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="every cell, not a subset")
     parser.add_argument("--json", metavar="FILE", help="write what each broker saw to FILE, too")
     parser.add_argument("--librdkafka", metavar="VERSION=PATH", action="append", default=[],
-                        help="one more build of librdkafka, which knows every mechanism")
+                        help="one more build of librdkafka, with libsasl2 and not older than 1.1")
     options = parser.parse_args()
     os.environ |= {"SETU_MATRIX": "all" if options.all else "", "SETU_MATRIX_JSON": options.json or "",
                    "SETU_MATRIX_LIBRDKAFKA": " ".join(options.librdkafka)}

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
@@ -18,11 +19,15 @@
 #define SHOWN __attribute__((visibility("default")))
 
 typedef int (*clock_gettime_fn)(clockid_t, struct timespec *);
+typedef int (*fdatasync_fn)(int);
 typedef int (*flock_fn)(int, int);
+typedef int (*setrlimit_fn)(__rlimit_resource_t, const struct rlimit *);
 typedef ssize_t (*recvmsg_fn)(int, struct msghdr *, int);
 
-static const _Atomic int64_t *offset_s; /* NULL: the clock is right */
+static const _Atomic int64_t *offset_s;   /* NULL: the clock is right */
+static const _Atomic int64_t *disk_hangs; /* NULL: it never does */
 static const char *stop = "";
+static bool keep_core;
 static atomic_bool stopped;
 
 /* The function that ours hides. ISO C has no conversion between the two kinds of pointers. */
@@ -35,18 +40,26 @@ static void find(const char *name, void *function_r)
     memcpy(function_r, &at, sizeof at);
 }
 
-__attribute__((constructor)) static void begin(void)
+/* The number in the file that a variable names, as it is at any time; NULL: there is none. */
+static const _Atomic int64_t *number(const char *variable)
 {
-    const char *path = getenv("SETU_SHIM_CLOCK");
-    const char *where = getenv("SETU_SHIM_STOP");
-    stop = where != NULL ? where : "";
+    const char *path = getenv(variable);
     int fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (fd < 0) {
-        return;
+        return NULL;
     }
-    void *at = mmap(NULL, sizeof *offset_s, PROT_READ, MAP_SHARED, fd, 0);
+    void *at = mmap(NULL, sizeof(int64_t), PROT_READ, MAP_SHARED, fd, 0);
     close(fd);
-    offset_s = at != MAP_FAILED ? at : NULL;
+    return at != MAP_FAILED ? at : NULL;
+}
+
+__attribute__((constructor)) static void begin(void)
+{
+    const char *where = getenv("SETU_SHIM_STOP");
+    stop = where != NULL ? where : "";
+    keep_core = getenv("SETU_SHIM_CORE") != NULL;
+    offset_s = number("SETU_SHIM_CLOCK");
+    disk_hangs = number("SETU_SHIM_SYNC");
 }
 
 /* ---- the clock ---- */
@@ -86,6 +99,20 @@ SHOWN time_t time(time_t *time_r)
         *time_r = now.tv_sec;
     }
     return now.tv_sec;
+}
+
+/* ---- the disk ---- */
+
+SHOWN int fdatasync(int fd)
+{
+    static fdatasync_fn real;
+    if (real == NULL) {
+        find("fdatasync", &real);
+    }
+    while (disk_hangs != NULL && atomic_load(disk_hangs) != 0) {
+        (void)usleep(1000);
+    }
+    return real(fd);
 }
 
 /* ---- stops ---- */
@@ -132,4 +159,15 @@ SHOWN ssize_t recvmsg(int fd, struct msghdr *message, int flags)
         stop_at("sockets");
     }
     return n;
+}
+
+/* ---- cores ---- */
+
+SHOWN int setrlimit(__rlimit_resource_t resource, const struct rlimit *limit)
+{
+    static setrlimit_fn real;
+    if (real == NULL) {
+        find("setrlimit", &real);
+    }
+    return keep_core && resource == RLIMIT_CORE ? 0 : real(resource, limit);
 }
