@@ -44,21 +44,44 @@ static bool login_mismatches(const struct session *s, enum broker_login_reason r
     return false;
 }
 
+/* To be asked what it can do is no login: who ends there without TLS has refused nobody. */
+static enum close_reason login_close(const struct session *s, enum broker_login_reason reason)
+{
+    switch (reason) {
+    case BROKER_LOGIN_CLOSED:
+        return CLOSE_BROKER_CLOSED;
+    case BROKER_LOGIN_KEYS_DIFFER:
+        return CLOSE_RELAY_KEY_DIFFERS;
+    case BROKER_LOGIN_REJECTED:
+        if (s->broker.ssl == NULL) {
+            return s->broker.error == LEG_ERROR_RESET ? CLOSE_BROKER_RESET : CLOSE_BROKER_CLOSED;
+        }
+        break;
+    default:
+        break;
+    }
+    return s->route.generation->login == CONF_LOGIN_MAPPED_CERTIFICATE
+               ? CLOSE_BROKER_REJECTED_CERTIFICATE
+               : CLOSE_BROKER_LOGIN_FAILED;
+}
+
 static void classify_login(const struct session *s, struct dial_failure *f)
 {
     const struct broker_login *login = s->handshake->broker_login;
-    bool with_certificate = s->route.generation->login == CONF_LOGIN_MAPPED_CERTIFICATE;
     enum broker_login_reason reason =
         login != NULL ? broker_login_reason(login) : BROKER_LOGIN_NO_REASON;
     f->outcome = login_mismatches(s, reason) ? CLUSTER_MISMATCH : CLUSTER_LOGIN_FAILED;
-    f->close = with_certificate ? CLOSE_BROKER_REJECTED_CERTIFICATE : CLOSE_BROKER_LOGIN_FAILED;
+    f->close = login_close(s, reason);
     if (reason != BROKER_LOGIN_NO_REASON) {
         f->reason = broker_login_reason_name(reason);
         snprintf(f->detail, sizeof f->detail, "%s", broker_login_text(login));
-        f->close = reason == BROKER_LOGIN_CLOSED        ? CLOSE_BROKER_CLOSED
-                   : reason == BROKER_LOGIN_KEYS_DIFFER ? CLOSE_RELAY_KEY_DIFFERS
-                                                        : f->close;
     }
+}
+
+/* A broker that is killed, as a rule: one that does not want our certificate says so by an alert. */
+static bool died_securing(const struct session *s)
+{
+    return !s->passthrough && s->broker.ssl != NULL && s->handshake->broker_login == NULL;
 }
 
 static void classify(const struct session *s, struct dial_failure *f)
@@ -97,7 +120,9 @@ static void classify(const struct session *s, struct dial_failure *f)
     case LEG_ERROR_NONE:
     case LEG_ERROR_RESET:
     case LEG_ERROR_END:
-        classify_login(s, f);
+        if (!died_securing(s)) {
+            classify_login(s, f);
+        }
         break;
     }
 }

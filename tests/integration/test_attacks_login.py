@@ -340,6 +340,17 @@ class HostileBroker(StageTest):
             self.assertEqual(self.visit(), b"", fault)
         self.only_closed("broker_login_failed", "broker_closed", "response_unexpected")
 
+    def test_a_broker_that_ends_before_it_was_shown_anything(self):
+        """As one does that is killed: its operators need not look for a wrong password."""
+        broker = self.stage.brokers[1]
+        for fault, reason in (("close", "broker_closed"), ("rst:0", "broker_reset")):
+            self.remark()
+            broker.fault(f"api=SaslHandshake,do={fault}")
+            self.assertEqual(self.visit(), b"")
+            self.closed({reason: 1})
+            broker.clear()
+        self.stage.check_good_client(self)
+
     def test_a_broker_that_is_silent_during_login(self):
         broker = self.stage.brokers[1]
         broker.fault("api=SaslAuthenticate,principal=orders,do=stall")
@@ -374,6 +385,23 @@ class RefusedCertificate(unittest.TestCase):
         self.assertEqual(counted, {"broker_login_failed": 1, "broker_connect_failed": 0, "broker_timeout": 0})
         self.assertIn(row["reason"], reasons)
         return row
+
+    def test_a_broker_that_ends_within_the_handshake_has_judged_nothing(self):
+        """As one does that is killed just then: nobody need look for a fault of the certificate's."""
+        stage = Stage().start()
+        try:
+            broker, mark = stage.brokers[2], stage.mark()
+            broker.fault("api=accept,do=close")
+            with stage.client(2) as client:
+                self.assertEqual(client.ended(60), b"")
+            wait_until(lambda: stage.closes(mark)["broker_tls_failed"] == 1, 60, "the close is logged")
+            (row,) = stage.events(mark, "broker_login_failed")
+            self.assertIn(row["reason"], ("reset", "closed_by_peer"))
+            broker.clear()
+            stage.check_good_client(self)
+        finally:
+            wrong = stage.close()
+        self.assertEqual(wrong, [])
 
     def test_t51_a_certificate_the_broker_does_not_accept(self):
         stage = Stage()
