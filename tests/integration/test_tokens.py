@@ -381,6 +381,7 @@ class ScramRelay(TokenTest):
         self.refused(setu, "SCRAM-SHA-512")
         self.refused(setu, "SCRAM-SHA-256")
         self.refused(setu, "PLAIN")
+        wait_until(lambda: "reason=relay_key_missing" in setu.log.read_text(), 20, "the log, which may lag, has the last")
         log = setu.log.read_text()
         self.assertRegex(log, 'reason=keys_differ detail="the broker\'s salt is not that of the users file"')
         self.assertRegex(log, 'reason=keys_differ detail="the broker\'s iterations are not those of the users file"')
