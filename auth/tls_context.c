@@ -321,19 +321,14 @@ void tls_error_text(unsigned long error, char *out, size_t capacity)
                  : "");
 }
 
-void tls_failure_text(const SSL *ssl, char *out, size_t capacity)
+const char *tls_certificate_text(const SSL *ssl, unsigned long error)
 {
-    const long verify = ssl == NULL ? X509_V_OK : SSL_get_verify_result(ssl);
-    const unsigned long error = ERR_peek_error();
-    const enum staple_verdict staple = ssl == NULL ? STAPLE_NOT_ASKED : staple_verdict_of(ssl);
+    const enum staple_verdict staple = staple_verdict_of(ssl);
+    const long verify = SSL_get_verify_result(ssl);
     if (staple_refuses(staple)) {
-        snprintf(out, capacity, "certificate: %s", staple_text(staple));
-    } else if (verify != X509_V_OK) {
-        snprintf(out, capacity, "certificate: %s", X509_verify_cert_error_string(verify));
-    } else if (error != 0) {
-        tls_error_text(error, out, capacity);
-    } else {
-        snprintf(out, capacity, "no reason given");
+        return staple_text(staple);
     }
-    ERR_clear_error();
+    const char *reason = verify != X509_V_OK ? X509_verify_cert_error_string(verify)
+                                             : ERR_reason_error_string(error);
+    return reason != NULL ? reason : "unknown";
 }

@@ -114,7 +114,7 @@ tls_peer_principal(const SSL *ssl, const struct rules *rules, struct tls_peer *p
 void tls_error_text(unsigned long error, char *out, size_t capacity);
 
 /*
- * One line for logs about why a handshake failed: the verify error, or the first OpenSSL error of
- * this thread's queue, which is cleared. Always NUL-terminated, may be cut.
+ * What was wrong with the certificate of the peer of a handshake that failed: the OCSP response beside it, its
+ * verification, or, when these are in order, what `error` of OpenSSL's says. Static, never NULL.
  */
-void tls_failure_text(const SSL *ssl, char *out, size_t capacity);
+const char *tls_certificate_text(const SSL *ssl, unsigned long error);

@@ -3,13 +3,11 @@
 
 #include <errno.h>
 #include <openssl/err.h>
-#include <openssl/x509_vfy.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/staple.h"
 #include "auth/tls_context.h"
 
 enum {
@@ -181,18 +179,6 @@ static enum leg_error tls_classify(unsigned long code)
     }
 }
 
-static const char *tls_verify_text(const SSL *ssl, unsigned long code)
-{
-    enum staple_verdict staple = staple_verdict_of(ssl);
-    long verify = SSL_get_verify_result(ssl);
-    if (staple_refuses(staple)) {
-        return staple_text(staple);
-    }
-    const char *reason = verify != X509_V_OK ? X509_verify_cert_error_string(verify)
-                                             : ERR_reason_error_string(code);
-    return reason != NULL ? reason : "unknown";
-}
-
 /* What the handshake made of it: where libcrypto failed (a forged signature), TLS says last what that means. */
 static unsigned long tls_verdict(unsigned long first)
 {
@@ -208,7 +194,7 @@ static void tls_fail(struct leg *leg)
     leg->error = tls_classify(verdict);
     if (leg->error == LEG_ERROR_TLS_VERIFY) {
         snprintf(leg->error_text, sizeof leg->error_text, "peer certificate: %s",
-                 tls_verify_text(leg->ssl, verdict));
+                 tls_certificate_text(leg->ssl, verdict));
         return;
     }
     if (code == 0 || ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {

@@ -301,7 +301,8 @@ static struct seen shake(SSL_CTX *client, SSL_CTX *server, int version, SSL_SESS
         const int result = SSL_do_handshake(a);
         const int error = SSL_get_error(a, result);
         if (result != 1 && error == SSL_ERROR_SSL && seen.fault[0] == '\0') {
-            tls_failure_text(a, seen.fault, sizeof seen.fault);
+            snprintf(seen.fault, sizeof seen.fault, "%s",
+                     tls_certificate_text(a, ERR_peek_error()));
         }
         ERR_clear_error();
         (void)SSL_do_handshake(b);
