@@ -59,7 +59,7 @@ class KerberosTest(RigTest):
 
     def log_lines(self, setu, event: str) -> list[dict]:
         rows = []
-        for line in setu.log.read_text(errors="replace").splitlines():
+        for line in setu.said().splitlines():
             if f"event={event}" in line:
                 rows.append(dict(re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|\S*)', line)))
         return rows

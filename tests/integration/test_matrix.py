@@ -185,7 +185,7 @@ class Matrix(RigTest):
     def accepted(self, setu) -> dict[str, set[tuple]]:
         """client.id, or the listener where there is none → (principal, mechanism, handshake) as Setu logged its logins."""
         found = collections.defaultdict(set)
-        for line in setu.log.read_text(errors="replace").splitlines():
+        for line in setu.said().splitlines():
             if "event=login_accepted" in line:
                 row = {key: value.strip('"') for key, value in FIELD.findall(line)}
                 who = (row["principal"], row["mechanism"].replace("SSL", MTLS), row.get("handshake", matrix_cells.NONE))

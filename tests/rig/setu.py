@@ -3,10 +3,11 @@
 
 import os
 import pathlib
+import signal
 
 from tests.rig import clients, cluster as cluster_module, paths, ports, wire
 from tests.rig.config_file import private_file, yaml
-from tests.rig.process import Process, ProcessFailed, tail
+from tests.rig.process import Process, ProcessFailed, tail, wait_until
 
 NODE_PORTS = 20
 
@@ -138,6 +139,13 @@ class Setu:
 
     def stop(self, timeout_s: float = 40) -> int | None:
         return self.process.stop(timeout_s)
+
+    def said(self) -> str:
+        """The log, with all that Setu had to say when this call began: its writer lags a little behind what clients see."""
+        mark = self.log.stat().st_size
+        self.process.popen.send_signal(signal.SIGUSR1)  # its counters are logged behind what was logged before
+        wait_until(lambda: b" event=stats " in self.log.read_bytes()[mark:], 20, "the log's last lines", 0.005)
+        return self.log.read_text(errors="replace")
 
     def __enter__(self) -> "Setu":
         try:
