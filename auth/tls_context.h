@@ -115,6 +115,7 @@ void tls_error_text(unsigned long error, char *out, size_t capacity);
 
 /*
  * What was wrong with the certificate of the peer of a handshake that failed: the OCSP response beside it, its
- * verification, or, when these are in order, what `error` of OpenSSL's says. Static, never NULL.
+ * verification, or, when these are in order, what `error` of OpenSSL's says. Static, never NULL; `ssl` is not NULL
+ * either, and the thread's error queue is left alone.
  */
 const char *tls_certificate_text(const SSL *ssl, unsigned long error);

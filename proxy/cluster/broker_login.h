@@ -46,7 +46,7 @@ enum broker_login_status {
 
 enum broker_login_reason {
     BROKER_LOGIN_NO_REASON,
-    BROKER_LOGIN_REJECTED,     /* closed before the first answer: our certificate, or not Kafka */
+    BROKER_LOGIN_REJECTED,     /* closed before the first answer: certificate, not Kafka, killed */
     BROKER_LOGIN_CLOSED,       /* closed after an answer, before the end */
     BROKER_LOGIN_NO_MECHANISM, /* 33: the broker does not offer it; text lists what it does */
     BROKER_LOGIN_NOT_SASL,     /* 34 to SaslHandshake: the listener does not do SASL */

@@ -44,21 +44,26 @@ static bool login_mismatches(const struct session *s, enum broker_login_reason r
     return false;
 }
 
-/* To be asked what it can do is no login: who ends there without TLS has refused nobody. */
+/* Nothing was shown to it that it could have refused: without a certificate, and before any token, that is so. */
+static bool was_shown_nothing(const struct session *s, enum broker_login_reason reason)
+{
+    bool without_certificate =
+        s->broker.ssl == NULL || config_protocol_has_sasl(s->route.generation->protocol);
+    return reason == BROKER_LOGIN_REJECTED
+               ? without_certificate
+               : reason == BROKER_LOGIN_NO_REASON && s->passthrough && s->handshake->version < 0;
+}
+
 static enum close_reason login_close(const struct session *s, enum broker_login_reason reason)
 {
-    switch (reason) {
-    case BROKER_LOGIN_CLOSED:
+    if (reason == BROKER_LOGIN_CLOSED) {
         return CLOSE_BROKER_CLOSED;
-    case BROKER_LOGIN_KEYS_DIFFER:
+    }
+    if (reason == BROKER_LOGIN_KEYS_DIFFER) {
         return CLOSE_RELAY_KEY_DIFFERS;
-    case BROKER_LOGIN_REJECTED:
-        if (s->broker.ssl == NULL) {
-            return s->broker.error == LEG_ERROR_RESET ? CLOSE_BROKER_RESET : CLOSE_BROKER_CLOSED;
-        }
-        break;
-    default:
-        break;
+    }
+    if (was_shown_nothing(s, reason)) {
+        return CLOSE_BROKER_RESET;
     }
     return s->route.generation->login == CONF_LOGIN_MAPPED_CERTIFICATE
                ? CLOSE_BROKER_REJECTED_CERTIFICATE
@@ -72,16 +77,29 @@ static void classify_login(const struct session *s, struct dial_failure *f)
         login != NULL ? broker_login_reason(login) : BROKER_LOGIN_NO_REASON;
     f->outcome = login_mismatches(s, reason) ? CLUSTER_MISMATCH : CLUSTER_LOGIN_FAILED;
     f->close = login_close(s, reason);
-    if (reason != BROKER_LOGIN_NO_REASON) {
+    if (was_shown_nothing(s, reason)) {
+        bool reset = s->broker.error == LEG_ERROR_RESET;
+        f->reason = leg_error_name(reset ? LEG_ERROR_RESET : LEG_ERROR_END);
+        snprintf(f->detail, sizeof f->detail, "before its first answer");
+    } else if (reason != BROKER_LOGIN_NO_REASON) {
         f->reason = broker_login_reason_name(reason);
         snprintf(f->detail, sizeof f->detail, "%s", broker_login_text(login));
     }
 }
 
+/* With TLS 1.2 it judges our certificate before it ends the handshake. */
+static bool may_have_judged(const struct session *s)
+{
+    OSSL_HANDSHAKE_STATE state = SSL_get_state(s->broker.ssl);
+    return s->route.generation->login == CONF_LOGIN_MAPPED_CERTIFICATE &&
+           (state == TLS_ST_CW_FINISHED || state == TLS_ST_CR_SESSION_TICKET ||
+            state == TLS_ST_CR_CHANGE);
+}
+
 /* A broker that is killed, as a rule: one that does not want our certificate says so by an alert. */
 static bool died_securing(const struct session *s)
 {
-    return !s->passthrough && s->broker.ssl != NULL && s->handshake->broker_login == NULL;
+    return s->broker.state == LEG_SECURING && !may_have_judged(s);
 }
 
 static void classify(const struct session *s, struct dial_failure *f)

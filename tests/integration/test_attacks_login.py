@@ -4,11 +4,13 @@
 import base64
 import hashlib
 import hmac
+import os
 import pathlib
 import struct
 import tempfile
 import time
 import unittest
+import unittest.mock
 
 from tests.integration import kafka_client as kafka
 from tests.integration.kafka_client import Client
@@ -343,11 +345,12 @@ class HostileBroker(StageTest):
     def test_a_broker_that_ends_before_it_was_shown_anything(self):
         """As one does that is killed: its operators need not look for a wrong password."""
         broker = self.stage.brokers[1]
-        for fault, reason in (("close", "broker_closed"), ("rst:0", "broker_reset")):
+        for fault, reason in (("close", "closed_by_peer"), ("rst:0", "reset")):
             self.remark()
             broker.fault(f"api=SaslHandshake,do={fault}")
             self.assertEqual(self.visit(), b"")
-            self.closed({reason: 1})
+            self.closed(broker_reset=1)
+            self.assertEqual([row["reason"] for row in self.stage.told(self.mark, "broker_login_failed")], [reason])
             broker.clear()
         self.stage.check_good_client(self)
 
@@ -403,13 +406,34 @@ class RefusedCertificate(unittest.TestCase):
             wrong = stage.close()
         self.assertEqual(wrong, [])
 
+    def show_a_strangers(self, stage: Stage, directory: str) -> None:
+        """To `orders` is mapped what an authority has signed that the brokers do not know."""
+        stranger = Authority(pathlib.Path(directory), "stranger").issue("orders")
+        for row in stage.config["certificates"]:
+            if row["name"] == "orders":
+                row["chain"], row["key"] = stranger.chain, stranger.key
+
+    def test_t51_by_tls_1_2_it_is_judged_within_the_handshake(self):
+        stage = Stage()
+        with tempfile.TemporaryDirectory() as elsewhere:
+            self.show_a_strangers(stage, elsewhere)
+            settings = pathlib.Path(elsewhere) / "openssl.cnf"
+            settings.write_text("openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\nMaxProtocol = TLSv1.2\n")
+            with unittest.mock.patch.dict(os.environ, OPENSSL_CONF=str(settings)):
+                stage.start()
+            try:
+                row = self.rejected(stage, {"tls_certificate_rejected"})
+                self.assertIn("TLSv1.2, in the handshake", row["detail"])
+                stage.brokers[2].fault("api=refusal,do=rst")
+                self.rejected(stage, {"tls_certificate_rejected", "reset", "closed_by_peer"})
+            finally:
+                wrong = stage.close()
+            self.assertEqual(wrong, [])
+
     def test_t51_a_certificate_the_broker_does_not_accept(self):
         stage = Stage()
         with tempfile.TemporaryDirectory() as elsewhere:
-            stranger = Authority(pathlib.Path(elsewhere), "stranger").issue("orders")
-            for row in stage.config["certificates"]:
-                if row["name"] == "orders":
-                    row["chain"], row["key"] = stranger.chain, stranger.key
+            self.show_a_strangers(stage, elsewhere)
             stage.start()
             try:
                 broker = stage.brokers[2]
