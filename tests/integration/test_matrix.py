@@ -225,6 +225,7 @@ class Matrix(RigTest):
         self.report(table, judged, whole, time.monotonic() - began)
         self.assertEqual({(cell.mechanism, cell.handshake) for cell in chosen},
                          {(cell.mechanism, cell.handshake) for cell in table if not cell.reason}, "the subset leaves out")
+        self.assertEqual(len(judged), len(runs), "each was judged")
         self.assertEqual({one.run.name: one.wrong for one in judged if one.wrong}, {}, f"logs in {doors.setu.directory}")
         own_setu.assert_ends(self, doors.setu, "client_closed", "client_reset")
 

@@ -144,7 +144,12 @@ class Setu:
         """The log, with all that Setu had to say when this call began: its writer lags a little behind what clients see."""
         mark = self.log.stat().st_size
         self.process.popen.send_signal(signal.SIGUSR1)  # its counters are logged behind what was logged before
-        wait_until(lambda: b" event=stats " in self.log.read_bytes()[mark:], 20, "the log's last lines", 0.005)
+
+        def told() -> bool:
+            self.process.check()
+            return b" event=stats " in self.log.read_bytes()[mark:]
+
+        wait_until(told, 20, "the log's last lines", 0.02)
         return self.log.read_text(errors="replace")
 
     def __enter__(self) -> "Setu":
