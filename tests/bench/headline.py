@@ -86,7 +86,7 @@ class Play:
         self.payloads = private_file(stage.directory / "payloads", "".join(
             "".join(chooser.choices(string.ascii_uppercase, k=perf_tool.RECORD_BYTES)) + "\n" for _ in range(PAYLOADS)))
         addresses = {"setu": setu.port, "direct-mtls": stage.tls_port, "direct-plain": stage.plain_port}
-        self.ways = [Way(name, self._login(name, f"127.0.0.1:{port}"), perf_tool.Tools(stage.processes, name))
+        self.ways = [Way(name, self._login(name, f"127.0.0.1:{port}"), perf_tool.Tools(stage.processes, f"tools of {name}"))
                      for name, port in addresses.items()]
 
     def _login(self, name: str, address: str) -> clients.Login:
