@@ -10,6 +10,7 @@
 
 #include "tests/fuzz/session_rng.h"
 #include "tests/sim/fake_os.h"
+#include "tests/sim/sim.h"
 #include "tests/sim/stage.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -20,6 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!open) {
         stage_open();
         atexit(stage_close);
+        sim_violation_aborts = true;
         open = true;
     }
     fake_os_between_runs = false;

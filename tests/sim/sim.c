@@ -28,6 +28,7 @@ struct told {
 struct sim sim;
 uint64_t sim_seen_total[SEEN_COUNT];
 enum sim_mutation sim_mutation;
+bool sim_violation_aborts;
 
 static struct event *heap;
 static size_t heap_count, heap_capacity;
@@ -240,5 +241,8 @@ void sim_violated(const char *invariant, const char *format, ...)
            (unsigned long long)sim.seed, sim_mutation != MUTATION_NONE ? " --mutate " : "",
            sim_mutation != MUTATION_NONE ? mutations[sim_mutation].name : "");
     fflush(NULL);
+    if (sim_violation_aborts) {
+        abort();
+    }
     _exit(1);
 }

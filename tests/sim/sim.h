@@ -51,6 +51,8 @@ extern struct sim sim;
 /* Over all runs of the process. */
 extern uint64_t sim_seen_total[SEEN_COUNT];
 extern enum sim_mutation sim_mutation; /* MUTATION_NONE: Setu as it is */
+/* A violation ends the process by SIGABRT and not with status 1: a fuzzer keeps the input of a crash only. */
+extern bool sim_violation_aborts;
 
 #define SIM_US UINT64_C(1000)
 #define SIM_MS UINT64_C(1000000)
