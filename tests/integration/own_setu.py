@@ -34,7 +34,7 @@ def start(case, setu: Setu, ends_by_itself: bool = False) -> Setu:
 
 def assert_ends(case, setu: Setu, *reasons: str) -> collections.Counter:
     """Connections ended for no other reasons than these; how many for each."""
-    text = setu.log.read_text(errors="replace")
+    text = setu.said()
     found = collections.Counter(re.findall(r"event=session_closed .*? reason=(\w+)", text))
     case.assertLessEqual(set(found), set(reasons), f"{setu.log}: {found}")
     return found

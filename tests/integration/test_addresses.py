@@ -67,7 +67,7 @@ class Addresses(unittest.TestCase):
         for node in NODES:
             self.write(node, self.port, ALIAS[node])
             self.kcat(f"127.0.0.1:{self.port}", PARTITION[node])
-        opened = {(row["bind"], row["port"]): row["node_id"] for row in self.stage.events(0, "port_opened")
+        opened = {(row["bind"], row["port"]): row["node_id"] for row in self.stage.told(0, "port_opened")
                   if row["listener"] == "aliases"}
         self.assertEqual(opened, {("127.0.0.1", self.port): -1, ("::1", self.port): -1,
                                   (ALIAS[1], self.port): 1, (ALIAS[2], self.port): 2})
@@ -80,10 +80,10 @@ class Addresses(unittest.TestCase):
             with self.assertRaises((Closed, OSError)):
                 with Client(self.port, *LOGIN) as client:
                     client.metadata()
-            row = next(row for row in self.stage.events(0, "port_not_opened"))
+            row = self.stage.told(0, "port_not_opened")[0]
             self.assertEqual((row["listener"], row["bind"], row["node_id"]), ("aliases", ALIAS[2], 2))
             self.assertGreaterEqual(self.stage.number("node_ports_refused_total", cause="taken"), 1)
-            self.assertEqual(self.stage.closes()["address_refused"], 1)
+            self.assertEqual(self.stage.told_closes()["address_refused"], 1)
         with Client(self.port, *LOGIN) as client:
             self.assertEqual(client.metadata()[0][2], (ALIAS[2], self.port))
         self.write(2, self.port, ALIAS[2])
@@ -102,7 +102,7 @@ class Addresses(unittest.TestCase):
         with Client(self.port, *LOGIN, host=ALIAS[25]) as client:
             self.assertEqual(client.metadata()[0][25], (ALIAS[25], self.port))
         self.assertGreaterEqual(self.stage.number("node_ports_refused_total", cause="range"), 1)
-        row = self.stage.events(0, "node_port_refused")[0]
+        row = self.stage.told(0, "node_port_refused")[0]
         self.assertEqual((row["node_id"], row["node_ids_below"]), (25, 19))
 
 

@@ -398,7 +398,7 @@ class RefusedCertificate(unittest.TestCase):
             with stage.client(2) as client:
                 self.assertEqual(client.ended(60), b"")
             wait_until(lambda: stage.closes(mark)["broker_tls_failed"] == 1, 60, "the close is logged")
-            (row,) = stage.events(mark, "broker_login_failed")
+            (row,) = stage.told(mark, "broker_login_failed")
             self.assertIn(row["reason"], ("reset", "closed_by_peer"))
             broker.clear()
             stage.check_good_client(self)

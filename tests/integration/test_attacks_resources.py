@@ -96,7 +96,7 @@ class Descriptors(StageTest):
         turned_away = [raw for raw in raws if not raw.quiet(0) or not raw.quiet(0.05)]
         self.assertGreater(len(turned_away), 200, "most are turned away at once")
         self.assertLess(self.stage.descriptors_open(), 121)
-        self.assertGreater(len(self.stage.events(self.mark)), 0)
+        self.assertGreater(len(self.stage.told(self.mark)), 0)
         began, cpu = time.monotonic(), cpu_s(self.stage.process.pid)
         self.assertEqual(len(self.steady.metadata()[0]), 2, "who is in stays in")
         time.sleep(1)

@@ -116,7 +116,7 @@ class Audit(unittest.TestCase):
             self.assertEqual((len(row["mapping_hash"]), len(row["config_hash"])), (64, 64), row)
         verdict = stage.verified()
         self.assertEqual(verdict["signatures"]["confirmed"], verdict["signatures"]["checkpoints"])
-        head = [row for row in stage.events(name="audit_checkpoint")][-1]
+        head = stage.told(name="audit_checkpoint")[-1]
         stage.audit("verify", "--head", f"{head['seq']}:{head['hash']}", stage.file)
         self.assertEqual(stage.close(), [])
 

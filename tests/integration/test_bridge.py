@@ -11,6 +11,7 @@ from tests.integration.helpers import RigTest, halt_clusters
 from tests.rig import Cluster, paths
 from tests.rig.cluster import MIXED
 from tests.rig.process import wait_until
+from tests.rig.setu import hear_out
 
 LEGACY, AJNA = (1, 2), 3
 STATE_PARTITIONS = 6  # of __transaction_state, as the rig has it
@@ -59,6 +60,7 @@ class Bridge(RigTest):
 
     def logged(self, event: str, **fields) -> list[str]:
         """Lines of the bridge's log."""
+        hear_out(self.cluster.bridge.process)
         lines = [line for line in self.cluster.bridge.log.read_text().splitlines() if f"event={event} " in line]
         return [line for line in lines if all(f"{key}={value}" in line for key, value in fields.items())]
 

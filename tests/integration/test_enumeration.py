@@ -75,7 +75,7 @@ class Enumeration(unittest.TestCase):
             refusal = len(answers) - (login.case.mechanism == "OAUTHBEARER")  # the error object comes late
             waited_ns = login.took[refusal] if len(login.took) > refusal else login.end_ns
             self.assertGreaterEqual(waited_ns, DELAY_MS * 1000000, str(login.case))
-        told = collections.Counter(row["reason"] for row in self.stage.events(mark, "login_denied"))
+        told = collections.Counter(row["reason"] for row in self.stage.told(mark, "login_denied"))
         self.assertEqual(set(told), {"unknown_user", "bad_password", "unmapped", "mechanism_not_allowed",
                                      "certificate_expired", "token_signature", "token_expired", "token_audience",
                                      "kerberos_ticket", "kerberos_name", "authzid_mismatch"})

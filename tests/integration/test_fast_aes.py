@@ -19,8 +19,7 @@ class FastAes(RigTest):
         return own_setu.start(self, setu)
 
     def decision(self, setu) -> dict[str, str]:
-        text = setu.log.read_text(errors="replace")
-        line = next(line for line in text.splitlines() if " event=aes " in line)
+        line = next(line for line in setu.said().splitlines() if " event=aes " in line)
         return {key: value.strip('"') for key, value in re.findall(r'(\w+)=("[^"]*"|\S+)', line)}
 
     def start_with_it(self, **options):

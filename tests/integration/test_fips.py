@@ -98,7 +98,7 @@ class Fips(unittest.TestCase):
         verdict = self.stage.verified()
         self.assertTrue(verdict["ok"], verdict)
         self.assertGreater(verdict["signatures"]["confirmed"], 0, verdict)
-        self.assertEqual({row["why"] for row in self.stage.events(name="aes")},
+        self.assertEqual({row["why"] for row in self.stage.told(name="aes")},
                          {"OpenSSL is in FIPS mode: no AES is used but that of its fips provider"})
 
     def test_the_doctor_says_so(self):

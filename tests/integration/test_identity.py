@@ -178,7 +178,7 @@ class Identity(RigTest):
         denied = {row.node_id for row in self.cluster.seen("User:payments", topic)
                   if not row.allowed and row.operation == "write"}
         self.assertEqual(denied, set(NODES))
-        for line in setu.log.read_text().splitlines():
+        for line in setu.said().splitlines():
             if "session_id=" in line:
                 self.assertIn("level=info", line)
         counted = own_setu.fresh_stats(setu)

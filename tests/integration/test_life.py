@@ -87,7 +87,7 @@ class Reload(Life):
             self.progress("reloads", sizes, load, began)
         told = load.check(self)
         self.assertEqual(stage.status()["reloads"], COUNT)
-        self.assertFalse({"identity_changed", "drain_timeout", "stopped"} & set(stage.closes()))
+        self.assertFalse({"identity_changed", "drain_timeout", "stopped"} & set(stage.told_closes()))
         self.assertEqual(sum(writer.connects for writer in load.writers), 4, "no connection was disturbed")
         print(f"    {COUNT} reloads: {told}; {self.assert_flat(sizes)}", flush=True)
 
@@ -101,7 +101,7 @@ class Reload(Life):
         os.kill(stage.process.pid, signal.SIGHUP)
         wait_until(lambda: stage.command("status", "--socket", stage.socket)[1]["reloads_refused"] == 2, 10, "refused")
         self.assertEqual(stage.command("status", "--socket", stage.socket)[1]["config_hash"], before)
-        row, = [row for row in stage.events(name="reload_problem") if "workerz" in row["text"]][:1]
+        row, = [row for row in stage.told(name="reload_problem") if "workerz" in row["text"]][:1]
         self.assertGreater(row["line"], 0)
         load.further("with the old configuration")
         load.check(self)
@@ -209,7 +209,7 @@ class Takeover(Life):
             sizes.append(stage.rss_of(stage.process.pid))
             self.progress("takeovers", sizes, load, began)
         told = load.check(self)
-        self.assertLessEqual(set(stage.closes()), {"client_closed", "client_reset", "handed_over"})
+        self.assertLessEqual(set(stage.told_closes()), {"client_closed", "client_reset", "handed_over"})
         codes = audit_codes(stage.directory / "audit.log", lambda codes: codes.count("SETU1001I") >= count)
         self.assertEqual(codes.count("SETU1000I"), count + 1)
         self.assertEqual(codes.count("SETU1001I"), count)
@@ -450,12 +450,12 @@ os.execv(command[0], command)
             self.assertEqual(stage.events(name="started"), [])
             at_node.send(kafka.request(kafka.API_VERSIONS, 3, kafka.api_versions_body(3)))
             self.assertTrue(at_node.frame())
-            learned = [row["event"] for row in stage.events() if row["event"] in ("cluster_ready", "port_opened")]
+            learned = [row["event"] for row in stage.told() if row["event"] in ("cluster_ready", "port_opened")]
             self.assertEqual(learned[0], "cluster_ready", "who connects to a passed socket waits until then")
             waiting.send(kafka.request(kafka.API_VERSIONS, 3, kafka.api_versions_body(3)))
             self.assertTrue(waiting.frame())
         stage.process.wait_ready(stage.serves, 30)
-        self.assertEqual({row["port"] for row in stage.events(name="port_opened")},
+        self.assertEqual({row["port"] for row in stage.told(name="port_opened")},
                          {stage.port, stage.tls_port, stage.node_port(2), *(stage.node_port(n, True) for n in (1, 2))} |
                          {stage.node_port(1)})
         stage.check_good_client(self)

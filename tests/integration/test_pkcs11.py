@@ -65,8 +65,8 @@ class Pkcs11(unittest.TestCase):
         stage.write_config()
         status, _, error = stage.command("reload", "--socket", stage.socket)
         self.assertEqual(status, 78, error)
-        self.assertTrue([row for row in stage.events(name="reload_problem") if why in row["text"] and row["line"] > 0],
-                        stage.events(name="reload_problem"))
+        wait_until(lambda: [row for row in stage.events(name="reload_problem") if why in row["text"] and row["line"] > 0],
+                   20, f"the log has {why!r} too")
         self.pin_file.chmod(0o600)
 
     def hand_back(self, stage: LifeStage) -> None:

@@ -49,7 +49,7 @@ class Sandbox(StageTest):
             tasks = [status(task) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()]
         self.assertGreaterEqual(len(tasks), 3)
         self.assertEqual({(task["Seccomp"].strip(), task["NoNewPrivs"].strip()) for task in tasks}, {("2", "1")})
-        self.assertTrue(self.stage.events(0, "seccomp_on"))
+        self.assertTrue(self.stage.told(0, "seccomp_on"))
 
 
 class InTwo(kafka.Client):

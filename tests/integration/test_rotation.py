@@ -296,7 +296,7 @@ class Revocation(Rotation):
         self.assertEqual([(row["code"], row["mechanism"], row["reason"], row.get("principal"),
                            row.get("certificate_fingerprint")) for row in records], expected, "and none for a scan")
         self.assertEqual(stage.told(mark, "stats")[-1]["auth_denied"], len(cases))
-        self.assertEqual([row["reason"] for row in stage.events(mark, "login_denied")], [row[2] for row in expected])
+        self.assertEqual([row["reason"] for row in stage.told(mark, "login_denied")], [row[2] for row in expected])
 
     @staticmethod
     def by_certificate(stage: LifeStage, name: str | None) -> kafka.Client:
@@ -323,7 +323,7 @@ class Course:
 
     def row(self) -> dict:
         here = self.stage.mark()
-        for line in self.stage.events(self.mark):
+        for line in self.stage.events(self.mark, end=here):
             self.asked += line["event"] == "session_closed" and line["reason"] == "certificate_renewed"
             self.refused += line["event"] == "login_denied"
         self.mark = here
@@ -386,7 +386,7 @@ class UnderLoad(Rotation):
             self.in_use(stage, mark, of, name, 60)
         load.further("at the end")
         told = load.check(self)
-        closes, end = stage.closes(), course.row()
+        closes, end = stage.told_closes(), course.row()
         self.assertFalse({"identity_changed", "drain_timeout", "broker_distrusted", "stopped"} & set(closes), closes)
         self.assertGreater(end["asked_to_reconnect"], 0)
         self.assertLessEqual(end["connections"], len(load.writers) + end["asked_to_reconnect"], "nobody else came back")

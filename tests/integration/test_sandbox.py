@@ -18,7 +18,7 @@ from tests.integration.stage import Stage, broker_program, setu_program
 from tests.integration.test_process import status
 from tests.integration.tracer import Killed, Tracer
 from tests.rig.process import Process, wait_until
-from tests.rig.setu import private_file, yaml
+from tests.rig.setu import hear_out, private_file, yaml
 
 USER = "nobody"
 # AddressSanitizer's last look at the memory wants to trace the process, which only root may.
@@ -89,7 +89,7 @@ class Dropped(unittest.TestCase):
             self.assertEqual(set(row["Gid"].split()), {str(self.stage.who.pw_gid)}, task)
             self.assertEqual({row[name].strip() for name in ("CapPrm", "CapEff", "CapInh", "CapAmb", "CapBnd")},
                              {"0" * 16}, task)
-        event, = self.stage.events(0, "privileges_dropped")
+        event, = self.stage.told(0, "privileges_dropped")
         self.assertEqual((event["user"], event["capabilities"]), (USER, "none"))
         self.stage.check_good_client(self)
         self.assertEqual((self.stage.directory / "audit.log").stat().st_uid, self.stage.who.pw_uid)
@@ -148,7 +148,7 @@ class Dropped(unittest.TestCase):
         self.stage.check_good_client(self)
 
     def landlocked(self) -> None:
-        if not self.stage.events(0, "landlock_on"):
+        if not self.stage.told(0, "landlock_on"):
             self.skipTest("NOT TESTED: this kernel has no Landlock")
 
     def test_d_a_reload_reads_again_and_names_no_folder_that_was_not_known(self):
@@ -215,6 +215,7 @@ class Calls(unittest.TestCase):
         process.start()
         self.addCleanup(process.kill)
         wait_until(lambda: stage.log.exists() and stage.events(0, "started"), 60, "it runs")
+        hear_out(process)
         return process
 
     def call(self, tracer: Tracer, number: int, arguments: tuple) -> int:

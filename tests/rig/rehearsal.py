@@ -20,7 +20,7 @@ import time
 from tests.rig import census, cluster as cluster_module, node, paths, process, segment, verdict
 from tests.rig.cluster import Cluster
 from tests.rig.players import Part, Player, Players
-from tests.rig.setu import Setu
+from tests.rig.setu import Setu, hear_out
 from tests.rig.teller import Teller
 
 RATE = 250                 # records per second of one writer
@@ -272,12 +272,13 @@ class Rehearsal:
     @staticmethod
     def of_process(which) -> dict:
         """What a Setu used, and why its connections ended."""
+        hear_out(which.process)
         text = which.log.read_text(errors="replace")
         return {"cpu_s": round(which.process.cpu_s(), 2), "rss_peak_bytes": which.process.rss_peak_bytes(),
                 "sessions_ended": dict(collections.Counter(re.findall(r"event=session_closed .*? reason=(\w+)", text)))}
 
     def of_setu(self) -> dict:
-        flips = re.findall(r"event=generation_flipped .*?node=(\d+)", self.setu.log.read_text(errors="replace"))
+        flips = re.findall(r"event=generation_flipped .*?node=(\d+)", self.setu.said())
         return self.of_process(self.setu) | {"generation_flips": [int(n) for n in flips]}
 
     def of_bridge(self) -> dict:

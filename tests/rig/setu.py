@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import re
 import signal
 
 from tests.rig import clients, cluster as cluster_module, paths, ports, wire
@@ -10,6 +11,24 @@ from tests.rig.config_file import private_file, yaml
 from tests.rig.process import Process, ProcessFailed, tail, wait_until
 
 NODE_PORTS = 20
+_STATS = re.compile(rb'event(=|":")stats\b[^\n]*\n')
+
+
+def hear_out(process: Process) -> None:
+    """Waits until the log has all that Setu had to say when this call began: its writer lags behind what others see.
+    Where it has ended there is nothing to wait for."""
+    if not process.alive:
+        return
+    mark = process.log.stat().st_size
+    process.popen.send_signal(signal.SIGUSR1)  # its counters are logged behind what was logged before
+
+    def told() -> bool:
+        process.check()
+        with open(process.log, "rb") as log:
+            log.seek(mark)
+            return _STATS.search(log.read()) is not None
+
+    wait_until(told, 20, "the log's last lines", 0.01)
 
 
 class Setu:
@@ -141,15 +160,8 @@ class Setu:
         return self.process.stop(timeout_s)
 
     def said(self) -> str:
-        """The log, with all that Setu had to say when this call began: its writer lags a little behind what clients see."""
-        mark = self.log.stat().st_size
-        self.process.popen.send_signal(signal.SIGUSR1)  # its counters are logged behind what was logged before
-
-        def told() -> bool:
-            self.process.check()
-            return b" event=stats " in self.log.read_bytes()[mark:]
-
-        wait_until(told, 20, "the log's last lines", 0.02)
+        """The log, with all that Setu had to say when this call began."""
+        hear_out(self.process)
         return self.log.read_text(errors="replace")
 
     def __enter__(self) -> "Setu":
