@@ -38,7 +38,7 @@ struct conn {
     bool own_answer;       /* the answer is to Setu, and to no client */
     bool sasl;             /* as the node wanted it when this came */
     bool open;             /* logged in, or none is wanted */
-    bool relaying;         /* a request behind the login has come */
+    bool relaying;         /* a request of the client behind the login has come */
     bool busy;             /* a request is thought about */
     bool answered_whole;   /* the answer will be what the client has to see */
     bool stalled, gone;

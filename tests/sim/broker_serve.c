@@ -516,6 +516,9 @@ static enum verdict take(struct conn *conn, struct view frame, struct writer *w,
     conn->book = book;
     sim_note("broker is asked", (uint64_t)conn->node->id, (uint64_t)header.api_key);
     struct view body = view_from(payload, header.length);
+    if (header.api_key == API_SASL_HANDSHAKE && conn->who[0] != '\0' && stage_passes_logins()) {
+        conn->relaying = true; /* its client may renew before it has asked anything */
+    }
     if (!is_in_time(conn, &header)) {
         return LEAVE;
     }
