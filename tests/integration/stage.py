@@ -441,6 +441,11 @@ class Stage:
         wait_until(rewritten, 10, "the stats file is rewritten")
         return self.stats()
 
+    def audit_bytes(self) -> bytes:
+        """The audit log, with all that had happened when this call began."""
+        wait_until(lambda: self.fresh_stats()["audit_queue"] == [({}, 0)], 20, "no audit event waits")
+        return (self.directory / "audit.log").read_bytes()
+
     def number(self, metric: str, **labels) -> int:
         return int(sum(n for row, n in self.fresh_stats()[metric] if labels.items() <= row.items()))
 

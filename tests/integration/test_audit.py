@@ -246,7 +246,7 @@ class Audit(unittest.TestCase):
         for row in rows:
             if row["event"] == "login_accepted":
                 recorded[int(row["client"].rpartition(":")[2])].append(nanoseconds(row["time"]))
-        decided = sorted(nanoseconds(row["time"]) for row in rows if row["event"] not in OWN)
+        decided = [0, *sorted(nanoseconds(row["time"]) for row in rows if row["event"] not in OWN)]
         for began, accepted, port in logins:
             if not any(began <= at <= accepted for at in recorded[port]):
                 life = bisect.bisect_left(kills, began)
@@ -340,6 +340,7 @@ class Audit(unittest.TestCase):
     def test_a_bundle_of_evidence(self):
         stage = self.start(checkpoint_interval_ms=100)
         stage.check_good_client(self)
+        wait_until(lambda: b"SETU2000I" in stage.file.read_bytes(), 20, "there is evidence")
         old = private_file(stage.directory / "old.yaml", stage.config_file.read_text())
         archive = stage.directory / "evidence.tar"
         made = stage.audit("bundle", "-c", stage.config_file, "--old", old, archive)

@@ -70,7 +70,7 @@ class Flips(MovesTest):
                         for line in broker.lines(broker_mark) if line.startswith("login "))
             self.assertLessEqual(looks, 4, "one look for all, which is two logins; as many for the bootstrap address")
             self.assertEqual(self.stage.number("generation_flips_total"), flips)
-            self.assertEqual((self.stage.directory / "audit.log").read_bytes().count(b"SETU4001W"), flips)
+            self.assertEqual(self.stage.audit_bytes().count(b"SETU4001W"), flips)
             print(f"    {' to '.join(way[1:])}: 100 clients served in {took_s:.2f} s, {repeated} of them dialled twice, "
                   f"{looks} logins of Setu's own", flush=True)
         self.assertEqual(self.stage.number("broker_dials_waiting"), 0)

@@ -54,7 +54,7 @@ class Pkcs11(unittest.TestCase):
         stage.config["certificates"][0]["key"] = "pkcs11:token=setu;object=nothing"
         self.refused(stage, hsm.PIN, 0o600, "no such key")
         self.good(stage)
-        text = stage.log.read_text() + (stage.directory / "audit.log").read_bytes().decode(errors="replace")
+        text = stage.log.read_text() + stage.audit_bytes().decode(errors="replace")
         self.assertNotIn(hsm.PIN, text)
         self.hand_back(stage)
 

@@ -72,7 +72,7 @@ class Secrets(StageTest):
         stage.fresh_stats()
         wait_until(lambda: len(stage.events(self.mark, "session_closed")) >= 4, 20, "the log has it all")
         said |= {"log": stage.log.read_bytes(), "counters": stage.stats_file.read_bytes(),
-                 "audit log": (stage.directory / "audit.log").read_bytes()}
+                 "audit log": stage.audit_bytes()}
         for where, text in said.items():
             self.assertTrue(text, where)
             for name, secret in secrets.items():
